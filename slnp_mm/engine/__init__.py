@@ -1,0 +1,4 @@
+"""Optimizers and hooks."""
+from .optimizers import AMM
+
+__all__ = ['AMM']

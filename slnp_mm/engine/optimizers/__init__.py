@@ -1,0 +1,4 @@
+"""Optimizers."""
+from .amm import AMM
+
+__all__ = ['AMM']
