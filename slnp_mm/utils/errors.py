@@ -1,0 +1,122 @@
+"""One clear sentence for what a user can mend."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from pathlib import Path
+
+import torch
+
+PACKAGE = Path(__file__).resolve().parents[1]
+_WORKER = re.compile(r'Caught \w+ in DataLoader worker process')
+
+
+class SLNPError(RuntimeError):
+    """A problem the user can mend; its text is one sentence."""
+
+
+def check_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
+    """Check that a file which the user names is there.
+
+    Args:
+        path (str or PathLike): The file.
+        what (str): What it should be, for example 'config'.
+        remedy (str): What to do if it is missing.
+
+    Returns:
+        Path: The same path.
+
+    Raises:
+        SLNPError: If there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SLNPError(f'no {what} at {path}: {remedy}')
+    return path
+
+
+def check_device(device: str) -> str:
+    """Check that a device which the user asks for is there.
+
+    Args:
+        device (str): 'cpu', 'cuda', 'cuda:1', ...
+
+    Returns:
+        str: The same name.
+
+    Raises:
+        SLNPError: If it is another kind of device, or CUDA is asked for
+            where there is none, or its number is too high.
+    """
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        wanted = None
+    if wanted is None or wanted.type not in ('cpu', 'cuda'):
+        raise SLNPError(
+            f'the device must be cpu, cuda or cuda:N, but got {device!r}'
+        )
+    if wanted.type == 'cpu':
+        return device
+    if not torch.cuda.is_available():
+        raise SLNPError(
+            f'{device} was asked for, but torch finds no CUDA device here: '
+            'use the CPU (leave the option out), or install a driver and a '
+            'torch that match the GPU'
+        )
+    count = torch.cuda.device_count()
+    if (wanted.index or 0) >= count:
+        raise SLNPError(
+            f'{device} was asked for, but this machine has {count} CUDA '
+            f'device(s), cuda:0 to cuda:{count - 1}'
+        )
+    return device
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether a `raise` statement of this package made the error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return False
+    last = frames[-1]
+    ours = PACKAGE in Path(last.filename).resolve().parents
+    return ours and (last.line or '').lstrip().startswith('raise ')
+
+
+def _worker_sentence(text: str) -> str | None:
+    """Find our sentence in the text of a data loader worker's error."""
+    frames = re.findall(r'^  File "(.+)", line \d+.*\n    (.*)$', text, re.M)
+    if not _WORKER.search(text) or not frames:
+        return None
+    path, line = frames[-1]
+    if PACKAGE not in Path(path).parents or not line.startswith('raise '):
+        return None
+    last = [row for row in text.splitlines() if row.strip()][-1]
+    return last.split(': ', 1)[-1]
+
+
+def one_sentence(error: BaseException) -> str | None:
+    """Give the sentence of an error that the user can mend.
+
+    Such an error is one that a `raise` statement of this package made on
+    purpose, here or in a data loader's worker process, or a
+    :class:`SLNPError` from anywhere. Anything else is a bug, of which the
+    traceback is wanted.
+
+    Args:
+        error (BaseException): What was caught.
+
+    Returns:
+        str or None: The sentence, or None for a bug.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SLNPError) or _raised_by_us(seen):
+            return ' '.join(str(seen.args[0] if seen.args else seen).split())
+        found = _worker_sentence(str(seen))
+        if found is not None:
+            return found
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -1,0 +1,79 @@
+"""One sentence for what a user can mend, a traceback for a bug."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from slnp_mm.utils import SLNPError, check_device, check_file, one_sentence
+from slnp_mm.utils.checkpoint import history_statistic
+
+
+class _Refusing(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, idx):
+        return history_statistic(dict, 'mean')
+
+
+def _caught(call, *args):
+    try:
+        call(*args)
+    except Exception as error:  # noqa: B902
+        return error
+    raise AssertionError('nothing was raised')
+
+
+def test_check_file_names_what_and_remedy(tmp_path):
+    with pytest.raises(SLNPError, match='no config at .*a.py: look again'):
+        check_file(tmp_path / 'a.py', 'config', 'look again')
+    (tmp_path / 'a.py').touch()
+    assert check_file(tmp_path / 'a.py', 'config', '') == tmp_path / 'a.py'
+
+
+def test_check_device_takes_the_cpu():
+    assert check_device('cpu') == 'cpu'
+
+
+@pytest.mark.parametrize('device', ['gpu', 'meta', ''])
+def test_check_device_refuses_other_names(device):
+    with pytest.raises(SLNPError, match='must be cpu, cuda or cuda:N'):
+        check_device(device)
+
+
+def test_check_device_says_when_there_is_no_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SLNPError, match='cuda was asked for, but torch'):
+        check_device('cuda')
+
+
+def test_check_device_says_how_many_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    assert check_device('cuda:1') == 'cuda:1'
+    with pytest.raises(SLNPError, match='cuda:0 to cuda:1'):
+        check_device('cuda:2')
+
+
+def test_sentence_of_our_own_errors():
+    error = _caught(history_statistic, dict, 'mean')
+    assert one_sentence(error).startswith('a checkpoint may look up only')
+    assert one_sentence(SLNPError('two\n  lines')) == 'two lines'
+
+
+def test_sentence_of_an_error_with_a_cause():
+    outer = RuntimeError('while building')
+    outer.__cause__ = _caught(history_statistic, dict, 'mean')
+    assert 'may look up only' in one_sentence(outer)
+
+
+def test_sentence_from_a_worker_process():
+    loader = DataLoader(_Refusing(), num_workers=1)
+    error = _caught(next, iter(loader))
+    assert one_sentence(error).startswith('a checkpoint may look up only')
+    assert '\n' not in one_sentence(error)
+
+
+def test_a_bug_has_no_sentence():
+    assert one_sentence(_caught(lambda: 1 / 0)) is None
+    assert one_sentence(_caught(int, 'x')) is None
