@@ -1,0 +1,133 @@
+"""Discriminators of image and label."""
+from typing import List, NamedTuple, Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+from ..layers import LabelEmbedding, maybe_spectral, to_class_index
+
+NORMS = ('instance', 'spectral', 'none')
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What a discriminator returns for one stage.
+
+    Args:
+        logits (Tensor): Decision map before the sigmoid, (B, 1, h', w').
+        features (list[Tensor]): Intermediate features for Eq. (19), finest
+            first.
+    """
+
+    logits: Tensor
+    features: List[Tensor]
+
+
+@MODELS.register_module()
+class SLNPDiscriminator(BaseModule):
+    """Discriminator ``D_img`` of one resolution.
+
+    Image and embedded label are joined and halved ``num_layers`` times;
+    the label's embedding vector ``V_label`` goes through a fully connected
+    layer, is tiled, joined to the features, and a decision map follows.
+
+    Source:
+        paper: SLNP-GAN, 1.3, fig. 7.
+        ours: ``V_label`` is the mean class vector of the map; 4x4 stride-2
+            convolutions, so that every input pixel weighs alike.
+
+    Args:
+        num_classes (int): ``C``, without the unlabelled channel.
+        base_channels (int): Channels after the first halving, doubled with
+            every further one. Defaults to 64.
+        max_channels (int): Upper bound of channels. Defaults to 512.
+        num_layers (int): Halvings, >= 1. Defaults to 4.
+        embed_channels (int): Length of class vectors. Defaults to 32.
+        norm (str): 'instance', 'spectral' (on every weight) or 'none'.
+            Defaults to 'instance'.
+
+    Raises:
+        ValueError: If ``norm`` is unknown.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 base_channels: int = 64,
+                 max_channels: int = 512,
+                 num_layers: int = 4,
+                 embed_channels: int = 32,
+                 norm: str = 'instance') -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise ValueError(f'norm must be one of {NORMS}, but got {norm!r}.')
+        spectral = norm == 'spectral'
+        self.num_classes = num_classes
+        self.embedding = LabelEmbedding(num_classes, embed_channels)
+        self.layers = nn.ModuleList()
+        channels = 3 + embed_channels
+        for index in range(num_layers):
+            width = min(base_channels * 2**index, max_channels)
+            conv = nn.Conv2d(channels, width, 4, 2, 1)
+            layer = [maybe_spectral(conv, spectral)]
+            if norm == 'instance' and index > 0:
+                layer.append(nn.InstanceNorm2d(width))
+            self.layers.append(nn.Sequential(*layer, nn.LeakyReLU(0.2)))
+            channels = width
+        self.label_fc = maybe_spectral(
+            nn.Linear(embed_channels, channels), spectral)
+        self.join = maybe_spectral(
+            nn.Conv2d(2 * channels, channels, 1), spectral)
+        self.decide = maybe_spectral(
+            nn.Conv2d(channels, 1, 3, padding=1), spectral)
+        self.act = nn.LeakyReLU(0.2)
+
+    def forward(self, image: Tensor, label: Tensor) -> DiscriminatorOutput:
+        """Judge images under their labels.
+
+        Args:
+            image (Tensor): (B, 3, H, W), float32, [-1, 1].
+            label (Tensor): (B, H, W), int64, 0..C-1 or 255.
+
+        Returns:
+            DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the
+            features of every halving.
+        """
+        embedded = self.embedding(to_class_index(label, self.num_classes))
+        x = torch.cat([image, embedded.to(image.dtype)], 1)
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        tiled = self.label_fc(embedded.mean((2, 3)))  # V_label
+        tiled = tiled[..., None, None].expand_as(x)
+        x = self.act(self.join(torch.cat([x, tiled], 1)))
+        return DiscriminatorOutput(self.decide(x), features)
+
+
+class StageDiscriminators(BaseModule):
+    """One discriminator a stage, called as one network.
+
+    Args:
+        stages (Sequence[nn.Module]): Lowest resolution first.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, images: Sequence[Tensor],
+                labels: Sequence[Tensor]) -> List[DiscriminatorOutput]:
+        """Judge every stage's image.
+
+        Args:
+            images (Sequence[Tensor]): One a stage, (B, 3, H, W).
+            labels (Sequence[Tensor]): One a stage, (B, H, W), int64.
+
+        Returns:
+            list[DiscriminatorOutput]: One a stage.
+        """
+        return [
+            stage(image, label)
+            for stage, image, label in zip(self.stages, images, labels)
+        ]

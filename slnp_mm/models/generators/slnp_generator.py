@@ -1,0 +1,155 @@
+"""The multi-stage generator."""
+from typing import List, NamedTuple, Sequence, Tuple
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+from ..layers import UNLABELLED, region_counts, stride_ids
+
+
+class GeneratorOutput(NamedTuple):
+    """What :class:`SLNPGenerator` returns.
+
+    Args:
+        images (list[Tensor]): One image a stage, lowest first,
+            (B, 3, H, W) in [-1, 1].
+        attention (list[Tensor]): Weights of each refiner, (B, N, T); empty
+            unless asked for.
+    """
+
+    images: List[Tensor]
+    attention: List[Tensor]
+
+
+def classes_as_instances(label: Tensor,
+                         num_classes: int) -> Tuple[Tensor, Tensor]:
+    """Treat all pixels of a class as one instance.
+
+    Args:
+        label (Tensor): Label map, (B, H, W), int64, 0..C-1 or 255.
+        num_classes (int): ``C``.
+
+    Returns:
+        tuple[Tensor, Tensor]: Instance ids (B, 1, H, W), -1..C-1, and their
+        classes (B, C); -1 for a class that the image lacks.
+    """
+    ids = label.masked_fill(label == UNLABELLED, -1)[:, None]
+    classes = torch.arange(num_classes, device=label.device)
+    present = region_counts(ids, (1, 1), num_classes)[..., 0] > 0
+    return ids, torch.where(present, classes, -1)
+
+
+@MODELS.register_module()
+class SLNPGenerator(BaseModule):
+    """Global generator followed by local refiners, each of twice the size.
+
+    Source:
+        paper: SLNP-GAN, 1.2, figs 1 and 5, Eq. (8)-(17).
+
+    Args:
+        num_classes (int): ``C``, without the unlabelled channel.
+        noise_shape (Sequence[int]): Channels, rows and columns of the noise.
+        global_generator (dict): Config of :class:`SLNPGlobalGenerator`;
+            ``num_classes`` and ``noise_channels`` are filled in.
+        refiners (Sequence[dict]): Configs of :class:`SLNPLocalRefiner`, one
+            a further stage; ``num_classes``, ``in_channels`` and
+            ``code_channels`` are filled in. Empty for one stage.
+        instance_pathway (bool): If False, all pixels of a class are one
+            instance (ablation). Defaults to True.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 noise_shape: Sequence[int],
+                 global_generator: dict,
+                 refiners: Sequence[dict] = (),
+                 instance_pathway: bool = True) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.noise_shape = tuple(noise_shape)
+        self.instance_pathway = instance_pathway
+        self.global_generator = MODELS.build({
+            **global_generator, 'num_classes': num_classes,
+            'noise_channels': self.noise_shape[0]
+        })
+        self.refiners = nn.ModuleList()
+        channels = self.global_generator.out_channels
+        code_channels = self.global_generator.code_channels
+        for cfg in refiners:
+            self.refiners.append(
+                MODELS.build({
+                    **cfg, 'num_classes': num_classes,
+                    'in_channels': channels,
+                    'code_channels': code_channels
+                }))
+            channels = self.refiners[-1].out_channels
+
+    @property
+    def num_stages(self) -> int:
+        """int: Number of images the generator returns."""
+        return 1 + len(self.refiners)
+
+    @property
+    def size_divisor(self) -> int:
+        """int: Height and width of the label must be multiples of this."""
+        return 2**(self.global_generator.num_downs + len(self.refiners))
+
+    def _check_inputs(self, label: Tensor, noise: Tensor) -> None:
+        """Refuse sizes that the strides cannot divide and foreign noise."""
+        height, width = label.shape[-2:]
+        if height % self.size_divisor or width % self.size_divisor:
+            raise ValueError(
+                f'Expected a label map whose sides are multiples of '
+                f'{self.size_divisor}, but got {height} x {width}; change '
+                'the size in the data pipeline.')
+        if tuple(noise.shape[1:]) != self.noise_shape:
+            raise ValueError(
+                f'Expected noise of shape (B, {self.noise_shape}), but got '
+                f'{tuple(noise.shape)}.')
+
+    def forward(self,
+                label: Tensor,
+                instances: Tensor,
+                instance_labels: Tensor,
+                noise: Tensor,
+                return_attention: bool = False) -> GeneratorOutput:
+        """Generate one image a stage.
+
+        Args:
+            label (Tensor): Label map at the last stage's size, (B, H, W),
+                int64, 0..C-1 or 255.
+            instances (Tensor): Layered instance ids, (B, K, H, W), int64,
+                -1..T-1.
+            instance_labels (Tensor): Class of each instance, (B, T), int64,
+                -1 for an empty slot.
+            noise (Tensor): ``Z_np`` or random, (B, *noise_shape), float32.
+            return_attention (bool): Whether to return attention weights.
+                Defaults to False.
+
+        Returns:
+            GeneratorOutput: Images and attention weights.
+
+        Raises:
+            ValueError: If a side is no multiple of :attr:`size_divisor` or
+                the noise has another shape.
+        """
+        self._check_inputs(label, noise)
+        if not self.instance_pathway:
+            instances, instance_labels = classes_as_instances(
+                label, self.num_classes)
+        factor = 2**len(self.refiners)
+        features, image, codes = self.global_generator(
+            stride_ids(label, factor), stride_ids(instances, factor),
+            instance_labels, noise)
+        output = GeneratorOutput([image], [])
+        for refiner in self.refiners:
+            factor //= 2
+            features, image, weights = refiner(
+                stride_ids(label, factor), stride_ids(instances, factor),
+                instance_labels, features, image, codes, return_attention)
+            output.images.append(image)
+            if weights is not None:
+                output.attention.append(weights)
+        return output

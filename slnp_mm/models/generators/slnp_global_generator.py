@@ -1,0 +1,164 @@
+"""Stage 0: the global image from label, instances and noise prior."""
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+from ..layers import (LabelEmbedding, ResBlock, down_block, label_map, place,
+                      pool_noise, region_counts, stride_ids, to_class_index,
+                      upsample)
+
+
+@MODELS.register_module()
+class SLNPGlobalGenerator(BaseModule):
+    r"""Global generator ``G_img0``.
+
+    .. math::
+        y_0 = F_0(Z_{np}, G', Enc(L_0)), \quad I_0 = G_{img_0}(y_0)
+
+    Source:
+        paper: SLNP-GAN, 1.2.1, fig. 5(a), Eq. (8) and (9).
+        ours: an instance's code is a linear map of its class vector, the
+            noise pooled over its mask and ``G'``; ``Enc(L_0)`` also reaches
+            the upsampling blocks of its own size, as F_0 would otherwise
+            have to draw outlines from the coarsest map.
+
+    Args:
+        num_classes (int): ``C``, without the unlabelled channel.
+        noise_channels (int): Channels of the noise.
+        embed_channels (int): Length of class vectors. Defaults to 32.
+        code_channels (int): Length of ``G'`` and of instance codes.
+            Defaults to 64.
+        base_channels (int): Channels of ``y_0``; doubled with every halving
+            of the size. Defaults to 64.
+        max_channels (int): Upper bound of channels. Defaults to 512.
+        num_downs (int): Halvings before the residual blocks; the image size
+            must be a multiple of ``2 ** num_downs``. Defaults to 3.
+        num_blocks (int): Residual blocks at the coarsest size. Defaults
+            to 6.
+        modulated (bool): Whether instance codes also modulate the norms of
+            the residual blocks (segmentation-aware normalisation). Defaults
+            to False, the paper's design.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 noise_channels: int,
+                 embed_channels: int = 32,
+                 code_channels: int = 64,
+                 base_channels: int = 64,
+                 max_channels: int = 512,
+                 num_downs: int = 3,
+                 num_blocks: int = 6,
+                 modulated: bool = False) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_downs = num_downs
+        self.code_channels = code_channels
+        self.out_channels = base_channels
+        widths = [
+            min(base_channels * 2**i, max_channels)
+            for i in range(num_downs + 1)
+        ]
+        enc = [embed_channels] + [max(w // 2, 16) for w in widths[1:]]
+        self.embedding = LabelEmbedding(num_classes, embed_channels)
+        self.encoder = nn.ModuleList(
+            down_block(enc[i], enc[i + 1]) for i in range(num_downs))
+        self.global_fc = nn.Linear(enc[-1], code_channels)
+        self.class_code = LabelEmbedding(num_classes, code_channels)
+        self.noise_fc = nn.Linear(noise_channels, code_channels)
+        fused = enc[-1] + num_classes + embed_channels + noise_channels \
+            + code_channels
+        self.fuse = nn.Conv2d(fused, widths[-1], 3, padding=1)
+        code = code_channels if modulated else None
+        self.blocks = nn.ModuleList(
+            ResBlock(widths[-1], widths[-1], code) for _ in range(num_blocks))
+        self.ups = nn.ModuleList(
+            ResBlock(widths[i + 1] + enc[i], widths[i], code)
+            for i in reversed(range(num_downs)))
+        self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
+
+    def encode(self, label: Tensor, ids: Tensor, instance_labels: Tensor,
+               noise: Tensor) -> Tuple[list, Tensor, Tensor]:
+        """Semantic encoding: features of the label, codes of the instances.
+
+        Args:
+            label (Tensor): ``L_0`` as class indices, (B, H, W), 0..C.
+            ids (Tensor): Instance ids, (B, K, H, W), -1..T-1.
+            instance_labels (Tensor): (B, T), -1 for an empty slot.
+            noise (Tensor): ``Z_np``, (B, noise_channels, h, w).
+
+        Returns:
+            tuple[list[Tensor], Tensor, Tensor]: ``Enc(L_0)``, finest (the
+            embedded label) first; instance codes (B, T, code_channels); the
+            input of the residual blocks, (B, D, H / 2^n, W / 2^n).
+        """
+        encoded = [self.embedding(label)]
+        for down in self.encoder:
+            encoded.append(down(encoded[-1]))
+        grid = tuple(encoded[-1].shape[-2:])
+        global_vector = self.global_fc(encoded[-1].mean((2, 3)))  # G'
+        noise = resize_noise(noise, grid)
+        counts = region_counts(ids, grid, instance_labels.shape[1])
+        classes = instance_labels.masked_fill(instance_labels < 0,
+                                              self.num_classes)
+        codes = self.class_code(classes) + global_vector[:, None] \
+            + self.noise_fc(pool_noise(noise, counts))
+        coarse = stride_ids(ids, 2**self.num_downs)
+        fused = torch.cat([
+            encoded[-1],
+            label_map(ids, instance_labels, self.num_classes, grid),  # M
+            F.adaptive_avg_pool2d(encoded[0], grid),  # mu_0
+            noise,
+            place(codes, coarse)
+        ], 1)
+        return encoded, codes, self.fuse(fused)
+
+    def forward(self, label: Tensor, ids: Tensor, instance_labels: Tensor,
+                noise: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Generate the global image.
+
+        Args:
+            label (Tensor): Label map ``L_0``, (B, H, W), int64, 0..C-1 or
+                255.
+            ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
+            instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
+            noise (Tensor): ``Z_np``, (B, noise_channels, h, w), float32.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W),
+            ``I_0`` (B, 3, H, W) in [-1, 1], instance codes
+            (B, T, code_channels).
+        """
+        label = to_class_index(label, self.num_classes)
+        encoded, codes, y = self.encode(label, ids, instance_labels, noise)
+        coarse = stride_ids(ids, 2**self.num_downs)
+        for block in self.blocks:
+            y = block(y, codes, coarse)
+        for level, up in zip(reversed(range(self.num_downs)), self.ups):
+            y = torch.cat([upsample(y), encoded[level]], 1)
+            y = up(y, codes, stride_ids(ids, 2**level))
+        y = F.leaky_relu(y, 0.2)  # y_0, Eq. (8)
+        return y, torch.tanh(self.to_rgb(y)), codes  # I_0, Eq. (9)
+
+
+def resize_noise(noise: Tensor, grid: Tuple[int, int]) -> Tensor:
+    """Bring the noise to the grid of the residual blocks.
+
+    Finer noise is averaged and scaled by the root of the number of averaged
+    cells, so that white noise keeps its variance; coarser noise is repeated.
+
+    Args:
+        noise (Tensor): (B, D, h, w), float.
+        grid (tuple[int, int]): Target rows and columns.
+
+    Returns:
+        Tensor: (B, D, rows, cols).
+    """
+    cells = noise.shape[-2] * noise.shape[-1] / (grid[0] * grid[1])
+    if cells > 1:
+        return F.adaptive_avg_pool2d(noise, grid) * cells**0.5
+    return F.interpolate(noise, size=grid, mode='nearest')

@@ -1,0 +1,191 @@
+"""Stage 1 and later: refine by attention over the label's instances."""
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+from ..layers import (LabelEmbedding, ResBlock, attend, attention_weights,
+                      down_block, instance_context, place, pool_mean,
+                      region_counts, stride_ids, to_class_index, upsample)
+
+
+@MODELS.register_module()
+class SLNPLocalRefiner(BaseModule):
+    r"""Local refiner ``G_img1`` (and of every further stage).
+
+    .. math::
+        y_1 = F_1(y_0 + Enc(L_1), V, \mu_1), \quad I_1 = G_{img_1}(y_1)
+
+    Source:
+        paper: SLNP-GAN, 1.2.2, figs 5(b) and 6, Eq. (10)-(17).
+        ours: ``v'_i`` is the class vector plus the mean of ``Enc(L_1)`` over
+            the instance; residual blocks run at a quarter of the output
+            size, where they cost a sixteenth.
+
+    Args:
+        num_classes (int): ``C``, without the unlabelled channel.
+        in_channels (int): Channels of the previous stage's features.
+        code_channels (int): Length of the instance codes of stage 0.
+            Defaults to 64.
+        embed_channels (int): Length of class vectors. Defaults to 32.
+        attention_channels (int): ``D`` of ``V_region`` and ``v'``. Defaults
+            to 128.
+        base_channels (int): Channels of ``y_1``. Defaults to 32.
+        num_blocks (int): Residual blocks. Defaults to 4.
+        num_regions (int): Sub-regions of the previous image along a side.
+            Defaults to 16.
+        attention (bool): If False, an instance's own vector takes the place
+            of its context (ablation). Defaults to True.
+        modulated (bool): See :class:`SLNPGlobalGenerator`. Defaults to
+            False.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 in_channels: int,
+                 code_channels: int = 64,
+                 embed_channels: int = 32,
+                 attention_channels: int = 128,
+                 base_channels: int = 32,
+                 num_blocks: int = 4,
+                 num_regions: int = 16,
+                 attention: bool = True,
+                 modulated: bool = False) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.out_channels = base_channels
+        self.num_regions = num_regions
+        self.attention = attention
+        mid = base_channels * 2
+        wide = base_channels * 4
+        self.embedding = LabelEmbedding(num_classes, embed_channels)
+        self.encoder = down_block(embed_channels, in_channels)
+        self.class_vector = LabelEmbedding(num_classes, attention_channels)
+        self.instance_fc = nn.Linear(in_channels, attention_channels)
+        if attention:
+            self.region_encoder = nn.Sequential(
+                down_block(3, 32, norm=False), down_block(32, 64),
+                nn.Conv2d(64, attention_channels, 3, padding=1))
+        code = code_channels if modulated else None
+        self.down = down_block(in_channels, wide)
+        self.fuse = nn.Conv2d(
+            wide + attention_channels + embed_channels, wide, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            ResBlock(wide, wide, code) for _ in range(num_blocks))
+        self.up0 = ResBlock(wide + in_channels, mid, code)
+        self.up1 = ResBlock(mid + embed_channels, base_channels, code)
+        self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
+
+    def instance_vectors(self, encoded: Tensor, counts: Tensor,
+                         instance_labels: Tensor) -> Tensor:
+        """Vectors ``v'_i`` of the instances of the fine label map.
+
+        Args:
+            encoded (Tensor): ``Enc(L_1)`` on the grid of ``counts``,
+                (B, in_channels, h, w).
+            counts (Tensor): Pixels of an instance in a cell, (B, T, h * w).
+            instance_labels (Tensor): (B, T), -1 for an empty slot.
+
+        Returns:
+            Tensor: (B, T, attention_channels).
+        """
+        classes = instance_labels.masked_fill(instance_labels < 0,
+                                              self.num_classes)
+        return self.class_vector(classes) + self.instance_fc(
+            pool_mean(encoded, counts))
+
+    def region_vectors(self, image: Tensor) -> Tensor:
+        """Vectors ``V_region`` of the sub-regions of the coarse image.
+
+        Args:
+            image (Tensor): ``I_0``, (B, 3, H, W) in [-1, 1].
+
+        Returns:
+            Tensor: (B, N, attention_channels), N = num_regions ** 2.
+        """
+        features = F.adaptive_avg_pool2d(
+            self.region_encoder(image), self.num_regions)
+        return features.flatten(2).transpose(1, 2)
+
+    def instance_map(
+            self, image: Tensor, encoded: Tensor, ids: Tensor,
+            instance_labels: Tensor,
+            return_attention: bool) -> Tuple[Tensor, Optional[Tensor]]:
+        """The detail map ``V`` of Eq. (15) and, on request, the weights.
+
+        Args:
+            image (Tensor): ``I_0``, (B, 3, H / 2, W / 2).
+            encoded (Tensor): ``Enc(L_1)``, (B, in_channels, H / 2, W / 2).
+            ids (Tensor): Instance ids at the fine size, (B, K, H, W).
+            instance_labels (Tensor): (B, T).
+            return_attention (bool): Whether to compute Eq. (14) explicitly.
+
+        Returns:
+            tuple[Tensor, Tensor | None]: V at a quarter of the size,
+            (B, attention_channels, H / 4, W / 4); weights (B, N, T).
+        """
+        slots = instance_labels.shape[1]
+        grid = (ids.shape[-2] // 4, ids.shape[-1] // 4)
+        vectors = self.instance_vectors(
+            F.avg_pool2d(encoded, 2), region_counts(ids, grid, slots),
+            instance_labels)
+        weights = None
+        if self.attention:
+            valid = instance_labels >= 0
+            regions = self.region_vectors(image)
+            if return_attention:
+                weights = attention_weights(regions, vectors, valid)
+            context = attend(regions, vectors, valid)
+            side = (self.num_regions, self.num_regions)
+            cover = region_counts(ids, side, slots) > 0
+            vectors = instance_context(context, cover)
+        return place(vectors, stride_ids(ids, 4)), weights
+
+    def forward(
+        self,
+        label: Tensor,
+        ids: Tensor,
+        instance_labels: Tensor,
+        features: Tensor,
+        image: Tensor,
+        codes: Tensor,
+        return_attention: bool = False
+    ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        """Double the resolution and refine.
+
+        Args:
+            label (Tensor): Label map ``L_1``, (B, H, W), int64, 0..C-1 or
+                255.
+            ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
+            instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
+            features (Tensor): ``y_0``, (B, in_channels, H / 2, W / 2).
+            image (Tensor): ``I_0``, (B, 3, H / 2, W / 2) in [-1, 1].
+            codes (Tensor): Instance codes of stage 0, (B, T, code_channels).
+            return_attention (bool): Whether to return the weights. Defaults
+                to False.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor | None]: ``y_1``
+            (B, base_channels, H, W), ``I_1`` (B, 3, H, W) in [-1, 1],
+            attention weights (B, N, T) or None.
+        """
+        label = to_class_index(label, self.num_classes)
+        embedded = self.embedding(label)
+        encoded = self.encoder(embedded)  # Enc(L_1)
+        detail, weights = self.instance_map(image, encoded, ids,
+                                            instance_labels, return_attention)
+        merged = features + encoded
+        y = self.fuse(
+            torch.cat(
+                [self.down(merged), detail,
+                 F.avg_pool2d(embedded, 4)], 1))  # last: mu_1
+        for block in self.blocks:
+            y = block(y, codes, stride_ids(ids, 4))
+        y = self.up0(
+            torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2))
+        y = self.up1(torch.cat([upsample(y), embedded], 1), codes, ids)
+        y = F.leaky_relu(y, 0.2)  # y_1, Eq. (16)
+        return y, torch.tanh(self.to_rgb(y)), weights  # I_1, Eq. (17)

@@ -1,0 +1,55 @@
+"""The feature matching loss."""
+from typing import Sequence
+
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+
+
+@MODELS.register_module()
+class SLNPFeatureMatchingLoss(nn.Module):
+    r"""L1 distance of discriminator features of real and generated images.
+
+    .. math::
+        L_{FM} = \lambda\, E \sum_{i=1}^T \frac{1}{N_i}
+            \| D^{(i)}(L, x) - D^{(i)}(L, G(L)) \|_1
+
+    Source:
+        paper: SLNP-GAN, Eq. (19); the weight is that of Eq. (20).
+        ours: no gradient reaches the real branch.
+
+    Args:
+        loss_weight (float): ``lambda``, no unit, >= 0. Defaults to 10.0.
+
+    Raises:
+        ValueError: If ``loss_weight`` is negative.
+    """
+
+    def __init__(self, loss_weight: float = 10.0) -> None:
+        super().__init__()
+        if loss_weight < 0:
+            raise ValueError(
+                f'loss_weight must be >= 0, but got {loss_weight}.')
+        self.loss_weight = loss_weight
+
+    def forward(self, fake: Sequence[Tensor],
+                real: Sequence[Tensor]) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            fake (Sequence[Tensor]): Features of generated images, one a
+                layer, (B, D, h, w).
+            real (Sequence[Tensor]): Features of real images, same shapes.
+
+        Returns:
+            Tensor: Scalar, shape (), >= 0, no unit.
+
+        Raises:
+            ValueError: If the numbers of layers differ.
+        """
+        if len(fake) != len(real):
+            raise ValueError(f'Expected as many real as generated layers, '
+                             f'but got {len(real)} and {len(fake)}.')
+        distances = [(f - r.detach()).abs().mean()
+                     for f, r in zip(fake, real)]
+        return self.loss_weight * sum(distances)

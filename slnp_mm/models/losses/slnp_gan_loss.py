@@ -1,0 +1,69 @@
+"""The adversarial loss."""
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+
+GAN_TYPES = ('log', 'hinge')
+
+
+@MODELS.register_module()
+class SLNPGANLoss(nn.Module):
+    r"""GAN loss on decision maps, by default with the logarithm to base 2.
+
+    .. math::
+        \min_G \max_D E[\mathrm{lb}\, D(x)]
+            + E[\mathrm{lb}(1 - D(G(L)))], \quad D = \sigma(\mathrm{logits})
+
+    Returned are values to minimise: for the discriminator the negated terms
+    (2 bits in all at D = 0.5), for the generator the second term
+    (``saturating=True``, as printed) or ``-E[lb D(G(L))]``.
+
+    Source:
+        paper: SLNP-GAN, Eq. (18).
+        reference: non-saturating form, Goodfellow et al., arXiv:1406.2661;
+            hinge form, Lim and Ye, arXiv:1705.02894.
+
+    Args:
+        gan_type (str): 'log' or 'hinge'. Defaults to 'log'.
+        saturating (bool): Whether the generator minimises the printed term;
+            read for 'log' only. Defaults to True.
+
+    Raises:
+        ValueError: If ``gan_type`` is unknown.
+    """
+
+    def __init__(self, gan_type: str = 'log', saturating: bool = True) -> None:
+        super().__init__()
+        if gan_type not in GAN_TYPES:
+            raise ValueError(
+                f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.')
+        self.gan_type = gan_type
+        self.saturating = saturating
+
+    def forward(self, logits: Tensor, target_is_real: bool,
+                is_disc: bool) -> Tensor:
+        """Compute one term.
+
+        Args:
+            logits (Tensor): Decision map, (B, 1, h, w), float, any range.
+            target_is_real (bool): For the discriminator, whether the images
+                are real. The generator always has True.
+            is_disc (bool): Whether the discriminator is trained.
+
+        Returns:
+            Tensor: Scalar, shape (); bits for 'log', no unit for 'hinge'.
+        """
+        if self.gan_type == 'hinge':
+            if not is_disc:
+                return -logits.mean()
+            return F.relu(1 - logits if target_is_real else 1 +
+                          logits).mean()
+        if is_disc:
+            logits = logits if target_is_real else -logits
+            return F.softplus(-logits).mean() / math.log(2)
+        if self.saturating:
+            return -F.softplus(logits).mean() / math.log(2)
+        return F.softplus(-logits).mean() / math.log(2)

@@ -1,0 +1,87 @@
+"""Batch checks and normalisation."""
+from torch import Tensor
+
+from mmagic.models import DataPreprocessor
+from mmagic.registry import MODELS
+from .layers import UNLABELLED
+
+
+@MODELS.register_module()
+class SLNPDataPreprocessor(DataPreprocessor):
+    """Normalise the images of a batch and refuse labels out of range.
+
+    Images come as BGR in [0, 255] and leave as RGB in [-1, 1]; ``label``,
+    ``instances`` and ``instance_labels`` are stacked as they are.
+
+    Args:
+        num_classes (int): ``C``, without the unlabelled channel.
+    """
+
+    # An own list: the parent's `non_image_keys` extends the class attribute,
+    # so that keys leak into every other preprocessor of the process.
+    _NON_IMAGE_KEYS = ['noise', 'label', 'instances', 'instance_labels']
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(
+            mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[])
+        self.num_classes = num_classes
+
+    def _check_label(self, label: Tensor, where: str) -> None:
+        """Refuse ids beyond the class list.
+
+        Args:
+            label (Tensor): Label map, any shape, int64.
+            where (str): File name for the error.
+
+        Raises:
+            ValueError: If an id is neither in 0..C-1 nor 255.
+        """
+        bad = label[(label < 0) |
+                    ((label >= self.num_classes) & (label != UNLABELLED))]
+        if len(bad):
+            raise ValueError(
+                f'Expected label ids 0..{self.num_classes - 1} or '
+                f'{UNLABELLED} (unlabelled), but {where} holds '
+                f'{sorted(set(bad.tolist()))[:5]}; check num_classes and the '
+                'label settings of the data set.')
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Check, stack and normalise a batch.
+
+        Args:
+            data (dict): ``inputs``, a list of dicts (or a dict of lists)
+                with ``img`` (3, H, W), ``label`` (1, H, W), ``instances``
+                (K, H, W) and ``instance_labels`` (T,); ``data_samples``.
+            training (bool): Whether in training. Defaults to False.
+
+        Returns:
+            dict: ``inputs``, the same keys stacked; ``label`` loses its
+            second dimension: (B, H, W). ``data_samples``, stacked.
+
+        Raises:
+            ValueError: If a label id is out of range.
+        """
+        inputs = data['inputs']
+        labels = inputs['label'] if isinstance(inputs, dict) else [
+            item['label'] for item in inputs if 'label' in item
+        ]
+        samples = data.get('data_samples') or [None] * len(labels)
+        for label, sample in zip(labels, samples):
+            where = sample.metainfo.get('label_path') if sample else None
+            self._check_label(label, where or 'a label map')
+        data = super().forward(data, training)
+        if 'label' in data['inputs']:
+            data['inputs']['label'] = data['inputs']['label'].squeeze(1)
+        return data
+
+    def destruct(self, outputs: Tensor, *args) -> Tensor:
+        """Undo the normalisation.
+
+        Args:
+            outputs (Tensor): RGB images, (..., 3, H, W), float, [-1, 1].
+            args: Samples and key of the parent's signature, not needed.
+
+        Returns:
+            Tensor: BGR images, same shape, float32, [0, 255].
+        """
+        return ((outputs.float() + 1) * 127.5).clamp(0, 255).flip(-3)

@@ -1,0 +1,359 @@
+"""Training and sampling of SLNP-GAN."""
+import os.path as osp
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine import MessageHub
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from torch import Tensor, nn
+
+from mmagic.models import BaseGAN
+from mmagic.models.utils import set_requires_grad
+from mmagic.registry import MODELS
+from mmagic.structures import DataSample
+from .discriminators import StageDiscriminators
+from .generators.slnp_generator import GeneratorOutput
+from .layers import stride_ids
+
+NOISES = ('prior', 'random')
+
+
+@MODELS.register_module()
+class SLNPGAN(BaseGAN):
+    """SLNP-GAN: which loss when. The networks are in the configs.
+
+    One iteration is one update of the discriminators and, every
+    ``discriminator_steps``-th time, one of the generator on the same images,
+    which are generated once.
+
+    Source:
+        paper: SLNP-GAN, fig. 1, 1.3, Eq. (18)-(20).
+
+    Args:
+        generator (dict): Config of :class:`SLNPGenerator`.
+        discriminator (dict | Sequence[dict], optional): Config of
+            :class:`SLNPDiscriminator`, for every stage or one a stage,
+            lowest first. Defaults to None, for sampling only.
+        data_preprocessor (dict, optional): Defaults to None.
+        gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
+        feature_loss (dict, optional): Config of
+            :class:`SLNPFeatureMatchingLoss`. None switches it off.
+        noise (str): 'prior' or 'random' (the ablation of fig. 11). Defaults
+            to 'prior'.
+        noise_prior (dict, optional): Config of :class:`NoisePriorVAE`;
+            read for 'prior' only.
+        prior_checkpoint (str, optional): The trained prior: a file, or a
+            work directory whose last checkpoint is taken. Read when training
+            starts; a checkpoint of the GAN holds the prior.
+        prior_command (str): Command that makes ``prior_checkpoint``, for
+            the error. Defaults to 'python tools/train.py
+            configs/noise_prior_<data>.py'.
+        discriminator_steps (int): Discriminator updates per generator
+            update. Defaults to 1.
+        ema_config (dict, optional): Config of the averaged generator.
+            Defaults to None.
+
+    Raises:
+        ValueError: If ``noise`` is unknown or the prior's latent is not of
+            the generator's ``noise_shape``.
+    """
+
+    def __init__(self,
+                 generator: dict,
+                 discriminator: Union[dict, Sequence[dict], None] = None,
+                 data_preprocessor: Optional[dict] = None,
+                 gan_loss: Optional[dict] = None,
+                 feature_loss: Optional[dict] = None,
+                 noise: str = 'prior',
+                 noise_prior: Optional[dict] = None,
+                 prior_checkpoint: Optional[str] = None,
+                 prior_command: str = 'python tools/train.py '
+                 'configs/noise_prior_<data>.py',
+                 discriminator_steps: int = 1,
+                 ema_config: Optional[dict] = None) -> None:
+        generator = MODELS.build(generator)
+        super().__init__(
+            generator,
+            _build_discriminators(discriminator, generator.num_stages),
+            data_preprocessor,
+            discriminator_steps=discriminator_steps,
+            ema_config=ema_config)
+        if gan_loss is not None:
+            self.gan_loss = MODELS.build(gan_loss)
+        self.feature_loss = feature_loss and MODELS.build(feature_loss)
+        if noise not in NOISES:
+            raise ValueError(
+                f'noise must be one of {NOISES}, but got {noise!r}.')
+        self.noise_prior = None
+        self.prior_checkpoint = prior_checkpoint
+        self.prior_command = prior_command
+        if noise == 'prior':
+            self.noise_prior = MODELS.build(noise_prior)
+            set_requires_grad(self.noise_prior, False)
+            if self.noise_prior.latent_shape != generator.noise_shape:
+                raise ValueError(
+                    f'Expected a noise prior whose latent has the shape '
+                    f'{generator.noise_shape} of the generator\'s '
+                    f'noise_shape, but got {self.noise_prior.latent_shape}.')
+
+    def init_weights(self) -> None:
+        """Initialise the networks, then load the noise prior.
+
+        Raises:
+            FileNotFoundError: If the prior's checkpoint is missing.
+            ValueError: If it is of another architecture.
+        """
+        super().init_weights()
+        if self.noise_prior is not None:
+            self._load_prior()
+
+    def _load_prior(self) -> None:
+        """Read ``prior_checkpoint`` into the frozen prior."""
+        path = self.prior_checkpoint
+        if path and osp.isdir(path):
+            path = find_latest_checkpoint(path)
+        if not path or not osp.isfile(path):
+            raise FileNotFoundError(
+                f'Expected a trained noise prior at '
+                f'{self.prior_checkpoint!r}, but there is none; make it with '
+                f'"{self.prior_command}", or train without it by '
+                '--cfg-options model.noise=random.')
+        stored = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        stored = stored.get('state_dict', stored)
+        own = self.noise_prior.state_dict()
+        differing = [
+            key for key in own
+            if key not in stored or stored[key].shape != own[key].shape
+        ]
+        if differing:
+            raise ValueError(
+                f'Expected a noise prior of the architecture in this config, '
+                f'but {path} differs in {len(differing)} entries (first: '
+                f'{differing[0]}); make a fitting one with '
+                f'"{self.prior_command}".')
+        self.noise_prior.load_state_dict(
+            {key: stored[key]
+             for key in own})
+
+    def train(self, mode: bool = True) -> 'SLNPGAN':
+        """Set the mode; the noise prior stays in evaluation mode."""
+        super().train(mode)
+        if self.noise_prior is not None:
+            self.noise_prior.eval()
+        return self
+
+    def noise_fn(self,
+                 noise: Optional[Tensor] = None,
+                 num_batches: int = 1) -> Tensor:
+        """Noise for the generator: given, random or shaped by the prior.
+
+        Args:
+            noise (Tensor, optional): White noise z, (B, *noise_shape), to
+                be used in place of a drawn one. Defaults to None.
+            num_batches (int): ``B``. Defaults to 1.
+
+        Returns:
+            Tensor: (B, *noise_shape), float32: z itself for 'random',
+            ``Z_np`` for 'prior'.
+
+        Raises:
+            RuntimeError: If the prior has not been trained or loaded.
+        """
+        if noise is None:
+            generator = _unwrap(self.generator)
+            noise = torch.randn(
+                num_batches, *generator.noise_shape, device=self.device)
+        if self.noise_prior is None:
+            return noise
+        prior = _unwrap(self.noise_prior)
+        if not prior.is_trained:
+            raise RuntimeError(
+                'Expected a trained noise prior, but its weights were never '
+                f'loaded; make it with "{self.prior_command}" and start '
+                'through a runner, or load a checkpoint of the GAN.')
+        return prior.shape_noise(noise)
+
+    def forward(self,
+                inputs: Dict[str, Tensor],
+                data_samples: Optional[DataSample] = None,
+                mode: Optional[str] = None) -> List[DataSample]:
+        """Generate images.
+
+        Args:
+            inputs (dict): ``label`` (B, H, W), ``instances`` (B, K, H, W),
+                ``instance_labels`` (B, T), all int64; optionally ``img``
+                (B, 3, H, W) in [-1, 1], ``noise`` (white noise z),
+                ``sample_model`` ('ema' or 'orig') and ``sample_kwargs``
+                (``return_attention=True``).
+            data_samples (DataSample, optional): Stacked samples, for their
+                metainfo.
+            mode (str, optional): Not used; in mmengine's signature.
+
+        Returns:
+            list[DataSample]: One an image, with ``fake_img`` and, lowest
+            stage first, ``stage_imgs``, BGR in [0, 255]; ``gt_sem_seg``
+            (H, W); ``gt_img`` if images were given; ``attention``, a list of
+            (N_h, N_w, T), if asked for.
+        """
+        name = self._get_valid_model(inputs)
+        generator = self.generator_ema if name == 'ema' else self.generator
+        label = inputs['label']
+        noise = self.noise_fn(inputs.get('noise'), len(label))
+        output = generator(label, inputs['instances'],
+                           inputs['instance_labels'], noise,
+                           **inputs.get('sample_kwargs', {}))
+        return self._pack(output, inputs, data_samples)
+
+    def _pack(self, output: GeneratorOutput, inputs: Dict[str, Tensor],
+              data_samples: Optional[DataSample]) -> List[DataSample]:
+        """Turn a batch into samples."""
+        restore = self.data_preprocessor.destruct
+        stages = [restore(image) for image in output.images]
+        metas = data_samples.metainfo if data_samples is not None else {}
+        samples = []
+        for index, label in enumerate(inputs['label']):
+            sample = DataSample(
+                metainfo={key: value[index]
+                          for key, value in metas.items()})
+            sample.fake_img = stages[-1][index]
+            sample.stage_imgs = [stage[index] for stage in stages]
+            sample.gt_sem_seg = label
+            if 'img' in inputs:
+                sample.gt_img = restore(inputs['img'][index])
+            if output.attention:
+                sample.attention = [
+                    weights[index].unflatten(
+                        0, (int(weights.shape[1]**0.5), -1))
+                    for weights in output.attention
+                ]
+            samples.append(sample)
+        return samples
+
+    def train_step(self, data: dict,
+                   optim_wrapper: OptimWrapperDict) -> Dict[str, Tensor]:
+        """Update the discriminators, then the generator.
+
+        Args:
+            data (dict): Batch from the loader.
+            optim_wrapper (OptimWrapperDict): ``generator`` and
+                ``discriminator``.
+
+        Returns:
+            dict[str, Tensor]: Values to log; see :meth:`_disc_loss` and
+            :meth:`_gen_loss`.
+        """
+        inputs = self.data_preprocessor(data, True)['inputs']
+        gen_wrapper = optim_wrapper['generator']
+        disc_wrapper = optim_wrapper['discriminator']
+        update_generator = self._is_generator_turn()
+        label = inputs['label']
+        factors = [
+            2**i for i in reversed(range(_unwrap(self.generator).num_stages))
+        ]
+        labels = [stride_ids(label, factor) for factor in factors]
+        reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
+        noise = self.noise_fn(num_batches=len(label))
+
+        with gen_wrapper.optim_context(self.generator), \
+                torch.set_grad_enabled(update_generator):
+            fakes = self.generator(label, inputs['instances'],
+                                   inputs['instance_labels'], noise).images
+        with disc_wrapper.optim_context(self.discriminator):
+            loss, log_vars = self._disc_loss(reals, fakes, labels)
+            disc_wrapper.update_params(loss)
+        if update_generator:
+            set_requires_grad(self.discriminator, False)
+            with gen_wrapper.optim_context(self.generator):
+                loss, gen_log_vars = self._gen_loss(reals, fakes, labels)
+                gen_wrapper.update_params(loss)
+            set_requires_grad(self.discriminator, True)
+            self._update_ema()
+            log_vars.update(gen_log_vars)
+        del log_vars['loss']
+        return log_vars
+
+    def _is_generator_turn(self) -> bool:
+        """Whether this iteration also updates the generator."""
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        return (iteration + 1) % self.discriminator_steps == 0
+
+    def _disc_loss(self, reals: List[Tensor], fakes: List[Tensor],
+                   labels: List[Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Discriminators' part of Eq. (18), summed over stages.
+
+        Returns:
+            tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
+            ``loss_gan_d_real_s{k}``, ``loss_gan_d_fake_s{k}`` and the mean
+            probabilities ``d_real_s{k}``, ``d_fake_s{k}``.
+        """
+        real_outputs = self.discriminator(reals, labels)
+        fake_outputs = self.discriminator([x.detach() for x in fakes], labels)
+        values = {}
+        for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
+            values[f'loss_gan_d_real_s{k}'] = self.gan_loss(
+                real.logits, target_is_real=True, is_disc=True)
+            values[f'loss_gan_d_fake_s{k}'] = self.gan_loss(
+                fake.logits, target_is_real=False, is_disc=True)
+            values[f'd_real_s{k}'] = real.logits.detach().sigmoid().mean()
+            values[f'd_fake_s{k}'] = fake.logits.detach().sigmoid().mean()
+        return self.parse_losses(values)
+
+    def _gen_loss(self, reals: List[Tensor], fakes: List[Tensor],
+                  labels: List[Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
+
+        Returns:
+            tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
+            ``loss_gan_g_s{k}`` and ``loss_fm_g_s{k}``.
+        """
+        fake_outputs = self.discriminator(fakes, labels)
+        values = {}
+        for k, fake in enumerate(fake_outputs):
+            values[f'loss_gan_g_s{k}'] = self.gan_loss(
+                fake.logits, target_is_real=True, is_disc=False)
+        if self.feature_loss is not None:
+            with torch.no_grad():
+                real_outputs = self.discriminator(reals, labels)
+            for k, (real, fake) in enumerate(zip(real_outputs,
+                                                 fake_outputs)):
+                values[f'loss_fm_g_s{k}'] = self.feature_loss(
+                    fake.features, real.features)
+        return self.parse_losses(values)
+
+    def _update_ema(self) -> None:
+        """Average the generator, from ``start_iter`` of the config on."""
+        if not self.with_ema_gen:
+            return
+        generator = _unwrap(self.generator)
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        if iteration + 1 >= self.ema_start * self.discriminator_steps:
+            self.generator_ema.update_parameters(generator)
+        else:
+            self.generator_ema.sync_parameters(generator)
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    """The network inside a distributed wrapper, or the network itself."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def _build_discriminators(
+        configs: Union[dict, Sequence[dict], None],
+        num_stages: int) -> Optional[StageDiscriminators]:
+    """Build one discriminator a stage.
+
+    Raises:
+        ValueError: If the number of configs is not that of the stages.
+    """
+    if configs is None:
+        return None
+    if isinstance(configs, dict):
+        configs = [configs] * num_stages
+    if len(configs) != num_stages:
+        raise ValueError(
+            f'Expected one discriminator for each of the {num_stages} '
+            f'stages of the generator, but got {len(configs)}.')
+    return StageDiscriminators([MODELS.build(cfg) for cfg in configs])

@@ -1,0 +1,245 @@
+"""The noise prior."""
+from typing import Dict, List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmagic.registry import MODELS
+from mmagic.structures import DataSample
+
+ARRANGEMENTS = ('vae', 'fig4')
+ACTIVE_VARIANCE = 0.01
+"""float: A latent unit is active if the variance of its posterior mean over
+images exceeds this (Burda et al., arXiv:1509.00519)."""
+
+
+class ResidualUnit(nn.Module):
+    """Three 3x3 stride-1 convolutions and a skip.
+
+    Source:
+        paper: SLNP-GAN, 1.1, fig. 4.
+        ours: ReLU between the convolutions.
+
+    Args:
+        channels (int): Input and output channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the unit to ``x``, (B, channels, H, W)."""
+        return x + self.body(x)
+
+
+def down(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Halve: 3x3 stride-2 convolution, BN, ReLU (paper, fig. 4)."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, 2, 1),
+        nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+def up(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Double: 4x4 stride-2 transposed convolution, BN, ReLU (fig. 4)."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1),
+        nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+@MODELS.register_module()
+class NoisePriorVAE(BaseModel):
+    r"""VAE whose decoder and encoder, in this order, shape the noise.
+
+    .. math::
+        \hat x \sim Dec(z), \quad Z_{np} \sim Enc(\hat x), \quad
+        L = -E[\log p(x|h)] + D_{KL}(q(h|x) \| N(0, 1))
+
+    Source:
+        paper: SLNP-GAN, 1.1, figs 2-4, Eq. (1)-(7).
+        ours: Eq. (5)-(7) exchange the roles of p and q; they are read as the
+            ELBO of figs 2-3, with x for the image: Eq. (6) is the
+            reconstruction term under a Gaussian of fixed ``recon_std``,
+            Eq. (7) the KL term. Both are divided by the number of image
+            values, so that neither size nor batch changes the learning rate.
+            ``Z_np`` is the mean of Enc, so that the same z repeats the image.
+
+    Args:
+        arrangement (str): 'vae' (figs 2-3): Enc halves, Dec doubles. 'fig4'
+            (text of fig. 4): Enc doubles, Dec halves, so that the noise has
+            at least the dimensions of the image. Defaults to 'vae'.
+        image_size (int): Side of the square images, in pixels; data are
+            resized to it by area. Defaults to 64.
+        latent_channels (int): Channels of the noise. Defaults to 16.
+        base_channels (int): Channels of the widest-map blocks. Defaults
+            to 32.
+        num_scales (int): Halvings (doublings) between image and noise.
+            Defaults to 3.
+        recon_std (float): Standard deviation of the reconstruction Gaussian,
+            in image units ([-1, 1]), > 0. Defaults to 0.1.
+        data_preprocessor (dict, optional): Defaults to None.
+
+    Raises:
+        ValueError: If ``arrangement`` or ``recon_std`` is out of range.
+    """
+
+    def __init__(self,
+                 arrangement: str = 'vae',
+                 image_size: int = 64,
+                 latent_channels: int = 16,
+                 base_channels: int = 32,
+                 num_scales: int = 3,
+                 recon_std: float = 0.1,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        if arrangement not in ARRANGEMENTS:
+            raise ValueError(f'arrangement must be one of {ARRANGEMENTS}, '
+                             f'but got {arrangement!r}.')
+        if not recon_std > 0:
+            raise ValueError(f'recon_std must be > 0, but got {recon_std}.')
+        self.image_size = image_size
+        self.recon_std = recon_std
+        narrowing = arrangement == 'vae'
+        scale = 0.5**num_scales if narrowing else 2**num_scales
+        side = int(image_size * scale)
+        self.latent_shape = (latent_channels, side, side)
+        widths = [base_channels * 2**i for i in range(num_scales + 1)]
+        if not narrowing:  # the widest map is the noise's
+            widths.reverse()
+        step, back = (down, up) if narrowing else (up, down)
+        pairs = list(zip(widths[:-1], widths[1:]))
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, widths[0], 3, padding=1), nn.ReLU(),
+            *[step(a, b) for a, b in pairs], ResidualUnit(widths[-1]),
+            nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1))
+        self.decoder = nn.Sequential(
+            nn.Conv2d(latent_channels, widths[-1], 3, padding=1), nn.ReLU(),
+            ResidualUnit(widths[-1]),
+            *[back(b, a) for a, b in reversed(pairs)],
+            nn.Conv2d(widths[0], 3, 3, padding=1), nn.Tanh())
+
+    @property
+    def is_trained(self) -> bool:
+        """bool: Whether the batch norms have seen data."""
+        return all(
+            int(m.num_batches_tracked) > 0 for m in self.modules()
+            if isinstance(m, nn.BatchNorm2d))
+
+    def encode(self, image: Tensor) -> Tuple[Tensor, Tensor]:
+        """Enc: posterior of the latent, Eq. (1) and (4).
+
+        Args:
+            image (Tensor): (B, 3, H, W), float32, [-1, 1].
+
+        Returns:
+            tuple[Tensor, Tensor]: Mean and natural log of the variance, each
+            (B, *latent_shape).
+        """
+        image = F.adaptive_avg_pool2d(image, self.image_size)
+        mean, log_var = self.encoder(image).chunk(2, dim=1)
+        return mean, log_var.clamp(-12, 6)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Dec: image of a latent, Eq. (2) and (3).
+
+        Args:
+            latent (Tensor): (B, *latent_shape), float32.
+
+        Returns:
+            Tensor: (B, 3, image_size, image_size), [-1, 1].
+        """
+        return self.decoder(latent)
+
+    @torch.no_grad()
+    def shape_noise(self, z: Tensor) -> Tensor:
+        """Turn white noise into the noise prior: z -> Dec -> Enc, fig. 3.
+
+        Args:
+            z (Tensor): (B, *latent_shape), standard normal.
+
+        Returns:
+            Tensor: ``Z_np``, (B, *latent_shape), no gradient.
+        """
+        return self.encode(self.decode(z))[0]
+
+    @torch.no_grad()
+    def sample_std(self, num_samples: int = 8) -> Tensor:
+        """Spread of Dec(z) over z, at the running batch statistics.
+
+        Args:
+            num_samples (int): Number of z. Defaults to 8.
+
+        Returns:
+            Tensor: Scalar, mean over pixels of the standard deviation, image
+            units; near 0 if the prior has collapsed.
+        """
+        device = self.encoder[0].weight.device
+        z = torch.randn(num_samples, *self.latent_shape, device=device)
+        training = self.decoder.training
+        self.decoder.eval()
+        spread = self.decode(z).std(0).mean()
+        self.decoder.train(training)
+        return spread
+
+    def loss(self, image: Tensor) -> Dict[str, Tensor]:
+        """Negative ELBO, Eq. (5), its two terms apart.
+
+        Args:
+            image (Tensor): (B, 3, H, W), float32, [-1, 1].
+
+        Returns:
+            dict[str, Tensor]: ``loss_recon`` (6) and ``loss_kl`` (7), nats
+            per image value; ``recon_mae``, mean absolute error in image
+            units; ``active_units``, share in [0, 1] of latent units whose
+            posterior mean varies over the batch; ``sample_std``, mean over
+            pixels of the spread of Dec(z) over z, image units.
+        """
+        image = F.adaptive_avg_pool2d(image, self.image_size)
+        mean, log_var = self.encode(image)
+        latent = mean + torch.randn_like(mean) * (0.5 * log_var).exp()
+        recon = self.decode(latent)
+        values = image[0].numel()
+        kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
+        active = (mean.detach().var(0) > ACTIVE_VARIANCE).float().mean()
+        return dict(
+            loss_recon=(recon - image).square().mean() /
+            (2 * self.recon_std**2),
+            loss_kl=kl.flatten(1).sum(1).mean() / values,
+            recon_mae=(recon - image).abs().mean().detach(),
+            active_units=active,
+            sample_std=self.sample_std())
+
+    def forward(self,
+                inputs: dict,
+                data_samples: Optional[List[DataSample]] = None,
+                mode: str = 'tensor'):
+        """Loss, reconstructions or the posterior.
+
+        Args:
+            inputs (dict): ``img``, (B, 3, H, W), [-1, 1].
+            data_samples (DataSample, optional): Stacked samples.
+            mode (str): 'loss', 'predict' or 'tensor'.
+
+        Returns:
+            dict | list[DataSample] | tuple: Losses; one sample an image with
+            ``fake_img`` (reconstruction) and ``gt_img``, BGR in [0, 255];
+            mean and log variance.
+        """
+        image = inputs['img']
+        if mode == 'loss':
+            return self.loss(image)
+        mean, log_var = self.encode(image)
+        if mode == 'tensor':
+            return mean, log_var
+        restore = self.data_preprocessor.destruct
+        images = F.adaptive_avg_pool2d(image, self.image_size)
+        return [
+            DataSample(fake_img=fake, gt_img=real) for fake, real in zip(
+                restore(self.decode(mean), data_samples),
+                restore(images, data_samples))
+        ]
