@@ -1,0 +1,15 @@
+"""Data sets, transforms and the checks on both."""
+from .ade20k import SLNPADE20K
+from .camvid import SLNPCamVid
+from .cityscapes import SLNPCityscapes
+from .coco_stuff import SLNPCOCOStuff
+from .errors import CorruptFileError, DataError
+from .slnp_dataset import SLNPDataset
+from .toyscenes import SLNPToyScenes
+from .transforms import *  # noqa: F401, F403
+from .transforms import __all__ as _transforms
+
+__all__ = [
+    'SLNPADE20K', 'SLNPCamVid', 'SLNPCityscapes', 'SLNPCOCOStuff',
+    'CorruptFileError', 'DataError', 'SLNPDataset', 'SLNPToyScenes'
+] + _transforms

@@ -1,0 +1,231 @@
+"""Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
+import hashlib
+from typing import Dict, Optional, Sequence
+
+import cv2
+import numpy as np
+
+from .errors import DataError
+from .image_io import id24
+
+UNLABELLED = 255
+_TABLE_SIZE = 65536
+
+
+class LabelCodec:
+    """Rule that maps the ids of a data set's label files to class indices.
+
+    The steps, in this order: colours to ids (``colours``), ``label_map``,
+    ``reduce_zero_label``, ``unlabelled_ids``; what is left must lie in
+    0..C-1.
+
+    Args:
+        num_classes (int): C, 1..255.
+        unlabelled_ids (Sequence[int]): Ids in the file that mean
+            "unlabelled". With ``reduce_zero_label``, 0 and 255 always do.
+            Defaults to (255, ).
+        reduce_zero_label (bool): 0 is unlabelled and class c is written
+            c + 1, as in ADE20K. Defaults to False.
+        label_map (dict[int, int], optional): From id in the file to class
+            index, 255 = unlabelled. Ids outside it, and outside
+            ``unlabelled_ids``, are errors.
+        colours (Sequence, optional): RGB triples, 0..255, one a class, if
+            label files are colour pictures.
+        unlabelled_colours (Sequence): RGB triples that mean "unlabelled".
+            Defaults to ().
+
+    Raises:
+        DataError: If the settings contradict each other.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 unlabelled_ids: Sequence[int] = (UNLABELLED, ),
+                 reduce_zero_label: bool = False,
+                 label_map: Optional[Dict[int, int]] = None,
+                 colours: Optional[Sequence] = None,
+                 unlabelled_colours: Sequence = ()) -> None:
+        if not 1 <= num_classes <= UNLABELLED:
+            raise DataError('the number of classes must be 1..255 (255 is '
+                            f'kept for unlabelled), got {num_classes}')
+        if label_map is not None and reduce_zero_label:
+            raise DataError('give label_map or reduce_zero_label, not both: '
+                            'the map can send 0 to 255 itself')
+        self.num_classes = num_classes
+        self.reduce_zero_label = reduce_zero_label
+        self.unlabelled_ids = tuple(int(i) for i in unlabelled_ids)
+        self.label_map = None if label_map is None else {
+            int(k): int(v) for k, v in label_map.items()
+        }
+        self._check_map()
+        self.table, self.bad = self._make_table()
+        self._codes = self._colour_codes(colours, unlabelled_colours)
+        self.stamp = self._make_stamp()
+
+    def _check_map(self) -> None:
+        """Raise if the map points outside 0..C-1 and 255."""
+        for raw, cls in (self.label_map or {}).items():
+            if not (0 <= cls < self.num_classes or cls == UNLABELLED):
+                raise DataError(
+                    f'label_map sends id {raw} to {cls}, but the allowed '
+                    f'range is 0..{self.num_classes - 1} or 255')
+
+    def _make_table(self) -> tuple:
+        """Class of each id, and which ids are out of range; 65536 each."""
+        table = np.full(_TABLE_SIZE, UNLABELLED, np.uint8)
+        bad = np.ones(_TABLE_SIZE, np.uint8)
+        if self.label_map is not None:
+            pairs = self.label_map
+        else:
+            first = 1 if self.reduce_zero_label else 0
+            pairs = {c + first: c for c in range(self.num_classes)}
+        unlabelled = set(self.unlabelled_ids)
+        if self.reduce_zero_label:
+            unlabelled |= {0, UNLABELLED}
+        pairs = {**pairs, **{i: UNLABELLED for i in unlabelled}}
+        for raw, cls in pairs.items():
+            if 0 <= raw < _TABLE_SIZE:
+                table[raw], bad[raw] = cls, 0
+        return table, bad
+
+    def _colour_codes(self, colours: Optional[Sequence],
+                      unlabelled: Sequence) -> Optional[tuple]:
+        """Sorted colour codes and the class of each."""
+        if colours is None:
+            return None
+        if len(colours) != self.num_classes:
+            raise DataError(f'colours must have one RGB triple a class '
+                            f'({self.num_classes}), got {len(colours)}')
+        triples = np.asarray(list(colours) + list(unlabelled), np.int64)
+        if triples.ndim != 2 or triples.shape[1] != 3 or triples.min(
+        ) < 0 or triples.max() > 255:
+            raise DataError('colours must be RGB triples of 0..255, got '
+                            f'shape {triples.shape}')
+        codes = triples @ np.array([1, 256, 65536])
+        classes = np.full(len(codes), UNLABELLED, np.uint8)
+        classes[:len(colours)] = np.arange(len(colours))
+        order = np.argsort(codes, kind='stable')
+        if len(np.unique(codes)) != len(codes):
+            raise DataError('two classes share one RGB colour; label files '
+                            'coded by colour need distinct ones')
+        return codes[order], classes[order]
+
+    def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
+        """Decode one label map.
+
+        Args:
+            raw (ndarray): Ids (H, W) or colours (H, W, 3), as read by
+                ``decode_ids``.
+            path (str): Name of the file, for the error text.
+
+        Returns:
+            ndarray: (H, W), uint8, 0..C-1 or 255.
+
+        Raises:
+            DataError: If an id or a colour is not in the rule.
+        """
+        if self._codes is not None:
+            return self._decode_colours(raw, path)
+        if raw.ndim != 2:
+            raise DataError(
+                f'{path} is an RGB label of shape {raw.shape}, expected ids '
+                'in one channel; set label=dict(colours=[...]) in the '
+                'config, or save it as grey or palette PNG')
+        if raw.dtype == np.uint8:
+            label = cv2.LUT(raw, self.table[:256])
+            wrong = cv2.LUT(raw, self.bad[:256])
+        else:
+            inside = (raw >= 0) & (raw < _TABLE_SIZE)
+            index = np.where(inside, raw, 0)
+            label = self.table[index]
+            wrong = self.bad[index] | ~inside
+        if wrong.any():
+            raise DataError(self.describe(raw, path))
+        return label
+
+    def _decode_colours(self, raw: np.ndarray, path: str) -> np.ndarray:
+        """Decode a colour-coded label map."""
+        if raw.ndim != 3:
+            raise DataError(
+                f'{path} holds ids in one channel, expected an RGB picture '
+                'because colours=[...] is set; remove colours for this set')
+        codes, classes = self._codes
+        code = id24(raw[..., :3])
+        place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
+        wrong = codes[place] != code
+        if wrong.any():
+            first = int(code[wrong][0])
+            colour = (first & 255, first >> 8 & 255, first >> 16)
+            raise DataError(
+                f'{path} has {int(wrong.sum())} pixels of colours outside '
+                f'the palette, first {colour}; add the colour to colours or '
+                'unlabelled_colours (JPEG labels never match: use PNG)')
+        return classes[place]
+
+    def _make_stamp(self) -> str:
+        """All settings that change the result, as text."""
+        codes = self._codes
+        parts = [self.table.tobytes(), self.bad.tobytes()]
+        parts += [] if codes is None else [c.tobytes() for c in codes]
+        return hashlib.sha256(b'|'.join(parts)).hexdigest()
+
+    def wrong_ids(self, raw: np.ndarray) -> Dict[int, int]:
+        """Count ids outside the rule: {id: pixels}."""
+        ids, counts = np.unique(raw, return_counts=True)
+        return {
+            int(i): int(n)
+            for i, n in zip(ids, counts)
+            if not 0 <= i < _TABLE_SIZE or self.bad[i]
+        }
+
+    def describe(self, raw: np.ndarray, path: str) -> str:
+        """One sentence on the ids of a file that are out of range."""
+        wrong = self.wrong_ids(raw)
+        first = next(iter(wrong))
+        more = '' if len(wrong) == 1 else f' and {len(wrong) - 1} other ids'
+        text = (f'{path}: label id {first} ({wrong[first]} pixels){more} is '
+                f'outside the allowed range {self.allowed()}')
+        cause = likely_cause(wrong, self)
+        return f'{text}; likely cause: {cause}' if cause else text
+
+    def allowed(self) -> str:
+        """The ids a file may hold, in words."""
+        if self.label_map is not None:
+            keys = sorted(self.label_map)
+            return f'of label_map ({len(keys)} ids, {keys[0]}..{keys[-1]})'
+        first = 1 if self.reduce_zero_label else 0
+        names = ', '.join(map(str, self.unlabelled_ids)) or 'none'
+        if self.reduce_zero_label:
+            names = '0, 255'
+        return (f'{first}..{self.num_classes - 1 + first} (unlabelled: '
+                f'{names})')
+
+
+def likely_cause(wrong: Dict[int, int], codec: LabelCodec) -> str:
+    """Guess why ids are out of range; '' if nothing fits.
+
+    Args:
+        wrong (dict[int, int]): Ids out of range and their pixel counts.
+        codec (LabelCodec): The rule they broke.
+
+    Returns:
+        str: A question or a hint that names the setting to look at.
+    """
+    ids, num = set(wrong), codec.num_classes
+    if codec.label_map is not None:
+        return 'does label_map miss these ids?'
+    if ids == {UNLABELLED}:
+        return '255 only: is unlabelled_ids unset?'
+    if ids == {0}:
+        return 'id 0 only: is reduce_zero_label or unlabelled_ids=(0, ) unset?'
+    if ids == {num}:
+        return (f'ids run to {num}, one too far: is reduce_zero_label unset, '
+                'or is the last id the unlabelled one?')
+    if min(ids) < 0:
+        return 'negative ids: signed file or unlabelled written as -1?'
+    if max(ids) >= 1000:
+        return 'ids above 1000: instance or panoptic ids given as labels?'
+    if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
+        return ('many ids: a colour or grey picture saved as label, or too '
+                'few classes in the class list?')
+    return 'does the class list miss classes, or label_map miss ids?'

@@ -1,0 +1,180 @@
+"""Stuff of ToyScenes: sky, clouds, mountains, ground, road and water."""
+import cv2
+import numpy as np
+
+from .toyscenes_canvas import Canvas, ellipse_points
+from .toyscenes_palette import (CLOUD, GRASS, MOUNTAIN, ROAD, SKY, WATER,
+                                pick)
+
+
+def draw_sky(canvas: Canvas, horizon: float) -> None:
+    """Draw the sky: gradient to the horizon and the glow of the sun."""
+    side, light, rng = canvas.side, canvas.light, canvas.rng
+    ramp = np.clip(np.arange(side) / max(horizon, 1), 0, 1)[:, None, None]
+    paint = (1 - ramp) * np.float32(light.zenith) + ramp * np.float32(
+        light.horizon)
+    sun_y = rng.uniform(0.1, 0.8) * horizon
+    dx = (np.arange(side)[None] - canvas.sun * side) / side
+    dy = (np.arange(side)[:, None] - sun_y) / side
+    glow = 0.75 * np.exp(-(dx**2 + dy**2) / 0.035)[..., None]
+    paint = paint * (1 - glow) + glow * np.float32(light.glow)
+    paint = paint * canvas.texture(side, side, 0.012, coarse=True)
+    canvas.stamp(np.ones((side, side), bool), (0, 0), paint, SKY,
+                 canvas.new_id(), lit=False)
+
+
+def draw_cloud(canvas: Canvas, horizon: float) -> None:
+    """Draw one cloud: a flat-bottomed heap of puffs, darker below."""
+    side, rng, light = canvas.side, canvas.rng, canvas.light
+    width = rng.uniform(0.16, 0.42) * side
+    height = width * rng.uniform(0.22, 0.38)
+    cx = rng.uniform(0, side)
+    cy = rng.uniform(0.12, 0.7) * horizon
+    x0, y0 = int(cx - 0.75 * width), int(cy - 1.2 * height)
+    x0, y0 = max(x0, 0), max(y0, 0)
+    x1 = min(int(cx + 0.75 * width), side)
+    y1 = min(int(cy + 0.5 * height), side)
+    if x1 - x0 < 6 or y1 - y0 < 6:
+        return
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    for _ in range(rng.integers(6, 10)):
+        px = rng.normal(0, 0.24) * width
+        radius = height * rng.uniform(0.35, 0.8) * np.exp(
+            -(px / (0.5 * width))**2)
+        centre = (int(cx + px - x0), int(cy - 0.5 * radius - y0))
+        axes = (int(1.5 * radius) + 1, int(radius) + 1)
+        cv2.ellipse(mask, centre, axes, 0, 0, 360, 1, -1)
+    mask[int(cy + 0.15 * height) - y0:] = 0
+    ramp = np.linspace(1.05, 0.84, y1 - y0)[:, None, None]
+    colour = 0.72 * np.float32((250, 250, 250)) * canvas.tint.clip(
+        0.62) + 0.28 * np.float32(light.glow)
+    factor = ramp * canvas.texture(y1 - y0, x1 - x0, 0.025, coarse=True)
+    canvas.stamp(mask > 0, (x0, y0), colour, CLOUD, canvas.new_id(),
+                 factor, lit=False)
+
+
+def _ridge(rng: np.random.Generator, num: int, rough: float) -> np.ndarray:
+    """Heights of a ridge by midpoint displacement, (num, ), about -1..1."""
+    line = rng.uniform(-0.6, 0.6, 3)
+    step = rough
+    while len(line) < num:
+        mid = (line[1:] + line[:-1]) / 2 + rng.normal(
+            0, step, len(line) - 1)
+        line = np.insert(line, np.arange(1, len(line)), mid)
+        step *= 0.52
+    return np.interp(np.linspace(0, 1, num),
+                     np.linspace(0, 1, len(line)), line)
+
+
+def draw_mountain(canvas: Canvas, horizon: float, far: bool) -> None:
+    """Draw a range of mountains, blue and pale when far, with snow."""
+    side, rng = canvas.side, canvas.rng
+    high = rng.uniform(0.22, 0.34) if far else rng.uniform(0.1, 0.18)
+    heights = (0.55 + 0.45 * _ridge(rng, side, 0.5)).clip(0.03, 1.2)
+    tops = horizon - high * side * heights
+    y0, y1 = int(max(tops.min(), 0)), min(int(horizon) + 2, side)
+    rows = np.arange(y0, y1)[:, None]
+    mask = rows >= tops[None]
+    base = np.float32((128, 116, 112) if far else (84, 104, 104))
+    colour = base + rng.uniform(-14, 14, 3)
+    slope = np.gradient(cv2.blur(tops[None].astype(np.float32), (9, 1))[0])
+    toward = 1 if canvas.sun < 0.5 else -1
+    shade = 1 - canvas.light.contrast * np.tanh(toward * slope)[None, :, None]
+    shade = shade * canvas.texture(y1 - y0, side, 0.13, stretch=(6, 3))
+    paint = colour * shade
+    if far and rng.random() < 0.65:
+        line = tops.min() + 0.32 * (horizon - tops.min())
+        wobble = 7 * canvas.texture(1, side, 1.0, stretch=(1, 4))[0, :, 0]
+        snow = rows < (line + wobble)[None]
+        paint[snow] = np.clip(1.9 * paint[snow] + 30, 0, 250)
+    haze = 0.42 if far else 0.15
+    paint = (1 - haze) * paint * canvas.tint + haze * np.float32(
+        canvas.light.horizon)
+    canvas.stamp(mask, (0, y0), paint, MOUNTAIN, canvas.new_id(), lit=False)
+
+
+def draw_grass(canvas: Canvas, horizon: float) -> None:
+    """Draw a meadow from the horizon down, coarser towards the viewer."""
+    side, rng = canvas.side, canvas.rng
+    y0 = int(horizon)
+    height = side - y0
+    colour = pick(rng, ((52, 148, 92), (60, 160, 120), (44, 126, 70),
+                        (70, 170, 150)))
+    near = np.linspace(0.86, 1.06, height)[:, None, None]
+    blades = canvas.texture(height, side, 1.0, stretch=(3.0, 1.2)) - 1
+    factor = near * (1 + blades * np.linspace(0.05, 0.17, height)[
+        :, None, None])
+    factor = factor * canvas.texture(height, side, 0.09, coarse=True,
+                                     stretch=(0.6, 2.0))
+    canvas.stamp(np.ones((height, side), bool), (0, y0), colour, GRASS,
+                 canvas.new_id(), factor)
+
+
+class Road:
+    """A straight road from the lower edge to a vanishing point.
+
+    Args:
+        canvas (Canvas): Where to draw.
+        horizon (float): Height of the horizon, canvas pixels.
+    """
+
+    def __init__(self, canvas: Canvas, horizon: float) -> None:
+        rng, side = canvas.rng, canvas.side
+        self.side, self.horizon = side, horizon
+        self.vanish_x = rng.uniform(0.35, 0.65) * side
+        self.centre_x = rng.uniform(0.3, 0.7) * side
+        self.half = rng.uniform(0.34, 0.5) * side
+
+    def at(self, depth: float, across: float) -> np.ndarray:
+        """Canvas point at ``depth`` (0 far, 1 lower edge), ``across`` -1..1."""
+        y = self.horizon + depth * (self.side - self.horizon)
+        middle = self.vanish_x + depth * (self.centre_x - self.vanish_x)
+        half = (0.03 + 0.97 * depth) * self.half
+        return np.array([middle + across * half, y])
+
+    def draw(self, canvas: Canvas) -> None:
+        """Draw asphalt, kerb lines and a dashed middle line."""
+        rng = canvas.rng
+        shade = rng.uniform(78, 116)
+        colour = np.float32([shade * 1.04, shade, shade * 0.98])
+        corners = [self.at(0.0, -1), self.at(0.0, 1), self.at(1.02, 1),
+                   self.at(1.02, -1)]
+        obj = canvas.new_id()
+        canvas.polygon(corners, colour, ROAD, obj, grain=0.06)
+        paint = np.float32((226, 232, 234))
+        for side in (-0.93, 0.9):
+            line = [self.at(0.02, side), self.at(0.02, side + 0.03),
+                    self.at(1.02, side + 0.03), self.at(1.02, side)]
+            canvas.polygon(line, paint * 0.86, None, None)
+        start = rng.uniform(0, 0.1)
+        for k in range(8):
+            a, b = start + 0.004 + np.array([k, k + 0.5])**1.9 / 38
+            if a > 1:
+                break
+            dash = [self.at(a, -0.022), self.at(a, 0.022),
+                    self.at(min(b, 1.02), 0.022), self.at(min(b, 1.02),
+                                                          -0.022)]
+            canvas.polygon(dash, paint, None, None)
+
+
+def draw_water(canvas: Canvas, horizon: float) -> None:
+    """Draw a lake that mirrors the sky, with ripples and glints."""
+    side, rng, light = canvas.side, canvas.rng, canvas.light
+    top = horizon + rng.uniform(0.0, 0.12) * side
+    centre = (rng.uniform(0.1, 0.9) * side, top + rng.uniform(
+        0.12, 0.26) * side)
+    axes = (rng.uniform(0.35, 0.8) * side, centre[1] - top)
+    points = ellipse_points(centre, axes, 40)
+    points[:, 0] += rng.normal(0, 0.008 * side, len(points))
+    points[:, 1] = points[:, 1].clip(horizon + 1)
+    x0, y0, x1, y1 = canvas.box(points)
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillPoly(mask, [np.round(points - (x0, y0)).astype(np.int32)], 1)
+    ramp = np.linspace(0.25, 1, y1 - y0)[:, None, None]
+    deep = 0.75 * np.float32(light.zenith) + np.float32((30, 8, -12))
+    mirror = (1 - ramp) * np.float32(light.horizon) + ramp * deep
+    ripples = canvas.texture(y1 - y0, x1 - x0, 0.11, stretch=(1.5, 14))
+    paint = mirror * ripples * (0.96, 0.9, 0.82)
+    paint = paint + 30 * (ripples > 1.2)
+    canvas.stamp(mask > 0, (x0, y0), paint, WATER, canvas.new_id(),
+                 lit=False)

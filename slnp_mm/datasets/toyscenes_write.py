@@ -1,0 +1,117 @@
+"""Write ToyScenes to disk once, and know when it is already there."""
+import json
+import os
+import shutil
+import tempfile
+from typing import Callable, Optional
+
+import cv2
+
+from .errors import DataError
+from .toyscenes_draw import draw_scene
+
+SETTINGS_FILE = 'toyscenes.json'
+_VERSION = 1
+_FOLDERS = ('images', 'stuffthingmaps', 'instances')
+Progress = Callable[[int, int], None]
+
+
+def write_toyscenes(out: str,
+                    num_train: int = 800,
+                    num_val: int = 100,
+                    size: int = 128,
+                    seed: int = 0,
+                    quality: int = 92,
+                    progress: Optional[Progress] = None) -> bool:
+    """Write the data set in COCO-Stuff's folder layout.
+
+    All is written to a temporary folder that is renamed at the end, so an
+    interrupted run leaves nothing half done.
+
+    Args:
+        out (str): Folder to make.
+        num_train (int): Pictures in ``train2017``, >= 1.
+        num_val (int): Pictures in ``val2017``, >= 1.
+        size (int): Side, pixels, even, >= 32. Defaults to 128.
+        seed (int): Seed, >= 0. Defaults to 0.
+        quality (int): JPEG quality, 1..100. Defaults to 92.
+        progress (Callable, optional): Called with done and total.
+
+    Returns:
+        bool: False if the same data set was already there and is kept.
+
+    Raises:
+        DataError: If ``out`` holds something else.
+    """
+    settings = dict(
+        version=_VERSION, num_train=num_train, num_val=num_val, size=size,
+        seed=seed, quality=quality)
+    for key in ('num_train', 'num_val'):
+        if settings[key] < 1:
+            raise DataError(f'{key} must be >= 1, got {settings[key]}')
+    if os.path.exists(out):
+        if _settings_of(out) == settings:
+            return False
+        if _settings_of(out) is None and os.listdir(out):
+            raise DataError(
+                f'{out} exists and was not written by this tool; choose '
+                'another --out or remove it')
+    parent = os.path.dirname(os.path.abspath(out))
+    os.makedirs(parent, exist_ok=True)
+    temp = tempfile.mkdtemp(dir=parent, prefix='.toyscenes-')
+    try:
+        _write_splits(temp, settings, progress)
+        with open(os.path.join(temp, SETTINGS_FILE), 'w') as file:
+            json.dump(settings, file, indent=1)
+        os.chmod(temp, 0o755)
+        _swap(temp, out, settings)
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+    return True
+
+
+def _swap(temp: str, out: str, settings: dict) -> None:
+    """Put the new folder in place of an old one."""
+    old = f'{temp}-old'
+    if os.path.exists(out):
+        os.rename(out, old)
+    try:
+        os.rename(temp, out)
+    except OSError:
+        if _settings_of(out) != settings:  # another run was first
+            raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _settings_of(folder: str) -> Optional[dict]:
+    """Settings a folder was written with; None if it was not by us."""
+    try:
+        with open(os.path.join(folder, SETTINGS_FILE)) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _write_splits(root: str, settings: dict,
+                  progress: Optional[Progress]) -> None:
+    """Draw and write both splits."""
+    total = settings['num_train'] + settings['num_val']
+    done = 0
+    for part, key in enumerate(('num_train', 'num_val')):
+        split = ('train2017', 'val2017')[part]
+        for folder in _FOLDERS:
+            os.makedirs(os.path.join(root, folder, split))
+        for number in range(settings[key]):
+            image, label, ids = draw_scene(
+                (settings['seed'], part, number), settings['size'])
+            name = f'{number:06d}'
+            for folder, suffix, array in zip(
+                    _FOLDERS, ('.jpg', '.png', '.png'), (image, label, ids)):
+                path = os.path.join(root, folder, split, name + suffix)
+                flags = [cv2.IMWRITE_JPEG_QUALITY, settings['quality']
+                         ] if suffix == '.jpg' else []
+                if not cv2.imwrite(path, array, flags):
+                    raise DataError(f'cannot write {path}; is the disk full?')
+            done += 1
+            if progress is not None:
+                progress(done, total)

@@ -1,0 +1,105 @@
+"""Resize picture, label and instances together."""
+from typing import Tuple, Union
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmagic.registry import TRANSFORMS
+
+from ..errors import DataError
+
+MODES = ('square', 'short_side')
+
+
+@TRANSFORMS.register_module()
+class SLNPResize(BaseTransform):
+    """Resize to one size, or so that the shorter side has a length.
+
+    The picture is averaged over areas where it shrinks and interpolated
+    bicubically where it grows; ids are taken from the nearest pixel, so no
+    id is invented.
+
+    Args:
+        size (int | tuple[int], optional): Side of the square, or (height,
+            width); for 'short_side' one number. Pixels, >= 1. None takes
+            the data set's ``image_size``. Defaults to None.
+        mode (str): 'square' (aspect not kept) or 'short_side' (kept).
+
+    Raises:
+        ValueError: If the mode is unknown or the size does not fit it.
+        DataError: If neither transform nor data set gives a size.
+    """
+
+    def __init__(self,
+                 size: Union[int, Tuple[int, int], None] = None,
+                 mode: str = 'square') -> None:
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
+        if mode == 'short_side' and not isinstance(size, (int, type(None))):
+            raise ValueError(f'short_side takes one length, got {size}')
+        self.size = None if size is None else as_sides(size)
+        self.mode = mode
+
+    def target(self, shape: Tuple[int, int],
+               size: Tuple[int, int]) -> Tuple[int, int]:
+        """Height and width that a picture of ``shape`` gets."""
+        if self.mode == 'square':
+            return size
+        short = min(size)
+        scale = short / min(shape)
+        return tuple(max(short, round(side * scale)) for side in shape)
+
+    def transform(self, results: dict) -> dict:
+        """Resize ``img``, ``label`` and ``instances``, where present."""
+        shape = results['label'].shape if 'label' in results else results[
+            'img'].shape[:2]
+        size = self.size
+        if size is None:
+            if results.get('image_size') is None:
+                raise DataError('SLNPResize has no size; give it one, or '
+                                'set image_size of the dataset')
+            size = as_sides(results['image_size'])
+        height, width = self.target(shape, size)
+        if 'img' in results:
+            results['img'] = _resize_image(results['img'], height, width)
+            results['img_shape'] = (height, width)
+        if 'label' in results:
+            results['label'] = _nearest(results['label'], height, width)
+        if 'instances' in results:
+            results['instances'] = np.stack([
+                _nearest(layer, height, width)
+                for layer in results['instances']
+            ])
+        return results
+
+
+def as_sides(size: Union[int, Tuple[int, int]]) -> Tuple[int, int]:
+    """Height and width from one side or both.
+
+    Raises:
+        ValueError: If a side is below 1 or there are not two.
+    """
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError('size must be one side or (height, width), >= 1, '
+                         f'got {size}')
+    return sides
+
+
+def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a picture by area (both sides shrink) or bicubically."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    return cv2.resize(
+        image, (width, height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize ids by taking the pixel at each new pixel's centre."""
+    if ids.shape == (height, width):
+        return ids
+    rows = ((np.arange(height) + 0.5) * ids.shape[0] / height).astype(int)
+    cols = ((np.arange(width) + 0.5) * ids.shape[1] / width).astype(int)
+    return ids[rows[:, None], cols[None]]

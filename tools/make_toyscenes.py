@@ -1,0 +1,53 @@
+"""Draw ToyScenes, the embedded data set, unless it is already there."""
+import argparse
+import sys
+import time
+
+from slnp_mm.datasets.errors import DataError
+from slnp_mm.datasets.toyscenes_write import write_toyscenes
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('--out', default='data/toyscenes', help='folder')
+    parser.add_argument('--num-train', type=int, default=800)
+    parser.add_argument('--num-val', type=int, default=100)
+    parser.add_argument('--size', type=int, default=128, help='side, pixels')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Write the data set and say so.
+
+    Returns:
+        int: Exit code, 0 or 1.
+    """
+    args = parse_args()
+    start = time.time()
+
+    def progress(done: int, total: int) -> None:
+        """Print the progress in place, with the time left."""
+        if done % 25 and done != total:
+            return
+        left = (time.time() - start) / done * (total - done)
+        print(f'\rToyScenes: {done}/{total} drawn, {left:.0f} s left ',
+              end='\n' if done == total else '', flush=True)
+
+    try:
+        new = write_toyscenes(args.out, args.num_train, args.num_val,
+                              args.size, args.seed, progress=progress)
+    except (DataError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    words = 'written' if new else 'already there, kept'
+    print(f'ToyScenes in {args.out}: {args.num_train} train, {args.num_val} '
+          f'val, {args.size} px, seed {args.seed}: {words}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
