@@ -1,0 +1,104 @@
+# DeepLabV3 (ResNetV1c-18 trunk of three stages, ASPP head) small enough to be
+# trained from nothing on two CPU cores at 128 px. Output stride 8.
+_scope_ = 'mmseg'
+default_scope = 'mmseg'
+norm_cfg = dict(type='BN', requires_grad=True)
+model = dict(
+    _scope_='mmseg',
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(128, 128)),
+    backbone=dict(
+        type='ResNetV1c',
+        depth=18,
+        num_stages=3,
+        stem_channels=32,
+        base_channels=32,
+        out_indices=(0, 1, 2),
+        dilations=(1, 1, 2),
+        strides=(1, 2, 1),
+        norm_cfg=norm_cfg,
+        style='pytorch',
+        contract_dilation=True),
+    decode_head=dict(
+        type='ASPPHead',
+        in_channels=128,
+        in_index=2,
+        channels=64,
+        dilations=(1, 2, 4, 6),
+        dropout_ratio=0.1,
+        num_classes=None,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(
+            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'))
+
+# The label is resized with the image, and the image's shape is declared the
+# original one: prediction and label meet at 128 px, as in SLNPSegMetric.
+size = (128, 128)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', scale=size[::-1], interpolation='area'),
+    dict(
+        type='RandomResize',
+        scale=size[::-1],
+        ratio_range=(1.0, 1.5),
+        keep_ratio=True),
+    dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', scale=size[::-1], interpolation='area'),
+    dict(type='LoadImageFromNDArray'),
+    dict(type='PackSegInputs')
+]
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(type='BaseSegDataset', pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='BaseSegDataset', pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=25, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=10000,
+        save_optimizer=False,
+        max_keep_ckpts=1),
+    sampler_seed=dict(type='DistSamplerSeedHook'))
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)

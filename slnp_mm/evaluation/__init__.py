@@ -1,0 +1,5 @@
+"""Scores, scorers and reports."""
+
+from .metrics import SLNPSegMetric
+
+__all__ = ['SLNPSegMetric']

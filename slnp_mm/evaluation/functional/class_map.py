@@ -1,0 +1,64 @@
+"""Map condition classes to scorer classes, never the other way round."""
+
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+
+def build_class_map(class_map: Optional[Sequence[int]], num_classes: int,
+                    num_scorer_classes: int,
+                    ignore_index: int = 255) -> Optional[Tensor]:
+    """Check a class map and make it a look-up table.
+
+    Args:
+        class_map (Sequence[int], optional): Scorer id of each condition
+            class, ``ignore_index`` where the scorer has none. ``None``: both
+            speak the same ids.
+        num_classes (int): Classes of the condition.
+        num_scorer_classes (int): Classes of the scorer.
+        ignore_index (int): Id of unlabelled pixels. Defaults to 255.
+
+    Returns:
+        Tensor, optional: (256,) int64 table, ``ignore_index`` everywhere
+        outside the condition's classes; ``None`` for ``class_map=None``.
+
+    Raises:
+        ValueError: If the counts differ without a map, the map has another
+            length than the condition has classes, or names an id that the
+            scorer does not have.
+    """
+    if class_map is None:
+        if num_classes != num_scorer_classes:
+            raise ValueError(
+                f'The scorer has {num_scorer_classes} classes, the data set '
+                f'{num_classes}: give `class_map` with one scorer id '
+                f'(0..{num_scorer_classes - 1}, or {ignore_index} for none) '
+                'for each class of the data set.')
+        return None
+    if len(class_map) != num_classes:
+        raise ValueError(
+            f'Expected a class map with {num_classes} entries (one a class '
+            f'of the data set), got {len(class_map)}.')
+    bad = [i for i in class_map
+           if i != ignore_index and not 0 <= i < num_scorer_classes]
+    if bad:
+        raise ValueError(
+            f'Expected scorer ids 0..{num_scorer_classes - 1} or '
+            f'{ignore_index} in the class map, got {bad[0]}.')
+    table = torch.full((256, ), ignore_index, dtype=torch.int64)
+    table[:num_classes] = torch.as_tensor(list(class_map), dtype=torch.int64)
+    return table
+
+
+def map_label(label: Tensor, table: Optional[Tensor]) -> Tensor:
+    """Translate a label map through the table of :func:`build_class_map`.
+
+    Args:
+        label (Tensor): (H, W) int64, 0..255.
+        table (Tensor, optional): (256,) int64, or ``None`` for no change.
+
+    Returns:
+        Tensor: (H, W) int64.
+    """
+    return label if table is None else table[label]

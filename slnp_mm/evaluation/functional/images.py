@@ -1,0 +1,95 @@
+"""Images on their way to a scorer: quantise, resize, name the filter."""
+
+from typing import Tuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+RESIZE_FILTERS = {
+    'nearest': cv2.INTER_NEAREST,
+    'bilinear': cv2.INTER_LINEAR,
+    'bicubic': cv2.INTER_CUBIC,
+    'area': cv2.INTER_AREA,
+    'lanczos': cv2.INTER_LANCZOS4,
+}
+
+
+def check_filter(name: str) -> str:
+    """Return ``name`` if it is a known resize filter.
+
+    Raises:
+        ValueError: If it is not; the text lists the known names.
+    """
+    if name not in RESIZE_FILTERS:
+        raise ValueError(
+            f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, '
+            f'got {name!r}.')
+    return name
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """Quantise one image exactly as saving it as a PNG does.
+
+    Source:
+        ours: a generated image is rounded to the nearest of 256 levels and
+            clipped before any score sees it, so that scoring a tensor and
+            scoring the file written from it give the same figures.
+
+    Args:
+        image (Tensor): (3, H, W), float in 0..255 (values outside are
+            clipped) or uint8.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8, channel order as given.
+
+    Raises:
+        ValueError: If the shape is not (3, H, W) or a value is not finite.
+    """
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError('Expected an image of shape (3, H, W), got '
+                         f'{tuple(image.shape)}.')
+    if image.dtype != torch.uint8:
+        image = image.detach().float()
+        if not bool(torch.isfinite(image).all()):
+            raise ValueError('Expected finite pixel values, got NaN or inf: '
+                             'the generator has diverged.')
+        image = image.round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
+
+
+def resize_image(image: np.ndarray, size: Tuple[int, int],
+                 filter_name: str) -> np.ndarray:
+    """Resize one uint8 image with a named OpenCV filter.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8.
+        size (Tuple[int, int]): Height, width in pixels.
+        filter_name (str): Key of :data:`RESIZE_FILTERS`.
+
+    Returns:
+        np.ndarray: (size[0], size[1], 3) uint8; the input itself when the
+        size is already right.
+    """
+    if tuple(image.shape[:2]) == tuple(size):
+        return image
+    return cv2.resize(
+        image, (size[1], size[0]),
+        interpolation=RESIZE_FILTERS[check_filter(filter_name)])
+
+
+def resize_label(label: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Resize one label map by nearest neighbour.
+
+    Args:
+        label (np.ndarray): (H, W) integer ids.
+        size (Tuple[int, int]): Height, width in pixels.
+
+    Returns:
+        np.ndarray: (size[0], size[1]), ids of the input only.
+    """
+    if tuple(label.shape) == tuple(size):
+        return label
+    return cv2.resize(
+        label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,234 @@
+"""Segmentation score of generated images, beside the real images'."""
+
+import hashlib
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmagic.registry import METRICS
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..functional.class_map import build_class_map, map_label
+from ..scorers import DeepLabV3Scorer, areas_of, scores_of
+from .base import PairedMetric, as_tensor
+
+Areas = Tensor  # (4, C) float32: intersection, union, prediction, label
+
+
+@METRICS.register_module()
+class SLNPSegMetric(PairedMetric):
+    """PA, mIoU and mAcc of generated images by an mmseg scorer.
+
+    Generated and real images go through the same code in the same run: the
+    real images' figures are the scorer's ceiling.
+
+    Source:
+        paper: Sec. 2.2, Eqs. (23) and (24), DeepLabV3.
+        reference: mmseg 1.2 ``IoUMetric`` for every figure.
+        ours: quantisation to uint8, resize filter, ceiling, class map; the
+            paper does not say any of them.
+
+    Args:
+        scorer (dict): ``config`` and optional ``checkpoint``,
+            ``input_size``, ``resize_filter``, ``amp``, see
+            :class:`DeepLabV3Scorer`.
+        class_map (Sequence[int] or str, optional): Scorer id of each class
+            of the data set; ``'coco'`` for 182 -> 171; ``None`` when both
+            are the same.
+        ignore_index (int): Unlabelled pixels, left out. Defaults to 255.
+        collect_device (str): As in mmengine. Defaults to ``'cpu'``.
+        prefix (str, optional): Put before each name. Defaults to None.
+    """
+
+    def __init__(self,
+                 scorer: dict,
+                 class_map: Optional[Union[Sequence[int], str]] = None,
+                 ignore_index: int = 255,
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.scorer_cfg = dict(scorer)
+        self.class_map = class_map
+        self.ignore_index = ignore_index
+        self.last_report: Optional[dict] = None
+        self._scorer: Optional[DeepLabV3Scorer] = None
+        self._table: Optional[Tensor] = None
+        self._real_cache: Dict[str, Areas] = {}
+
+    @property
+    def scorer(self) -> DeepLabV3Scorer:
+        """DeepLabV3Scorer: Built at first use."""
+        if self._scorer is None:
+            self._scorer = DeepLabV3Scorer(**self.scorer_cfg)
+            self._table = self._build_table(self._scorer.num_classes)
+        return self._scorer.to(self.device)
+
+    def prepare(self, module: torch.nn.Module, dataloader: Any) -> None:
+        """Load the scorer before the first image, so errors come early."""
+        super().prepare(module, dataloader)
+        meta = getattr(dataloader.dataset, 'metainfo', None)
+        if self.dataset_meta is None and meta:
+            self.dataset_meta = meta
+        self.scorer  # noqa: B018
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Score one batch.
+
+        Args:
+            data_batch (Any): Unused.
+            data_samples (Sequence[dict]): Each with ``fake_img`` and
+                ``gt_img`` (3, H, W), BGR 0..255, and ``gt_sem_seg`` (h, w)
+                int64 of data set ids.
+
+        Raises:
+            ValueError: If one of them is missing.
+        """
+        fakes = self.images(data_samples, 'fake_img')
+        reals = self.images(data_samples, 'gt_img')
+        scorer = self.scorer
+        labels = [self._label(sample) for sample in data_samples]
+        fake_areas = self._score(scorer, fakes, labels)
+        real_areas = self._score_real(scorer, reals, labels)
+        for i, sample in enumerate(data_samples):
+            ignored = int((labels[i] == self.ignore_index).sum())
+            value = (fake_areas[i], real_areas[i], ignored,
+                     labels[i].numel(), fakes[i].shape[:2])
+            self.results.append((self.identity(sample), value))
+
+    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
+        """Totals over the set.
+
+        Args:
+            results (List[tuple]): One entry an image, in data set order.
+
+        Returns:
+            Dict[str, float]: ``PA``, ``mIoU``, ``mAcc`` of the generated
+            images, ``real/...`` of the real ones, in percent rounded to two
+            digits as mmseg does, and ``share/PA``, ``share/mIoU``: percent
+            of the ceiling reached.
+        """
+        fake, real, ignored, pixels, shapes = zip(*results)
+        names = (self.dataset_meta or {}).get('classes')
+        figures = dict(fake=summarise(fake), real=summarise(real))
+        self.last_report = dict(
+            figures=figures,
+            classes=list(names) if self._table is None and names else None,
+            num_images=len(results),
+            ignored_pixels=sum(ignored),
+            label_pixels=sum(pixels),
+            image_sizes=sorted({tuple(int(v) for v in s) for s in shapes}),
+            class_map=('none' if self._table is None else
+                       hashlib.sha256(self._table.numpy()).hexdigest()[:16]),
+            scorer=self.scorer.describe())
+        print_log(self._line(figures, len(results)), 'current')
+        return flatten(figures)
+
+    def _build_table(self, num_scorer_classes: int) -> Optional[Tensor]:
+        class_map = self.class_map
+        if isinstance(class_map, str):
+            class_map = named_class_map(class_map)
+        classes = (self.dataset_meta or {}).get('classes')
+        if classes is not None:
+            count = len(classes)
+        else:
+            count = (num_scorer_classes if class_map is None
+                     else len(class_map))
+        return build_class_map(class_map, count, num_scorer_classes,
+                               self.ignore_index)
+
+    def _label(self, sample: dict) -> Tensor:
+        if sample.get('gt_sem_seg') is None:
+            raise ValueError('SLNPSegMetric expected `gt_sem_seg` in every '
+                             f'data sample, got {sorted(sample)}.')
+        label = as_tensor(sample['gt_sem_seg']).squeeze().long().cpu()
+        return map_label(label, self._table)
+
+    def _score(self, scorer: DeepLabV3Scorer, images: List[np.ndarray],
+               labels: List[Tensor]) -> List[Areas]:
+        if len({image.shape for image in images}) > 1:
+            return [self._score(scorer, [image], [label])[0]
+                    for image, label in zip(images, labels)]
+        preds = scorer.predict(images, [tuple(lab.shape) for lab in labels])
+        return [areas_of(pred, label, scorer.num_classes, self.ignore_index)
+                for pred, label in zip(preds, labels)]
+
+    def _score_real(self, scorer: DeepLabV3Scorer, images: List[np.ndarray],
+                    labels: List[Tensor]) -> List[Areas]:
+        """Score real images, each content once in the life of the metric."""
+        keys = [_content_key(i, lab) for i, lab in zip(images, labels)]
+        todo = [i for i, key in enumerate(keys)
+                if key not in self._real_cache]
+        if todo:
+            areas = self._score(scorer, [images[i] for i in todo],
+                                [labels[i] for i in todo])
+            self._real_cache.update(
+                {keys[i]: area for i, area in zip(todo, areas)})
+        return [self._real_cache[key] for key in keys]
+
+    @staticmethod
+    def _line(figures: Dict[str, dict], count: int) -> str:
+        fake, real = figures['fake'], figures['real']
+        return (f'segmentation score of {count} images (generated / real): '
+                f"PA {fake['PA']:.2f} / {real['PA']:.2f}, "
+                f"mIoU {fake['mIoU']:.2f} / {real['mIoU']:.2f}, "
+                f"mAcc {fake['mAcc']:.2f} / {real['mAcc']:.2f}")
+
+
+def named_class_map(name: str) -> List[int]:
+    """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if name != 'coco':
+        raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
+    from slnp_mm.datasets import COCO_STUFF_TO_MMSEG
+    return [int(i) for i in COCO_STUFF_TO_MMSEG]
+
+
+def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:
+    """mmseg's figures of a set of images, in percent.
+
+    Args:
+        areas (Sequence[Areas]): One (4, C) tensor an image.
+
+    Returns:
+        Dict[str, Any]: ``PA``, ``mIoU``, ``mAcc`` rounded to two digits,
+        ``IoU`` and ``Acc`` lists of C percentages (None for a class in
+        neither labels nor predictions).
+    """
+    scores = scores_of(areas)
+    out: Dict[str, Any] = {}
+    for ours, theirs in (('PA', 'aAcc'), ('mIoU', 'IoU'), ('mAcc', 'Acc')):
+        out[ours] = _percent(np.nanmean(scores[theirs]))
+    for name in ('IoU', 'Acc'):
+        out[name] = [None if np.isnan(v) else _percent(v)
+                     for v in scores[name]]
+    return out
+
+
+def _percent(value: np.floating) -> float:
+    """mmseg's rounding, then the double nearest to the two digits."""
+    return round(float(np.round(value * 100, 2)), 2)
+
+
+def flatten(figures: Dict[str, dict]) -> Dict[str, float]:
+    """Log entries of :func:`summarise`'s figures of both sets."""
+    out = {}
+    for name in ('PA', 'mIoU', 'mAcc'):
+        out[name] = figures['fake'][name]
+    for name in ('PA', 'mIoU', 'mAcc'):
+        out[f'real/{name}'] = figures['real'][name]
+    for name in ('PA', 'mIoU'):
+        real = figures['real'][name]
+        share = figures['fake'][name] / real * 100 if real else float('nan')
+        out[f'share/{name}'] = float(np.round(share, 2))
+    return out
+
+
+def _content_key(image: np.ndarray, label: Tensor) -> str:
+    digest = hashlib.blake2b(image.tobytes(), digest_size=16)
+    digest.update(str((image.shape, tuple(label.shape))).encode())
+    digest.update(label.numpy().tobytes())
+    return digest.hexdigest()

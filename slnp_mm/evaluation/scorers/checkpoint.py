@@ -1,0 +1,160 @@
+"""Find, fetch and load a scorer's weights."""
+
+import os
+import pickle
+import re
+from typing import Optional, Tuple
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+
+def published_weights(metafile: str, model: str) -> Tuple[str, str]:
+    """URL and hash of a published model, read from mmseg's own metafile.
+
+    Args:
+        metafile (str): Path inside mmseg's configs, e.g.
+            ``'deeplabv3/metafile.yaml'``.
+        model (str): ``Name`` of the entry.
+
+    Returns:
+        Tuple[str, str]: URL, and the leading hex digits of the file's
+        SHA-256 that OpenMMLab writes into the file name.
+
+    Raises:
+        ValueError: If the metafile has no such entry.
+    """
+    from mmengine.fileio import load
+    from mmengine.utils import get_installed_path
+    root = get_installed_path('mmsegmentation')
+    path = os.path.join(root, '.mim', 'configs', metafile)
+    for entry in load(path)['Models']:
+        if entry['Name'] == model:
+            url = entry['Weights']
+            return url, re.search(r'-([0-9a-f]{8,})\.pth$', url).group(1)
+    raise ValueError(f'Expected a model of {path}, got {model!r}, which it '
+                     'does not list.')
+
+
+def fetch(url: str, hash_prefix: Optional[str] = None) -> str:
+    """Download a file once into torch's checkpoint cache.
+
+    The file is written under a temporary name, its hash compared, and only
+    then moved into place (``torch.hub``).
+
+    Args:
+        url (str): ``http://``, ``https://`` or ``file://``.
+        hash_prefix (str, optional): Leading hex digits of its SHA-256.
+
+    Returns:
+        str: Path of the local file.
+
+    Raises:
+        FileNotFoundError: If the download fails; names the place where the
+            file can be put by hand.
+        ValueError: If the file's hash is another one.
+    """
+    folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
+    path = os.path.join(folder, os.path.basename(urlparse(url).path))
+    if os.path.isfile(path):
+        return path
+    os.makedirs(folder, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, path, hash_prefix)
+    except RuntimeError as error:
+        raise ValueError(
+            f'Expected {url} to have a SHA-256 starting with {hash_prefix}, '
+            f'got another file: {error}.') from error
+    except OSError as error:
+        raise FileNotFoundError(
+            f'Could not download the scorer from {url} ({error}): put the '
+            f'file at {path} by hand, or name a local file as the scorer '
+            'checkpoint.') from error
+    return path
+
+
+def resolve_checkpoint(config: str, own: dict,
+                       checkpoint: Optional[str]) -> str:
+    """Local file with the scorer's weights.
+
+    Args:
+        config (str): Scorer config path, for the error text.
+        own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that
+            ``tools/train_scorer.py`` writes) or ``published`` (``metafile``
+            and ``model``).
+        checkpoint (str, optional): What the caller asked for: a file or URL.
+
+    Returns:
+        str: Path of an existing file.
+
+    Raises:
+        FileNotFoundError: If there is none, with the command that makes it.
+        ValueError: If neither the caller nor the config names any weights.
+    """
+    if checkpoint is None and 'published' in own:
+        return fetch(*published_weights(**own['published']))
+    path = checkpoint or own.get('checkpoint')
+    if path is None:
+        raise ValueError(f'Expected a scorer checkpoint, got none: {config} '
+                         'names no weights, so give `checkpoint`.')
+    if urlparse(path).scheme in ('http', 'https', 'file'):
+        return fetch(path)
+    if not os.path.isfile(path):
+        hint = ('check the path' if 'published' in own else
+                f'train it with `python tools/train_scorer.py {config}`')
+        raise FileNotFoundError(
+            f'Scorer checkpoint {path} does not exist: {hint}.')
+    return path
+
+
+def read_state(path: str) -> dict:
+    """State dict of a checkpoint file, read with ``weights_only`` on.
+
+    Args:
+        path (str): File of mmengine's, mmseg's or plain layout.
+
+    Returns:
+        dict: Parameter name to tensor.
+
+    Raises:
+        ValueError: If the file is no such checkpoint.
+    """
+    try:
+        data = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f'Expected a checkpoint of tensors in {path}, got a file that '
+            f'torch refuses to load safely ({reason}).') from error
+    state = data.get('state_dict', data) if isinstance(data, dict) else None
+    if not state or not all(torch.is_tensor(v) for v in state.values()):
+        raise ValueError(f'Expected a state dict in {path}, got none.')
+    return {re.sub(r'^module\.', '', k): v for k, v in state.items()}
+
+
+def load_weights(model: nn.Module, path: str) -> None:
+    """Load a scorer's weights; every key and shape must fit.
+
+    Auxiliary heads may be missing or extra: they play no part in a score.
+
+    Raises:
+        ValueError: If another key is missing, extra or of another shape.
+    """
+    state = read_state(path)
+    want = model.state_dict()
+    for name in sorted(set(want) | set(state)):
+        if name.startswith('auxiliary_head.'):
+            state.pop(name, None)
+            continue
+        got, need = state.get(name), want.get(name)
+        if got is None or need is None or got.shape != need.shape:
+            raise ValueError(
+                f'The weights in {path} are of another scorer: {name} is '
+                f'{_shape(need)} in the config and {_shape(got)} in the '
+                'file.')
+    model.load_state_dict(state, strict=False)
+
+
+def _shape(tensor: Optional[torch.Tensor]) -> str:
+    return 'absent' if tensor is None else str(tuple(tensor.shape))

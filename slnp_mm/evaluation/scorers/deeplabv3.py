@@ -1,0 +1,228 @@
+"""mmsegmentation's DeepLabV3 as a judge of images.
+
+The only module that imports mmseg, and only inside functions. mmagic's
+default scope is left as it was found: mmseg's own ``init_model`` would
+switch it and leave it switched.
+"""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from ..functional.images import check_filter, resize_image
+from .checkpoint import load_weights, resolve_checkpoint
+
+
+@contextmanager
+def mmseg_scope() -> Iterator[None]:
+    """Look names up in mmseg for the length of a ``with`` block only."""
+    import mmseg  # noqa: F401  (a missing mmseg must be named, not guessed)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def areas_of(pred: Tensor, label: Tensor, num_classes: int,
+             ignore_index: int = 255) -> Tensor:
+    """Per-class pixel counts of one image by mmseg's ``IoUMetric`` code.
+
+    Args:
+        pred (Tensor): (H, W) int64, 0..num_classes-1.
+        label (Tensor): (H, W) int64, 0..num_classes-1 or ``ignore_index``.
+        num_classes (int): Number of scorer classes C.
+        ignore_index (int): Id of pixels left out. Defaults to 255.
+
+    Returns:
+        Tensor: (4, C) float32, rows intersection, union, prediction, label.
+    """
+    from mmseg.evaluation.metrics import IoUMetric
+    return torch.stack(
+        IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index))
+
+
+def scores_of(areas: Sequence[Tensor]) -> Dict[str, np.ndarray]:
+    """Scores of a set of images by mmseg's ``IoUMetric`` code.
+
+    Source:
+        paper: Eqs. (23) mIoU and (24) PA; PA is mmseg's ``aAcc``.
+        reference: mmsegmentation 1.2, ``IoUMetric``. The counts are added in
+            the order given and in float32, as mmseg does.
+
+    Args:
+        areas (Sequence[Tensor]): One (4, C) float32 tensor an image, see
+            :func:`areas_of`.
+
+    Returns:
+        Dict[str, np.ndarray]: ``aAcc`` (), ``IoU`` (C,), ``Acc`` (C,), all
+        0..1; NaN for a class in neither labels nor predictions.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    from mmseg.evaluation.metrics import IoUMetric
+    if len(areas) == 0:
+        raise ValueError('Expected at least one image to score, got none.')
+    columns = [sum(column) for column in zip(*(a.unbind(0) for a in areas))]
+    return IoUMetric.total_area_to_metrics(*columns, ['mIoU'], None, 1)
+
+
+class DeepLabV3Scorer:
+    """Segment and describe images with any mmseg config and checkpoint.
+
+    Args:
+        config (str): mmseg config; its optional ``scorer`` dict gives the
+            defaults of the arguments below and the stable checkpoint path.
+        checkpoint (str, optional): Weights: a file, an ``http(s)://`` or
+            ``file://`` URL, or ``None`` for what the config names.
+        input_size (Tuple[int, int], optional): Height, width the images are
+            resized to before the scorer sees them; ``None`` keeps theirs.
+        resize_filter (str, optional): Name of the filter. Defaults to the
+            config's, else ``'area'``.
+        device (str): Torch device. Defaults to ``'cpu'``.
+        amp (bool): Half precision on CUDA; no effect on the CPU. Defaults
+            to True.
+
+    Raises:
+        FileNotFoundError: If config or weights are missing; the text gives
+            the command or place that mends it.
+        ValueError: If the filter is unknown or the weights do not fit.
+    """
+
+    def __init__(self,
+                 config: str,
+                 checkpoint: Optional[str] = None,
+                 input_size: Optional[Tuple[int, int]] = None,
+                 resize_filter: Optional[str] = None,
+                 device: str = 'cpu',
+                 amp: bool = True) -> None:
+        if not os.path.isfile(config):
+            raise FileNotFoundError(f'Expected a scorer config, got {config}, '
+                                    'which does not exist.')
+        self.config_path = config
+        cfg = Config.fromfile(config)
+        own = dict(cfg.get('scorer', {}))
+        size = input_size or own.get('input_size')
+        self.input_size = None if size is None else tuple(size)
+        self.resize_filter = check_filter(
+            resize_filter or own.get('resize_filter', 'area'))
+        self.checkpoint = resolve_checkpoint(config, own, checkpoint)
+        self.amp = amp
+        self.device = torch.device(device)
+        self.model = _build_segmentor(cfg)
+        load_weights(self.model, self.checkpoint)
+        self.model.to(self.device).eval()
+
+    @property
+    def num_classes(self) -> int:
+        """int: Number of classes the scorer knows."""
+        return int(self.model.decode_head.num_classes)
+
+    def to(self, device: torch.device) -> 'DeepLabV3Scorer':
+        """Move the scorer; returns itself."""
+        device = torch.device(device)
+        if device != self.device:
+            self.device = device
+            self.model.to(device)
+        return self
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[np.ndarray],
+                sizes: Sequence[Tuple[int, int]]) -> List[Tensor]:
+        """Segment images through mmseg's own ``test_step``.
+
+        Args:
+            images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
+            sizes (Sequence[Tuple[int, int]]): Height, width of each wanted
+                prediction (the label's); logits are resized bilinearly.
+
+        Returns:
+            List[Tensor]: One (h, w) int64 map an image, on the CPU.
+        """
+        from mmseg.structures import SegDataSample
+        inputs = self._inputs(images)
+        samples = []
+        for image, size in zip(inputs, sizes):
+            shape = tuple(image.shape[1:])
+            samples.append(SegDataSample(metainfo=dict(
+                ori_shape=tuple(size), img_shape=shape, pad_shape=shape)))
+        with mmseg_scope(), self._autocast():
+            outputs = self.model.test_step(
+                dict(inputs=inputs, data_samples=samples))
+        return [out.pred_sem_seg.data.squeeze(0).long().cpu()
+                for out in outputs]
+
+    @torch.no_grad()
+    def features(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Mean of the backbone's last feature map over the image.
+
+        Args:
+            images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
+
+        Returns:
+            Tensor: (N, D) float32 on the CPU. Not Inception features: a
+            distance on them is never an FID.
+        """
+        with mmseg_scope(), self._autocast():
+            data = self.model.data_preprocessor(
+                dict(inputs=self._inputs(images)), False)
+            maps = self.model.extract_feat(data['inputs'])[-1]
+        return maps.float().mean(dim=(2, 3)).cpu()
+
+    def describe(self) -> Dict[str, object]:
+        """Protocol entries: what must be equal for scores to compare."""
+        out = dict(
+            config=os.path.basename(self.config_path),
+            checkpoint=os.path.basename(self.checkpoint),
+            sha256=file_sha256(self.checkpoint),
+            num_classes=self.num_classes,
+            input_size=self.input_size and list(self.input_size),
+            resize_filter=self.resize_filter)
+        record = os.path.join(os.path.dirname(self.checkpoint), 'scorer.json')
+        if os.path.isfile(record):
+            with open(record, encoding='utf-8') as file:
+                trained = json.load(file)
+            if trained.get('sha256') == out['sha256']:
+                out['training'] = trained
+        return out
+
+    def _inputs(self, images: Sequence[np.ndarray]) -> List[Tensor]:
+        """Resize and turn (H, W, 3) arrays into (3, h, w) uint8 tensors."""
+        if self.input_size is not None:
+            images = [resize_image(image, self.input_size, self.resize_filter)
+                      for image in images]
+        return [torch.from_numpy(image).permute(2, 0, 1).contiguous()
+                for image in images]
+
+    def _autocast(self):
+        use = self.amp and self.device.type == 'cuda'
+        return torch.autocast(self.device.type, enabled=use)
+
+
+def _build_segmentor(cfg: Config) -> torch.nn.Module:
+    """Build the model of an mmseg config without downloads or training."""
+    with mmseg_scope():
+        from mmengine.model import revert_sync_batchnorm
+        from mmseg.registry import MODELS
+        model_cfg = cfg.model.copy()
+        model_cfg.pop('_scope_', None)
+        model_cfg.pretrained = None
+        model_cfg.train_cfg = None
+        if 'init_cfg' in model_cfg.backbone:
+            model_cfg.backbone.init_cfg = None
+        return revert_sync_batchnorm(MODELS.build(model_cfg))
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
