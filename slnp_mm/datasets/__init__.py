@@ -4,6 +4,8 @@ from .camvid import SLNPCamVid
 from .cityscapes import SLNPCityscapes
 from .coco_stuff import SLNPCOCOStuff
 from .errors import CorruptFileError, DataError
+from .preflight import check_dataset, quick_check
+from .preflight_hook import SLNPPreflightHook
 from .slnp_dataset import SLNPDataset
 from .toyscenes import SLNPToyScenes
 from .transforms import *  # noqa: F401, F403
@@ -11,5 +13,6 @@ from .transforms import __all__ as _transforms
 
 __all__ = [
     'SLNPADE20K', 'SLNPCamVid', 'SLNPCityscapes', 'SLNPCOCOStuff',
-    'CorruptFileError', 'DataError', 'SLNPDataset', 'SLNPToyScenes'
+    'CorruptFileError', 'DataError', 'SLNPDataset', 'SLNPPreflightHook',
+    'SLNPToyScenes', 'check_dataset', 'quick_check'
 ] + _transforms

@@ -1,5 +1,4 @@
 """ADE20K scene parsing, 150 classes."""
-from typing import Optional
 
 from mmagic.registry import DATASETS
 
@@ -29,7 +28,7 @@ class SLNPADE20K(SLNPDataset):
     def __init__(self,
                  data_root: str = 'data/ade/ADEChallengeData2016',
                  split: str = 'training',
-                 data_prefix: Optional[dict] = None,
+                 data_prefix: dict | None = None,
                  **kwargs) -> None:
         prefix = dict(img=f'images/{split}', label=f'annotations/{split}')
         super().__init__(

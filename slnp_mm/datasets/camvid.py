@@ -1,5 +1,4 @@
 """CamVid with its usual 11 classes."""
-from typing import Optional
 
 from mmagic.registry import DATASETS
 
@@ -35,7 +34,7 @@ class SLNPCamVid(SLNPDataset):
     def __init__(self,
                  data_root: str = 'data/camvid',
                  split: str = 'train',
-                 data_prefix: Optional[dict] = None,
+                 data_prefix: dict | None = None,
                  **kwargs) -> None:
         prefix = dict(img=f'images/{split}', label=f'annotations/{split}')
         super().__init__(

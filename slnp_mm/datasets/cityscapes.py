@@ -1,5 +1,4 @@
 """Cityscapes fine annotations, 19 of 34 classes."""
-from typing import Optional
 
 from mmagic.registry import DATASETS
 
@@ -39,7 +38,7 @@ class SLNPCityscapes(SLNPDataset):
     def __init__(self,
                  data_root: str = 'data/cityscapes',
                  split: str = 'train',
-                 data_prefix: Optional[dict] = None,
+                 data_prefix: dict | None = None,
                  **kwargs) -> None:
         prefix = dict(
             img=f'leftImg8bit/{split}',

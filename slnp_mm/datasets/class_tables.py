@@ -1,6 +1,5 @@
 """Class names, palettes and the 182 -> 171 table of COCO-Stuff."""
 import colorsys
-from typing import Dict, List
 
 # The 11 of COCO's 91 thing ids that were never annotated (ids start at 1).
 COCO_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
@@ -27,7 +26,7 @@ def mmseg_metainfo(name: str) -> dict:
         palette=[list(colour) for colour in info['palette']])
 
 
-def coco_raw_to_train() -> Dict[int, int]:
+def coco_raw_to_train() -> dict[int, int]:
     """Map COCO-Stuff's raw ids to mmseg's train ids.
 
     Raw ids are those in ``stuffthingmaps`` PNGs: the published id minus
@@ -44,7 +43,7 @@ def coco_raw_to_train() -> Dict[int, int]:
     return {raw: train for train, raw in enumerate(used)}
 
 
-def distinct_palette(num: int) -> List[List[int]]:
+def distinct_palette(num: int) -> list[list[int]]:
     """Make up RGB colours that are easy to tell apart.
 
     Args:

@@ -1,6 +1,5 @@
 """Overlapping masks from a COCO ``instances_*.json``."""
 import os
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -20,13 +19,13 @@ class COCOInstanceIndex:
         num_classes (int): C.
     """
 
-    def __init__(self, json_file: str, category_map: Optional[Dict[int, int]],
+    def __init__(self, json_file: str, category_map: dict[int, int] | None,
                  num_classes: int) -> None:
         self.json_file = json_file
         self.category_map = category_map
         self.num_classes = num_classes
         self._coco = None
-        self._ids: Dict[str, int] = {}
+        self._ids: dict[str, int] = {}
 
     def _load(self) -> None:
         """Read the annotation file through pycocotools."""
@@ -54,8 +53,8 @@ class COCOInstanceIndex:
             for key, img in self._coco.imgs.items()
         }
 
-    def masks(self, img_path: str, shape: Tuple[int, int]
-              ) -> Tuple[List[np.ndarray], List[int]]:
+    def masks(self, img_path: str, shape: tuple[int, int]
+              ) -> tuple[list[np.ndarray], list[int]]:
         """Masks and classes of one picture.
 
         Args:

@@ -1,10 +1,13 @@
 """COCO-Stuff 164k with its 182 raw classes."""
-from typing import Optional
 
 from mmagic.registry import DATASETS
 
-from .class_tables import (NUM_COCO_RAW, coco_raw_to_train,
-                           distinct_palette, mmseg_metainfo)
+from .class_tables import (
+    NUM_COCO_RAW,
+    coco_raw_to_train,
+    distinct_palette,
+    mmseg_metainfo,
+)
 from .coco_names import COCO_RAW_NAMES
 from .slnp_dataset import SLNPDataset
 
@@ -42,10 +45,10 @@ class SLNPCOCOStuff(SLNPDataset):
                  split: str = 'train2017',
                  train_ids: bool = False,
                  instances: str = 'png',
-                 data_prefix: Optional[dict] = None,
-                 label: Optional[dict] = None,
-                 instance: Optional[dict] = None,
-                 metainfo: Optional[dict] = None,
+                 data_prefix: dict | None = None,
+                 label: dict | None = None,
+                 instance: dict | None = None,
+                 metainfo: dict | None = None,
                  **kwargs) -> None:
         if instances not in ('png', 'json', 'components'):
             raise ValueError("instances must be 'png', 'json' or "

@@ -1,7 +1,6 @@
 """Read pictures and id maps from disk, and notice damaged files."""
 import io
 import struct
-from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -37,7 +36,7 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
-def header_size(data: bytes) -> Optional[Tuple[int, int]]:
+def header_size(data: bytes) -> tuple[int, int] | None:
     """Read height and width from a JPEG or PNG header.
 
     Args:
@@ -124,7 +123,7 @@ def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
     return image
 
 
-def reduction(size: Tuple[int, int], wanted: Tuple[int, int]) -> int:
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     """Largest of 1, 2, 4, 8 that keeps both sides at least as wanted.
 
     Args:

@@ -5,8 +5,8 @@ import struct
 import tempfile
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class InstanceCache:
             None keeps nothing.
     """
 
-    def __init__(self, root: Optional[str] = 'auto') -> None:
+    def __init__(self, root: str | None = 'auto') -> None:
         self.root = default_cache_dir() if root == 'auto' else root
         self.rebuilt = 0
 
@@ -56,7 +56,7 @@ class InstanceCache:
         slot = hashlib.sha256(name.encode()).hexdigest()
         return os.path.join(self.root, slot[:2], slot[2:18] + '.rle'), digest
 
-    def load(self, name: str, made_of: Sequence[str]) -> Optional[Instances]:
+    def load(self, name: str, made_of: Sequence[str]) -> Instances | None:
         """Read one map.
 
         Args:
@@ -76,7 +76,7 @@ class InstanceCache:
             return None
         return self._decode(data, digest)
 
-    def _decode(self, data: bytes, digest: bytes) -> Optional[Instances]:
+    def _decode(self, data: bytes, digest: bytes) -> Instances | None:
         """Decode a file's bytes; None if they are not what was written."""
         if len(data) < _HEAD.size:
             self.rebuilt += 1
@@ -129,5 +129,6 @@ class InstanceCache:
                 os.unlink(temp)
             warnings.warn(f'instance maps are not cached: cannot write to '
                           f'{self.root} ({error.strerror}); set cache_dir of '
-                          'SLNPLoadInstances to a writable folder')
+                          'SLNPLoadInstances to a writable folder',
+                          stacklevel=2)
             self.root = None

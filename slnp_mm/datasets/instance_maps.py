@@ -1,5 +1,6 @@
 """Make instance maps: layers of ids (K, H, W) and the class of each id."""
-from typing import List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ def from_label(label: np.ndarray) -> Instances:
         Instances: One layer; each labelled pixel has exactly one id.
     """
     ids = np.full(label.shape, -1, np.int32)
-    classes: List[int] = []
+    classes: list[int] = []
     for cls in _present(label):
         count, parts = cv2.connectedComponents(
             (label == cls).astype(np.uint8), connectivity=8)
@@ -115,7 +116,7 @@ def from_masks(masks: Sequence[np.ndarray], classes: Sequence[int],
     """
     layers = np.full((max_overlap, *label.shape), -1, np.int32)
     depth = np.zeros(label.shape, np.int32)
-    kinds: List[int] = []
+    kinds: list[int] = []
     for i in np.argsort([m.sum() for m in masks], kind='stable'):
         free = masks[i] & (depth < max_overlap)
         if not free.any():
@@ -211,16 +212,25 @@ def _areas(layers: np.ndarray, num: int) -> np.ndarray:
                        minlength=num + 1)[1:]
 
 
-def _present(label: np.ndarray) -> List[int]:
+def histogram(values: np.ndarray) -> np.ndarray:
+    """Count the values of a uint8 array: (256, ), int64."""
+    if not values.size:
+        return np.zeros(256, np.int64)
+    flat = np.ascontiguousarray(values).reshape(-1, 1)
+    counts = cv2.calcHist([flat], [0], None, [256], [0, 256])
+    return counts[:, 0].astype(np.int64)
+
+
+def _present(label: np.ndarray) -> list[int]:
     """Classes that occur, ascending, without 255."""
-    counts = np.bincount(label.ravel(), minlength=256)
+    counts = histogram(label)
     return [int(c) for c in np.nonzero(counts[:UNLABELLED])[0]]
 
 
 def _unique(raw: np.ndarray) -> tuple:
     """Sorted ids and the place of each pixel's id among them."""
     if raw.dtype == np.uint8:
-        counts = np.bincount(raw.ravel(), minlength=256)
+        counts = histogram(raw)
         uniq = np.nonzero(counts)[0]
         table = np.zeros(256, np.int32)
         table[uniq] = np.arange(len(uniq))

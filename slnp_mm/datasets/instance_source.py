@@ -1,13 +1,12 @@
 """Where the instances of a data set come from."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from .coco_instances import COCOInstanceIndex
 from .errors import DataError
 from .image_io import decode_ids, id24, read_bytes
-from .instance_maps import (Instances, from_ids, from_label, from_masks,
-                            limit)
+from .instance_maps import Instances, from_ids, from_label, from_masks, limit
 
 _VERSION = '1'
 
@@ -28,9 +27,9 @@ class InstanceSource:
 
     def __init__(self,
                  background_ids: Sequence[int] = (),
-                 background_below: Optional[int] = None,
-                 json_file: Optional[str] = None,
-                 category_map: Optional[dict] = None,
+                 background_below: int | None = None,
+                 json_file: str | None = None,
+                 category_map: dict | None = None,
                  num_classes: int = 255) -> None:
         self.background_ids = tuple(background_ids)
         self.background_below = background_below

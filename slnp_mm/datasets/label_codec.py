@@ -1,6 +1,6 @@
 """Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
 import hashlib
-from typing import Dict, Optional, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -42,8 +42,8 @@ class LabelCodec:
                  num_classes: int,
                  unlabelled_ids: Sequence[int] = (UNLABELLED, ),
                  reduce_zero_label: bool = False,
-                 label_map: Optional[Dict[int, int]] = None,
-                 colours: Optional[Sequence] = None,
+                 label_map: dict[int, int] | None = None,
+                 colours: Sequence | None = None,
                  unlabelled_colours: Sequence = ()) -> None:
         if not 1 <= num_classes <= UNLABELLED:
             raise DataError('the number of classes must be 1..255 (255 is '
@@ -88,8 +88,8 @@ class LabelCodec:
                 table[raw], bad[raw] = cls, 0
         return table, bad
 
-    def _colour_codes(self, colours: Optional[Sequence],
-                      unlabelled: Sequence) -> Optional[tuple]:
+    def _colour_codes(self, colours: Sequence | None,
+                      unlabelled: Sequence) -> tuple | None:
         """Sorted colour codes and the class of each."""
         if colours is None:
             return None
@@ -169,7 +169,7 @@ class LabelCodec:
         parts += [] if codes is None else [c.tobytes() for c in codes]
         return hashlib.sha256(b'|'.join(parts)).hexdigest()
 
-    def wrong_ids(self, raw: np.ndarray) -> Dict[int, int]:
+    def wrong_ids(self, raw: np.ndarray) -> dict[int, int]:
         """Count ids outside the rule: {id: pixels}."""
         ids, counts = np.unique(raw, return_counts=True)
         return {
@@ -201,7 +201,7 @@ class LabelCodec:
                 f'{names})')
 
 
-def likely_cause(wrong: Dict[int, int], codec: LabelCodec) -> str:
+def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
     """Guess why ids are out of range; '' if nothing fits.
 
     Args:

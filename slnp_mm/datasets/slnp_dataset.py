@@ -1,18 +1,18 @@
 """Any folder pair of pictures and label maps as a data set."""
 import os
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import torch
+from mmagic.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from mmagic.registry import DATASETS
 
 from .class_tables import distinct_palette, mmseg_metainfo
 from .errors import CorruptFileError, DataError
 from .instance_source import InstanceSource
 from .label_codec import LabelCodec
 
-Suffix = Union[str, Sequence[str]]
+Suffix = str | Sequence[str]
 
 
 @DATASETS.register_module()
@@ -49,20 +49,20 @@ class SLNPDataset(BaseDataset):
     """
 
     METAINFO: dict = dict()
-    MMSEG_NAME: Optional[str] = None
+    MMSEG_NAME: str | None = None
     LABEL: dict = dict()
     INSTANCE: dict = dict()
 
     def __init__(self,
                  data_root: str = '',
-                 data_prefix: Optional[dict] = None,
-                 metainfo: Optional[dict] = None,
+                 data_prefix: dict | None = None,
+                 metainfo: dict | None = None,
                  img_suffix: Suffix = ('.jpg', '.jpeg', '.png'),
                  label_suffix: Suffix = '.png',
                  instance_suffix: Suffix = '.png',
-                 label: Optional[dict] = None,
-                 instance: Optional[dict] = None,
-                 image_size: Optional[Union[int, Tuple[int, int]]] = None,
+                 label: dict | None = None,
+                 instance: dict | None = None,
+                 image_size: int | tuple[int, int] | None = None,
                  skip_corrupt: bool = False,
                  **kwargs) -> None:
         self.suffixes = dict(
@@ -87,7 +87,7 @@ class SLNPDataset(BaseDataset):
             metainfo=self._fill_metainfo(metainfo),
             **{'lazy_init': False, **kwargs})
 
-    def _fill_metainfo(self, metainfo: Optional[dict]) -> dict:
+    def _fill_metainfo(self, metainfo: dict | None) -> dict:
         """Add names from mmseg and a palette; check their lengths."""
         info = mmseg_metainfo(self.MMSEG_NAME) if self.MMSEG_NAME else {}
         info = {**info, **self.METAINFO, **(metainfo or {})}
@@ -108,15 +108,20 @@ class SLNPDataset(BaseDataset):
 
     def full_init(self) -> None:
         """Set up the file rules, then list the files."""
+        if not self._fully_initialized:
+            self.make_rules()
+        super().full_init()
+
+    def make_rules(self) -> None:
+        """Make the label codec and the instance source."""
         num = len(self._metainfo['classes'])
         self.codec = LabelCodec(num, **self._label_cfg)
         cfg = dict(self._instance_cfg)
         if cfg.get('json_file'):
             cfg['json_file'] = os.path.join(self.data_root, cfg['json_file'])
         self.source = InstanceSource(num_classes=num, **cfg)
-        super().full_init()
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List the samples, sorted by name.
 
         Returns:
@@ -126,20 +131,29 @@ class SLNPDataset(BaseDataset):
         Raises:
             DataError: If a folder or a partner file is missing.
         """
-        found = {key: self.find_files(key) for key in ('img', 'label')}
-        if self._has_instances:
-            found['instance'] = self.find_files('instance')
-        self._check_pairs(found)
+        found = self.find_all()
+        problems = self.unpaired(found)
+        if problems:
+            raise DataError(problems[0])
+        return self.samples(found)
+
+    def find_all(self) -> dict[str, dict[str, str]]:
+        """Find the files of every kind that the set has."""
+        kinds = ['img', 'label'] + ['instance'] * self._has_instances
+        return {key: self.find_files(key) for key in kinds}
+
+    def samples(self, found: dict[str, dict[str, str]]) -> list[dict]:
+        """Complete samples among the files found, sorted by name."""
+        stems = set.intersection(*map(set, found.values()))
         return [
             dict(
                 img_path=found['img'][stem],
                 label_path=found['label'][stem],
                 instance_path=found['instance'][stem]
-                if self._has_instances else '') for stem in sorted(
-                    found['img'])
+                if self._has_instances else '') for stem in sorted(stems)
         ]
 
-    def find_files(self, key: str) -> Dict[str, str]:
+    def find_files(self, key: str) -> dict[str, str]:
         """Find the files of one kind.
 
         Args:
@@ -161,7 +175,7 @@ class SLNPDataset(BaseDataset):
             raise DataError(f'{key} folder {folder} not found; check '
                             'data_root and data_prefix in the config')
         suffixes = self.suffixes[key]
-        files: Dict[str, str] = {}
+        files: dict[str, str] = {}
         for parent, _, names in os.walk(folder, followlinks=True):
             below = os.path.relpath(parent, folder)
             for name in names:
@@ -180,20 +194,21 @@ class SLNPDataset(BaseDataset):
                             f'{" or ".join(suffixes)} in {folder}')
         return files
 
-    def _check_pairs(self, found: Dict[str, Dict[str, str]]) -> None:
-        """Raise on the first picture or label without its partner."""
+    def unpaired(self, found: dict[str, dict[str, str]]) -> list[str]:
+        """Say which files lack their partner, one sentence a file."""
+        words = dict(img='image', label='label', instance='instance map')
+        texts = []
         for one, other in (('img', 'label'), ('label', 'img'),
                            ('img', 'instance')):
             if other not in found:
                 continue
             lonely = sorted(set(found[one]) - set(found[other]))
-            if lonely:
-                words = dict(img='image', label='label', instance='instance')
-                raise DataError(
-                    f'{words[one]} {found[one][lonely[0]]} has no '
-                    f'{words[other]} in {self.data_prefix[other]} '
-                    f'({len(lonely)} such files); add it or remove the '
-                    f'{words[one]}')
+            texts += [
+                f'{words[one]} {found[one][stem]} has no {words[other]} in '
+                f'{self.data_prefix[other]} ({len(lonely)} such files); add '
+                f'it or remove the {words[one]}' for stem in lonely
+            ]
+        return texts
 
     @property
     def num_corrupt(self) -> int:

@@ -1,5 +1,4 @@
 """ToyScenes, the embedded data set."""
-from typing import Optional
 
 from mmagic.registry import DATASETS
 
@@ -28,7 +27,7 @@ class SLNPToyScenes(SLNPDataset):
     def __init__(self,
                  data_root: str = 'data/toyscenes',
                  split: str = 'train2017',
-                 data_prefix: Optional[dict] = None,
+                 data_prefix: dict | None = None,
                  **kwargs) -> None:
         prefix = dict(
             img=f'images/{split}',

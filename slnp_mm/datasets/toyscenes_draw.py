@@ -1,25 +1,35 @@
 """Compose one ToyScenes picture from a seed."""
 from functools import lru_cache
-from typing import Tuple
 
 import numpy as np
 
 from .toyscenes_canvas import Canvas, make_noise
-from .toyscenes_land import (Road, draw_cloud, draw_grass, draw_mountain,
-                             draw_sky, draw_water)
-from .toyscenes_palette import LIGHT_ODDS, LIGHTS
-from .toyscenes_things import (draw_building, draw_car, draw_person,
-                               draw_post, draw_tree)
+from .toyscenes_land import (
+    Road,
+    draw_cloud,
+    draw_grass,
+    draw_mountain,
+    draw_sky,
+    draw_water,
+)
+from .toyscenes_palette import LIGHT_ODDS, LIGHTS, WATER
+from .toyscenes_things import (
+    draw_building,
+    draw_car,
+    draw_person,
+    draw_post,
+    draw_tree,
+)
 
 
 @lru_cache(maxsize=1)
-def _noise() -> Tuple[np.ndarray, np.ndarray]:
+def _noise() -> tuple[np.ndarray, np.ndarray]:
     """Noise fields, made once per process."""
     return make_noise()
 
 
-def draw_scene(seed: Tuple[int, ...],
-               size: int = 128) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_scene(seed: tuple[int, ...],
+               size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one scene.
 
     Half of the scenes are streets, half landscapes. The same seed and size
@@ -144,5 +154,13 @@ def _draw_landscape(canvas: Canvas, horizon: float) -> None:
         height = side * (0.06 + 0.26 * depth)
         jobs.append((base, draw_person, (rng.uniform(0.05, 0.95) * side,
                                          base, height)))
-    for _, draw, where in sorted(jobs, key=lambda job: job[0]):
-        draw(canvas, *where)
+    for base, draw, where in sorted(jobs, key=lambda job: job[0]):
+        wide = where[2] if draw is draw_building else 0
+        if not _in_water(canvas, where[0] + wide / 2, base):
+            draw(canvas, *where)
+
+
+def _in_water(canvas: Canvas, x: float, y: float) -> bool:
+    """Whether a point of the scene so far is water."""
+    col, row = (int(np.clip(v, 0, canvas.side - 1)) for v in (x, y))
+    return canvas.label[row, col] == WATER

@@ -3,20 +3,21 @@ import cv2
 import numpy as np
 
 from .toyscenes_canvas import Canvas, ellipse_points
-from .toyscenes_palette import (CLOUD, GRASS, MOUNTAIN, ROAD, SKY, WATER,
-                                pick)
+from .toyscenes_palette import CLOUD, GRASS, MOUNTAIN, ROAD, SKY, WATER, pick
 
 
 def draw_sky(canvas: Canvas, horizon: float) -> None:
     """Draw the sky: gradient to the horizon and the glow of the sun."""
     side, light, rng = canvas.side, canvas.light, canvas.rng
-    ramp = np.clip(np.arange(side) / max(horizon, 1), 0, 1)[:, None, None]
+    ramp = np.arange(side, dtype=np.float32)[:, None, None]
+    ramp = np.clip(ramp / max(horizon, 1), 0, 1)
     paint = (1 - ramp) * np.float32(light.zenith) + ramp * np.float32(
         light.horizon)
     sun_y = rng.uniform(0.1, 0.8) * horizon
-    dx = (np.arange(side)[None] - canvas.sun * side) / side
-    dy = (np.arange(side)[:, None] - sun_y) / side
-    glow = 0.75 * np.exp(-(dx**2 + dy**2) / 0.035)[..., None]
+    place = np.arange(side, dtype=np.float32) / side
+    across = np.exp(-(place - canvas.sun)**2 / 0.035)[None, :, None]
+    down = np.exp(-(place - sun_y / side)**2 / 0.035)[:, None, None]
+    glow = 0.75 * across * down
     paint = paint * (1 - glow) + glow * np.float32(light.glow)
     paint = paint * canvas.texture(side, side, 0.012, coarse=True)
     canvas.stamp(np.ones((side, side), bool), (0, 0), paint, SKY,
@@ -126,7 +127,7 @@ class Road:
         self.half = rng.uniform(0.34, 0.5) * side
 
     def at(self, depth: float, across: float) -> np.ndarray:
-        """Canvas point at ``depth`` (0 far, 1 lower edge), ``across`` -1..1."""
+        """Point at ``depth`` (0 far, 1 near) and ``across`` (-1..1)."""
         y = self.horizon + depth * (self.side - self.horizon)
         middle = self.vanish_x + depth * (self.centre_x - self.vanish_x)
         half = (0.03 + 0.97 * depth) * self.half

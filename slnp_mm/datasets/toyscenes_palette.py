@@ -1,10 +1,9 @@
 """Classes, colours and light of ToyScenes."""
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 
-CLASSES: Tuple[str, ...] = ('sky', 'cloud', 'mountain', 'grass', 'road',
+CLASSES: tuple[str, ...] = ('sky', 'cloud', 'mountain', 'grass', 'road',
                             'water', 'building', 'tree', 'car', 'person')
 PALETTE = [[120, 180, 230], [236, 240, 241], [127, 104, 96], [96, 169, 70],
            [90, 90, 98], [41, 98, 178], [196, 120, 72], [28, 99, 48],
@@ -29,10 +28,10 @@ class Light:
     """
 
     name: str
-    zenith: Tuple[int, int, int]
-    horizon: Tuple[int, int, int]
-    glow: Tuple[int, int, int]
-    tint: Tuple[float, float, float]
+    zenith: tuple[int, int, int]
+    horizon: tuple[int, int, int]
+    glow: tuple[int, int, int]
+    tint: tuple[float, float, float]
     contrast: float
     windows_lit: float
 

@@ -1,10 +1,19 @@
 """Things of ToyScenes: buildings, trees, cars, people and lamp posts."""
-import cv2
 import numpy as np
 
 from .toyscenes_canvas import Canvas, ellipse_points
-from .toyscenes_palette import (BUILDING, CAR, CAR_PAINTS, CLOTHES, PERSON,
-                                SKINS, TREE, UNLABELLED, WALLS, pick)
+from .toyscenes_palette import (
+    BUILDING,
+    CAR,
+    CAR_PAINTS,
+    CLOTHES,
+    PERSON,
+    SKINS,
+    TREE,
+    UNLABELLED,
+    WALLS,
+    pick,
+)
 
 
 def _rect(x0: float, y0: float, x1: float, y1: float) -> list:
@@ -202,8 +211,3 @@ def draw_post(canvas: Canvas, x: float, base: float, height: float) -> None:
                    UNLABELLED, None)
     lamp = ellipse_points((x, base - height), (3.2 * half, 2.2 * half), 12)
     canvas.polygon(lamp, np.float32((190, 235, 250)), UNLABELLED, None)
-
-
-def edge_softening(image: np.ndarray) -> np.ndarray:
-    """Blur a picture slightly, as a lens does; uint8 in and out."""
-    return cv2.GaussianBlur(image, (3, 3), 0.6)

@@ -3,7 +3,7 @@ import json
 import os
 import shutil
 import tempfile
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import cv2
 
@@ -22,7 +22,7 @@ def write_toyscenes(out: str,
                     size: int = 128,
                     seed: int = 0,
                     quality: int = 92,
-                    progress: Optional[Progress] = None) -> bool:
+                    progress: Progress | None = None) -> bool:
     """Write the data set in COCO-Stuff's folder layout.
 
     All is written to a temporary folder that is renamed at the end, so an
@@ -83,7 +83,7 @@ def _swap(temp: str, out: str, settings: dict) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _settings_of(folder: str) -> Optional[dict]:
+def _settings_of(folder: str) -> dict | None:
     """Settings a folder was written with; None if it was not by us."""
     try:
         with open(os.path.join(folder, SETTINGS_FILE)) as file:
@@ -93,7 +93,7 @@ def _settings_of(folder: str) -> Optional[dict]:
 
 
 def _write_splits(root: str, settings: dict,
-                  progress: Optional[Progress]) -> None:
+                  progress: Progress | None) -> None:
     """Draw and write both splits."""
     total = settings['num_train'] + settings['num_val']
     done = 0

@@ -1,8 +1,8 @@
 """Vary the colours of the picture alone."""
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 
 @TRANSFORMS.register_module()

@@ -1,9 +1,8 @@
 """Crop picture, label and instances together."""
-from typing import Tuple, Union
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ..errors import DataError
 from .resize import as_sides
@@ -24,7 +23,7 @@ class SLNPCrop(BaseTransform):
     """
 
     def __init__(self,
-                 size: Union[int, Tuple[int, int]],
+                 size: int | tuple[int, int],
                  mode: str = 'random') -> None:
         if mode not in ('random', 'centre'):
             raise ValueError(

@@ -1,7 +1,7 @@
 """Show a label map as a picture, for models that take pictures."""
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ..errors import DataError
 from ..label_codec import UNLABELLED

@@ -1,11 +1,10 @@
 """Read the picture of a sample."""
-from typing import Tuple, Union
 
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
-from .resize import as_sides
 from ..image_io import decode_image, header_size, read_bytes, reduction
+from .resize import as_sides
 
 
 @TRANSFORMS.register_module()
@@ -30,7 +29,7 @@ class SLNPLoadImage(BaseTransform):
 
     def __init__(
         self,
-        decode_size: Union[int, Tuple[int, int], str, None] = 'auto'
+        decode_size: int | tuple[int, int] | str | None = 'auto'
     ) -> None:
         self.decode_size = decode_size
 

@@ -1,9 +1,8 @@
 """Read or make the instances of a sample."""
 import os
-from typing import Optional
 
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ..errors import DataError
 from ..instance_cache import InstanceCache, file_stamp
@@ -33,7 +32,7 @@ class SLNPLoadInstances(BaseTransform):
     def __init__(self,
                  max_instances: int = 64,
                  max_overlap: int = 1,
-                 cache_dir: Optional[str] = 'auto') -> None:
+                 cache_dir: str | None = 'auto') -> None:
         if not 1 <= max_instances <= 32767:
             raise DataError('max_instances must be 1..32767, got '
                             f'{max_instances}')

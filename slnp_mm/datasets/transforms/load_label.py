@@ -1,6 +1,6 @@
 """Read the label map of a sample."""
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ..errors import DataError
 from ..image_io import decode_ids, read_bytes

@@ -1,11 +1,11 @@
 """Turn a sample into the tensors of the batch contract."""
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
 from mmagic.structures import DataSample
+from mmcv.transforms import BaseTransform
 
 from ..errors import DataError
 from ..instance_maps import by_area

@@ -1,10 +1,9 @@
 """Resize picture, label and instances together."""
-from typing import Tuple, Union
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 
 from ..errors import DataError
 
@@ -31,7 +30,7 @@ class SLNPResize(BaseTransform):
     """
 
     def __init__(self,
-                 size: Union[int, Tuple[int, int], None] = None,
+                 size: int | tuple[int, int] | None = None,
                  mode: str = 'square') -> None:
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
@@ -40,8 +39,8 @@ class SLNPResize(BaseTransform):
         self.size = None if size is None else as_sides(size)
         self.mode = mode
 
-    def target(self, shape: Tuple[int, int],
-               size: Tuple[int, int]) -> Tuple[int, int]:
+    def target(self, shape: tuple[int, int],
+               size: tuple[int, int]) -> tuple[int, int]:
         """Height and width that a picture of ``shape`` gets."""
         if self.mode == 'square':
             return size
@@ -73,7 +72,7 @@ class SLNPResize(BaseTransform):
         return results
 
 
-def as_sides(size: Union[int, Tuple[int, int]]) -> Tuple[int, int]:
+def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width from one side or both.
 
     Raises:

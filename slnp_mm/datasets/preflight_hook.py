@@ -1,0 +1,63 @@
+"""Check the data quickly at the start of each training run."""
+import time
+
+from mmagic.registry import HOOKS
+from mmengine.hooks import Hook
+
+from .preflight import quick_check
+from .slnp_dataset import SLNPDataset
+
+
+@HOOKS.register_module()
+class SLNPPreflightHook(Hook):
+    """Check a few samples of the training and validation sets.
+
+    A problem ends the run with its sentence before the first iteration,
+    instead of a CUDA assert in the middle of it. Data sets that are not
+    ours are left alone.
+
+    Args:
+        num_samples (int): Samples of each set, evenly spread, >= 1.
+            Defaults to 64.
+        max_seconds (float): Time limit of each set. Defaults to 10.
+
+    Raises:
+        ValueError: If ``num_samples`` is below 1.
+    """
+
+    def __init__(self, num_samples: int = 64,
+                 max_seconds: float = 10.0) -> None:
+        if num_samples < 1:
+            raise ValueError(f'num_samples must be >= 1, got {num_samples}')
+        self.num_samples, self.max_seconds = num_samples, max_seconds
+
+    def before_train(self, runner) -> None:
+        """Check the sets of the runner's loops."""
+        loaders = [runner.train_loop.dataloader]
+        val = getattr(runner, 'val_loop', None)
+        if val is not None:
+            many = getattr(val, 'dataloaders', None) or [val.dataloader]
+            loaders += list(many)
+        for loader in loaders:
+            for dataset in _own_sets(loader.dataset):
+                self._check(dataset, runner)
+
+    def _check(self, dataset: SLNPDataset, runner) -> None:
+        """Check one set and say so in the log."""
+        start = time.time()
+        num = quick_check(dataset, self.num_samples, self.max_seconds)
+        runner.logger.info(
+            f'preflight: {num} of {len(dataset)} samples of '
+            f'{dataset.data_prefix["img"]} checked in '
+            f'{time.time() - start:.1f} s, no problem; the whole set: '
+            'python tools/check_dataset.py CONFIG')
+
+
+def _own_sets(dataset) -> list[SLNPDataset]:
+    """Our data sets inside mmengine's wrappers (repeat, concat)."""
+    if isinstance(dataset, SLNPDataset):
+        return [dataset]
+    inner = getattr(dataset, 'datasets', None) or [
+        d for d in [getattr(dataset, 'dataset', None)] if d is not None
+    ]
+    return [own for each in inner for own in _own_sets(each)]

@@ -1,0 +1,116 @@
+"""Check the data of a config before training: exit code 0 or 1."""
+import argparse
+import json
+import os
+import sys
+import time
+
+from mmagic.registry import DATASETS
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+from slnp_mm.datasets.contact_sheet import make_sheet, save_sheet
+from slnp_mm.datasets.errors import DataError
+from slnp_mm.datasets.preflight import check_dataset
+
+SPLITS = ('train', 'val', 'test')
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file with *_dataloader')
+    parser.add_argument('--split', nargs='+', choices=SPLITS, default=SPLITS)
+    parser.add_argument('--json', metavar='FILE', help='write the report')
+    parser.add_argument('--sheet', metavar='FILE',
+                        help='write a picture of samples with their labels')
+    parser.add_argument('--workers', type=int, help='processes (all cores)')
+    parser.add_argument('--limit', type=int, help='check only this many '
+                        'samples of each split, evenly spread')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='settings to override, key=value')
+    return parser.parse_args()
+
+
+def dataset_configs(config: Config, splits: list) -> dict:
+    """Data set settings by split; equal ones only once."""
+    found: dict = {}
+    for split in splits:
+        loader = config.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        if not any(loader.dataset == other for other in found.values()):
+            found[split] = loader.dataset
+    return found
+
+
+def show_progress(split: str):
+    """Return a function that prints a progress line with the time left."""
+    start = time.time()
+    last = [0.0]
+
+    def progress(done: int, total: int) -> None:
+        if done < total and time.time() - last[0] < 0.2:
+            return
+        last[0] = time.time()
+        left = (last[0] - start) / done * (total - done)
+        bar = '#' * (24 * done // total)
+        print(f'\r{split:5s} [{bar:<24s}] {done}/{total}, {left:.0f} s left ',
+              end='\n' if done == total else '', file=sys.stderr, flush=True)
+
+    return progress
+
+
+def write_json(path: str, reports: dict) -> None:
+    """Write the reports under the final name in one step."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    temp = f'{path}.{os.getpid()}.tmp'
+    with open(temp, 'w') as file:
+        json.dump({k: r.to_dict() for k, r in reports.items()}, file,
+                  indent=1)
+    os.replace(temp, path)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check every split.
+
+    Returns:
+        int: 0 if no problem was found, 1 otherwise.
+    """
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options or {})
+    reports: dict = {}
+    sheet_of = None
+    for split, cfg in dataset_configs(config, args.split).items():
+        dataset = DATASETS.build({**cfg, 'lazy_init': True})
+        reports[split] = check_dataset(dataset, args.workers, args.limit,
+                                       show_progress(split))
+        print(f'{split}: {reports[split].to_text()}')
+        if sheet_of is None and reports[split].ok:
+            sheet_of = dataset
+    if not reports:
+        raise DataError(f'{args.config} has no data set for '
+                        f'{", ".join(args.split)}')
+    if args.json:
+        write_json(args.json, reports)
+    if args.sheet and sheet_of is not None:
+        sheet_of.full_init()
+        save_sheet(make_sheet(sheet_of), args.sheet)
+        print(f'sheet of samples: {args.sheet}')
+    elif args.sheet:
+        print('no sheet: no split is free of problems', file=sys.stderr)
+    return 0 if all(report.ok for report in reports.values()) else 1
+
+
+def main() -> int:
+    """Run; data errors become one line on stderr."""
+    init_default_scope('mmagic')
+    try:
+        return run(parse_args())
+    except (DataError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
