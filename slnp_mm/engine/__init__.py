@@ -1,4 +1,5 @@
 """Optimizers and hooks."""
+from .hooks import SLNPVisualizationHook
 from .optimizers import AMM
 
-__all__ = ['AMM']
+__all__ = ['AMM', 'SLNPVisualizationHook']

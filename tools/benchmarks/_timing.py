@@ -1,7 +1,9 @@
 """Timing shared by the parts of ``tools/benchmark.py``."""
+
 import statistics
 import time
-from typing import Any, Callable, Dict, List, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -30,10 +32,12 @@ def time_once(call: Callable[[], Any], repeats: int = 1) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def time_in_turn(calls: Dict[str, Callable[[], Any]],
-                 rounds: int = 15,
-                 warmup: int = 2,
-                 repeats: int = 1) -> Dict[str, List[float]]:
+def time_in_turn(
+    calls: dict[str, Callable[[], Any]],
+    rounds: int = 15,
+    warmup: int = 2,
+    repeats: int = 1,
+) -> dict[str, list[float]]:
     """Time calls in turn, so that a slow spell of the machine meets all.
 
     Each round times every call once; rounds alternate in direction.
@@ -51,11 +55,13 @@ def time_in_turn(calls: Dict[str, Callable[[], Any]],
         ValueError: If ``rounds`` or ``repeats`` is below 1.
     """
     if rounds < 1 or repeats < 1:
-        raise ValueError('time_in_turn expected rounds and repeats >= 1, but '
-                         f'got {rounds} and {repeats}.')
-    times: Dict[str, List[float]] = {name: [] for name in calls}
+        raise ValueError(
+            'time_in_turn expected rounds and repeats >= 1, but '
+            f'got {rounds} and {repeats}.'
+        )
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(warmup + rounds):
-        order = list(calls)[::-1 if index % 2 else 1]
+        order = list(calls)[:: -1 if index % 2 else 1]
         for name in order:
             taken = time_once(calls[name], repeats)
             if index >= warmup:
@@ -63,7 +69,7 @@ def time_in_turn(calls: Dict[str, Callable[[], Any]],
     return times
 
 
-def summarize(values: Sequence[float]) -> Dict[str, float]:
+def summarize(values: Sequence[float]) -> dict[str, float]:
     """Return median, minimum and maximum.
 
     Args:
@@ -72,12 +78,14 @@ def summarize(values: Sequence[float]) -> Dict[str, float]:
     Returns:
         Dict[str, float]: ``median``, ``min`` and ``max``, in their unit.
     """
-    return dict(median=statistics.median(values), min=min(values),
-                max=max(values))
+    return dict(
+        median=statistics.median(values), min=min(values), max=max(values)
+    )
 
 
-def ratio(times: Dict[str, List[float]], name: str,
-          base: str) -> Dict[str, float]:
+def ratio(
+    times: dict[str, list[float]], name: str, base: str
+) -> dict[str, float]:
     """Compare two calls round by round.
 
     Args:
@@ -107,8 +115,7 @@ def reference_unit(rounds: int = 15) -> float:
     return statistics.median(times['mm'])
 
 
-def format_table(header: Sequence[str],
-                 rows: Sequence[Sequence[str]]) -> str:
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table in Markdown.
 
     Args:
@@ -123,4 +130,5 @@ def format_table(header: Sequence[str],
     lines.insert(1, ['-' * width for width in widths])
     return '\n'.join(
         '| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths)) + ' |'
-        for line in lines)
+        for line in lines
+    )

@@ -1,4 +1,5 @@
 """Optimizers."""
+
 from .amm import AMM
 
 __all__ = ['AMM']

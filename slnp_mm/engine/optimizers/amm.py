@@ -1,19 +1,29 @@
 """AMM, Adam with momentum on its update."""
+
 import math
+from collections.abc import Callable
 from numbers import Real
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any
 
 import torch
 from mmagic.registry import OPTIMIZERS
 from torch import Tensor
-from torch.optim.optimizer import (Optimizer, _get_scalar_dtype,
-                                   _use_grad_for_differentiable)
+from torch.optim.optimizer import (
+    Optimizer,
+    _get_scalar_dtype,
+    _use_grad_for_differentiable,
+)
 
 from .amm_functional import amm
 from .amm_native import load_kernel
 
-FLAGS = dict(foreach=None, maximize=False, capturable=False,
-             differentiable=False, fused=None)
+FLAGS = dict(
+    foreach=None,
+    maximize=False,
+    capturable=False,
+    differentiable=False,
+    fused=None,
+)
 FUSED_DEVICES = ('cpu', 'cuda', 'xpu')
 STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
 
@@ -27,11 +37,13 @@ def _check_number(name: str, value: Any, below: float = math.inf) -> None:
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 <= value < below:
         span = '>= 0' if below == math.inf else f'in [0, {below})'
-        raise ValueError(f'AMM expected {name} to be a finite number {span}, '
-                         f'but got {value!r}.')
+        raise ValueError(
+            f'AMM expected {name} to be a finite number {span}, '
+            f'but got {value!r}.'
+        )
 
 
-def _check_lr(lr: Any, foreach: Optional[bool], capturable: bool) -> None:
+def _check_lr(lr: Any, foreach: bool | None, capturable: bool) -> None:
     """Check the rate, a number or a tensor of one real element.
 
     Raises:
@@ -42,17 +54,20 @@ def _check_lr(lr: Any, foreach: Optional[bool], capturable: bool) -> None:
         _check_number('lr', lr)
         return
     if lr.numel() != 1 or not lr.is_floating_point():
-        raise ValueError('AMM expected a tensor lr to hold one real '
-                         f'floating point element, but got {lr!r}.')
+        raise ValueError(
+            f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.'
+        )
     if foreach and not capturable:
-        raise ValueError('AMM expected lr to be a number, since foreach=True '
-                         'and capturable=False, but got '
-                         f'{lr!r}: set capturable=True.')
+        raise ValueError(
+            'AMM: lr as a Tensor is not supported for '
+            f'capturable=False and foreach=True, but got {lr!r}: '
+            'set capturable=True, or give a number.'
+        )
     if not torch.compiler.is_compiling():
         _check_number('lr', lr.item())
 
 
-def _check_options(options: Dict[str, Any]) -> None:
+def _check_options(options: dict[str, Any]) -> None:
     """Check the settings of one parameter group.
 
     Raises:
@@ -61,17 +76,22 @@ def _check_options(options: Dict[str, Any]) -> None:
     """
     for name in ('foreach', 'fused'):
         if not (options[name] is None or isinstance(options[name], bool)):
-            raise ValueError(f'AMM expected {name} to be True, False or None, '
-                             f'but got {options[name]!r}.')
+            raise ValueError(
+                f'AMM expected {name} to be True, False or None, '
+                f'but got {options[name]!r}.'
+            )
     for name in ('maximize', 'capturable', 'differentiable'):
         if not isinstance(options[name], bool):
-            raise ValueError(f'AMM expected {name} to be True or False, but '
-                             f'got {options[name]!r}.')
+            raise ValueError(
+                f'AMM expected {name} to be True or False, but '
+                f'got {options[name]!r}.'
+            )
     _check_lr(options['lr'], options['foreach'], options['capturable'])
     betas = options['betas']
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ValueError(
-            f'AMM expected betas to be two numbers, but got {betas!r}.')
+            f'AMM expected betas to be two numbers, but got {betas!r}.'
+        )
     for index, beta in enumerate(betas):
         _check_number(f'betas[{index}]', beta, below=1)
     _check_number('delta', options['delta'])
@@ -80,7 +100,8 @@ def _check_options(options: Dict[str, Any]) -> None:
     for other in ('foreach', 'differentiable'):
         if options['fused'] and options[other]:
             raise RuntimeError(
-                f'AMM expected fused or {other} to be True, not both.')
+                f'AMM expected fused or {other} to be True, not both.'
+            )
 
 
 def _check_fused(param: Tensor) -> None:
@@ -94,15 +115,19 @@ def _check_fused(param: Tensor) -> None:
     if kind not in FUSED_DEVICES or not param.is_floating_point():
         raise RuntimeError(
             'AMM(fused=True) expected real floating point parameters on one '
-            f'of {FUSED_DEVICES}, but got {param.dtype} on {kind}.')
+            f'of {FUSED_DEVICES}, but got {param.dtype} on {kind}.'
+        )
     if kind == 'cpu':
         load_kernel()
         return
     from torch.utils._triton import has_triton
+
     if not has_triton():
-        raise RuntimeError('AMM(fused=True) expected Triton, which compiles '
-                           f'its update on {kind}, but could not find it: '
-                           'install triton, or leave fused unset.')
+        raise RuntimeError(
+            'AMM(fused=True) expected Triton, which compiles '
+            f'its update on {kind}, but could not find it: '
+            'install triton, or leave fused unset.'
+        )
 
 
 @OPTIMIZERS.register_module()
@@ -172,27 +197,37 @@ class AMM(Optimizer):
             cannot run here.
     """
 
-    def __init__(self,
-                 params,
-                 lr: Union[float, Tensor] = 1e-3,
-                 betas: Tuple[float, float] = (0.9, 0.999),
-                 delta: float = 1e-8,
-                 momentum: float = 0.9,
-                 weight_decay: float = 0,
-                 *,
-                 foreach: Optional[bool] = None,
-                 maximize: bool = False,
-                 capturable: bool = False,
-                 differentiable: bool = False,
-                 fused: Optional[bool] = None) -> None:
+    def __init__(
+        self,
+        params,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        delta: float = 1e-8,
+        momentum: float = 0.9,
+        weight_decay: float = 0,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
         defaults = dict(
-            lr=lr, betas=betas, delta=delta, momentum=momentum,
-            weight_decay=weight_decay, foreach=foreach, maximize=maximize,
-            capturable=capturable, differentiable=differentiable, fused=fused)
+            lr=lr,
+            betas=betas,
+            delta=delta,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+        )
         _check_options(defaults)
         super().__init__(params, defaults)
 
-    def add_param_group(self, param_group: Dict[str, Any]) -> None:
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters after checking its settings.
 
         Args:
@@ -216,7 +251,7 @@ class AMM(Optimizer):
                 self.param_groups.pop()
                 raise
 
-    def __setstate__(self, state: Dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state; fill in what older versions did not save.
 
         Each ``step`` is put where the group's flags want it, whatever device
@@ -237,26 +272,35 @@ class AMM(Optimizer):
                     entry['step'] = torch.as_tensor(
                         entry['step'],
                         dtype=_get_scalar_dtype(is_fused=group['fused']),
-                        device=param.device if on_device else 'cpu')
+                        device=param.device if on_device else 'cpu',
+                    )
 
-    def _init_state(self, param: Tensor, group: Dict[str, Any]) -> None:
+    def _init_state(self, param: Tensor, group: dict[str, Any]) -> None:
         """Make the state of one parameter: t = 0, m = v = P = 0."""
         if group['fused']:
             _check_fused(param)
         on_device = group['capturable'] or group['fused']
         state = self.state[param]
         state['step'] = torch.zeros(
-            (), dtype=_get_scalar_dtype(is_fused=group['fused']),
-            device=param.device if on_device else 'cpu')
+            (),
+            dtype=_get_scalar_dtype(is_fused=group['fused']),
+            device=param.device if on_device else 'cpu',
+        )
         for key in STATE_KEYS:
             state[key] = torch.zeros_like(
-                param, memory_format=torch.preserve_format)
+                param, memory_format=torch.preserve_format
+            )
 
-    def _init_group(self, group: Dict[str, Any], params: List[Tensor],
-                    grads: List[Tensor], exp_avgs: List[Tensor],
-                    exp_avg_sqs: List[Tensor],
-                    momentum_buffers: List[Tensor],
-                    state_steps: List[Tensor]) -> None:
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        exp_avgs: list[Tensor],
+        exp_avg_sqs: list[Tensor],
+        momentum_buffers: list[Tensor],
+        state_steps: list[Tensor],
+    ) -> None:
         """Collect the tensors of parameters that have a gradient.
 
         Raises:
@@ -269,18 +313,25 @@ class AMM(Optimizer):
                 raise RuntimeError(
                     'AMM expected dense gradients, but got a sparse one: set '
                     'sparse=False in the layer that makes it, or use '
-                    'torch.optim.SparseAdam for its parameters.')
+                    'torch.optim.SparseAdam for its parameters.'
+                )
             state = self.state[param]
             if len(state) == 0:
                 self._init_state(param, group)
             if group['differentiable'] and state['step'].requires_grad:
-                raise RuntimeError('AMM expected a step without gradient in '
-                                   'differentiable mode.')
-            if (group['foreach'] and isinstance(group['lr'], Tensor)
-                    and not group['capturable']):
                 raise RuntimeError(
-                    'AMM expected lr to be a number, since foreach=True and '
-                    'capturable=False, but got a tensor.')
+                    'AMM expected a step without gradient in '
+                    'differentiable mode.'
+                )
+            if (
+                group['foreach']
+                and isinstance(group['lr'], Tensor)
+                and not group['capturable']
+            ):
+                raise RuntimeError(
+                    'AMM: lr as a Tensor is not supported for '
+                    'capturable=False and foreach=True.'
+                )
             params.append(param)
             grads.append(param.grad)
             exp_avgs.append(state['exp_avg'])
@@ -289,7 +340,7 @@ class AMM(Optimizer):
             state_steps.append(state['step'])
 
     @_use_grad_for_differentiable
-    def step(self, closure: Optional[Callable[[], Any]] = None) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step.
 
         Args:
@@ -308,14 +359,21 @@ class AMM(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            columns: List[List[Tensor]] = [[] for _ in range(6)]
+            columns: list[list[Tensor]] = [[] for _ in range(6)]
             self._init_group(group, *columns)
             beta1, beta2 = group['betas']
-            amm(*columns, beta1=beta1, beta2=beta2, lr=group['lr'],
-                delta=group['delta'], momentum=group['momentum'],
+            amm(
+                *columns,
+                beta1=beta1,
+                beta2=beta2,
+                lr=group['lr'],
+                delta=group['delta'],
+                momentum=group['momentum'],
                 weight_decay=group['weight_decay'],
-                foreach=group['foreach'], fused=group['fused'],
+                foreach=group['foreach'],
+                fused=group['fused'],
                 capturable=group['capturable'],
                 differentiable=group['differentiable'],
-                maximize=group['maximize'])
+                maximize=group['maximize'],
+            )
         return loss

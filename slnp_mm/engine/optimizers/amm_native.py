@@ -1,4 +1,5 @@
 """Build, load and call the C kernel of AMM's fused path on the CPU."""
+
 import ctypes
 import functools
 import hashlib
@@ -6,37 +7,61 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence
 
 import torch
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name('amm_kernel.c')
-BASE_FLAGS = ('-O3', '-std=c11', '-fno-math-errno', '-fno-trapping-math',
-              '-fPIC', '-shared')
+BASE_FLAGS = (
+    '-O3',
+    '-std=c11',
+    '-fno-math-errno',
+    '-fno-trapping-math',
+    '-fPIC',
+    '-shared',
+)
 VECTOR_FLAGS = {
     'AVX2': ('-mavx2', '-mfma'),
-    'AVX512': ('-mavx2', '-mfma', '-mavx512f', '-mavx512dq', '-mavx512vl',
-               '-mavx512bw', '-mprefer-vector-width=512'),
+    'AVX512': (
+        '-mavx2',
+        '-mfma',
+        '-mavx512f',
+        '-mavx512dq',
+        '-mavx512vl',
+        '-mavx512bw',
+        '-mprefer-vector-width=512',
+    ),
 }
 ENTRY_POINTS = {torch.float32: 'amm_float', torch.float64: 'amm_double'}
 
 
 class _TensorRecord(ctypes.Structure):
     """Mirror of ``amm_tensor`` in ``amm_kernel.c``."""
-    _fields_ = [('numel', ctypes.c_int64), ('param', ctypes.c_void_p),
-                ('grad', ctypes.c_void_p), ('exp_avg', ctypes.c_void_p),
-                ('exp_avg_sq', ctypes.c_void_p),
-                ('momentum_buffer', ctypes.c_void_p),
-                ('step_size', ctypes.c_double), ('offset', ctypes.c_double)]
+
+    _fields_ = [
+        ('numel', ctypes.c_int64),
+        ('param', ctypes.c_void_p),
+        ('grad', ctypes.c_void_p),
+        ('exp_avg', ctypes.c_void_p),
+        ('exp_avg_sq', ctypes.c_void_p),
+        ('momentum_buffer', ctypes.c_void_p),
+        ('step_size', ctypes.c_double),
+        ('offset', ctypes.c_double),
+    ]
 
 
 class _Options(ctypes.Structure):
     """Mirror of ``amm_options`` in ``amm_kernel.c``."""
-    _fields_ = [('beta1', ctypes.c_double), ('beta2', ctypes.c_double),
-                ('alpha', ctypes.c_double), ('decay', ctypes.c_double),
-                ('sign', ctypes.c_double)]
+
+    _fields_ = [
+        ('beta1', ctypes.c_double),
+        ('beta2', ctypes.c_double),
+        ('alpha', ctypes.c_double),
+        ('decay', ctypes.c_double),
+        ('sign', ctypes.c_double),
+    ]
 
 
 def cache_directory() -> Path:
@@ -50,7 +75,7 @@ def cache_directory() -> Path:
     return Path(root) / 'slnp_mm'
 
 
-def find_compiler() -> Optional[str]:
+def find_compiler() -> str | None:
     """Find a C compiler.
 
     Returns:
@@ -74,15 +99,19 @@ def _compile(compiler: str, flags: Sequence[str], target: Path) -> None:
         made = Path(folder) / target.name
         done = subprocess.run(
             [compiler, *flags, str(SOURCE), '-o', str(made), '-lm'],
-            capture_output=True, text=True, check=False)
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ['no message']
             raise RuntimeError(
-                f'{compiler} could not compile {SOURCE.name}: {lines[-1]}')
+                f'{compiler} could not compile {SOURCE.name}: {lines[-1]}'
+            )
         os.replace(made, target)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_kernel() -> ctypes.CDLL:
     """Load the kernel, compiling it on first use (about one second).
 
@@ -101,9 +130,10 @@ def load_kernel() -> ctypes.CDLL:
     if compiler is None:
         raise RuntimeError(
             'AMM(fused=True) on the CPU expected a C compiler ($CC, cc, gcc '
-            'or clang) but found none: install one, or leave fused unset.')
+            'or clang) but found none: install one, or leave fused unset.'
+        )
     vector = VECTOR_FLAGS.get(torch.backends.cpu.get_cpu_capability(), ())
-    error: Optional[RuntimeError] = None
+    error: RuntimeError | None = None
     for extra in ((*vector, '-fopenmp'), vector, ()):
         flags = (*BASE_FLAGS, *extra)
         text = '\0'.join((compiler, *flags)).encode() + SOURCE.read_bytes()
@@ -117,7 +147,8 @@ def load_kernel() -> ctypes.CDLL:
             error = error or RuntimeError(
                 f'AMM(fused=True) could not build its CPU kernel ({reason}): '
                 'mend the compiler or the cache folder, or leave fused '
-                'unset.')
+                'unset.'
+            )
     raise error
 
 
@@ -126,9 +157,13 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     for name in ENTRY_POINTS.values():
         entry = getattr(library, name)
         entry.restype = None
-        entry.argtypes = [ctypes.POINTER(_TensorRecord),
-                          ctypes.POINTER(ctypes.c_int64), ctypes.c_int64,
-                          ctypes.POINTER(_Options), ctypes.c_int]
+        entry.argtypes = [
+            ctypes.POINTER(_TensorRecord),
+            ctypes.POINTER(ctypes.c_int64),
+            ctypes.c_int64,
+            ctypes.POINTER(_Options),
+            ctypes.c_int,
+        ]
     library.amm_chunk_size.restype = ctypes.c_int64
     return library
 
@@ -153,42 +188,79 @@ def kernel_takes(tensors: Sequence[Tensor]) -> bool:
         return True
     if param.dim() not in (4, 5):
         return False
-    order = (torch.channels_last if param.dim() == 4 else
-             torch.channels_last_3d)
+    order = torch.channels_last if param.dim() == 4 else torch.channels_last_3d
     return all(t.is_contiguous(memory_format=order) for t in tensors)
 
 
-def run_kernel(params: List[Tensor], grads: List[Tensor],
-               exp_avgs: List[Tensor], exp_avg_sqs: List[Tensor],
-               momentum_buffers: List[Tensor], step_sizes: List[float],
-               offsets: List[float], *, beta1: float, beta2: float,
-               alpha: float, decay: float, maximize: bool) -> None:
+def run_kernel(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_avg_sqs: list[Tensor],
+    momentum_buffers: list[Tensor],
+    step_sizes: list[float],
+    offsets: list[float],
+    *,
+    beta1: float,
+    beta2: float,
+    alpha: float,
+    decay: float,
+    maximize: bool,
+) -> None:
     """Update tensors of one dtype in place with the C kernel.
 
     Args:
-        params, grads, exp_avgs, exp_avg_sqs, momentum_buffers (List[Tensor]):
-            CPU tensors for which ``kernel_takes`` is true.
-        step_sizes, offsets (List[float]): One number per tensor, see the
-            head of ``amm_kernel.c``.
-        beta1, beta2, alpha (float): Decay rates, no unit, [0, 1).
+        params (list[Tensor]): Parameters; for each and its gradient and
+            state ``kernel_takes`` must be true.
+        grads (list[Tensor]): Gradients.
+        exp_avgs (list[Tensor]): m of table 1.
+        exp_avg_sqs (list[Tensor]): v of table 1.
+        momentum_buffers (list[Tensor]): P of table 1.
+        step_sizes (list[float]): One number per tensor, see the head of
+            ``amm_kernel.c``.
+        offsets (list[float]): Likewise.
+        beta1 (float): Decay rate of m, no unit, [0, 1).
+        beta2 (float): Decay rate of v, no unit, [0, 1).
+        alpha (float): Weight of the last update, no unit, [0, 1).
         decay (float): Factor on the parameter before the update.
         maximize (bool): Whether the gradient's sign is turned.
     """
     library = load_kernel()
     chunk = library.amm_chunk_size()
-    columns = zip(params, grads, exp_avgs, exp_avg_sqs, momentum_buffers,
-                  step_sizes, offsets)
-    records = [(p.numel(), p.data_ptr(), g.data_ptr(), m.data_ptr(),
-                v.data_ptr(), b.data_ptr(), size, offset)
-               for p, g, m, v, b, size, offset in columns]
+    columns = zip(
+        params,
+        grads,
+        exp_avgs,
+        exp_avg_sqs,
+        momentum_buffers,
+        step_sizes,
+        offsets,
+    )
+    records = [
+        (
+            p.numel(),
+            p.data_ptr(),
+            g.data_ptr(),
+            m.data_ptr(),
+            v.data_ptr(),
+            b.data_ptr(),
+            size,
+            offset,
+        )
+        for p, g, m, v, b, size, offset in columns
+    ]
     first = [0]
     for record in records:
         first.append(first[-1] + -(-record[0] // chunk))
     count = len(records)
     entry = getattr(library, ENTRY_POINTS[params[0].dtype])
-    entry((_TensorRecord * count)(*records),
-          (ctypes.c_int64 * (count + 1))(*first), count,
-          _Options(beta1, beta2, alpha, decay, -1.0 if maximize else 1.0),
-          torch.get_num_threads())
+    entry(
+        (_TensorRecord * count)(*records),
+        (ctypes.c_int64 * (count + 1))(*first),
+        count,
+        _Options(beta1, beta2, alpha, decay, -1.0 if maximize else 1.0),
+        torch.get_num_threads(),
+    )
     torch.autograd.graph.increment_version(
-        [*params, *exp_avgs, *exp_avg_sqs, *momentum_buffers])
+        [*params, *exp_avgs, *exp_avg_sqs, *momentum_buffers]
+    )
