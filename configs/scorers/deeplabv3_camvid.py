@@ -14,7 +14,7 @@ model = dict(
 data_root = 'data/camvid'
 metainfo = dict(
     classes=('sky', 'building', 'pole', 'road', 'pavement', 'tree',
-             'sign symbol', 'fence', 'car', 'pedestrian', 'bicyclist'),
+             'sign', 'fence', 'car', 'pedestrian', 'bicyclist'),
     palette=[[128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128],
              [60, 40, 222], [128, 128, 0], [192, 128, 128], [64, 64, 128],
              [64, 0, 128], [64, 64, 0], [0, 128, 192]])

@@ -71,7 +71,7 @@ class PairedMetric(BaseMetric):
             ValueError: If no image was seen, or another number than
                 ``size``.
         """
-        parts = all_gather_object(self.results)
+        parts = all_gather_object(list(self.results))
         self.results.clear()
         output: List[Optional[dict]] = [None]
         if is_main_process():

@@ -183,8 +183,10 @@ def named_class_map(name: str) -> List[int]:
     """
     if name != 'coco':
         raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
-    from slnp_mm.datasets import COCO_STUFF_TO_MMSEG
-    return [int(i) for i in COCO_STUFF_TO_MMSEG]
+    from slnp_mm.datasets.class_tables import (NUM_COCO_RAW,
+                                               coco_raw_to_train)
+    table = coco_raw_to_train()
+    return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]
 
 
 def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:

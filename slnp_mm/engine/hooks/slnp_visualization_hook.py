@@ -1,0 +1,183 @@
+"""Write label | stages | real for a few validation images."""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmagic.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from slnp_mm.evaluation.functional.grid import (colour_attention,
+                                                colour_label, make_grid)
+from slnp_mm.evaluation.functional.images import to_uint8
+
+Row = Tuple[List[np.ndarray], List[str]]
+
+
+@HOOKS.register_module()
+class SLNPVisualizationHook(Hook):
+    """Grids of generated pictures through the visualizer's backends.
+
+    One row an image: label | stage 0 | ... | attention (when the model
+    gives it) | real. The first ``num_images`` validation images are shown,
+    after each validation and each test, so that rows can be compared over
+    time. Local files, TensorBoard and W&B are the visualizer's backends.
+
+    Args:
+        num_images (int): Rows. Defaults to 8.
+        train_interval (int, optional): Also every so many training
+            iterations, by generating from the first validation images
+            without touching the training's random numbers. Defaults to
+            None, never.
+        cell_size (int, optional): Height of a picture in pixels. Defaults
+            to the largest picture's.
+
+    Raises:
+        ValueError: If ``num_images`` or ``train_interval`` is below 1.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self,
+                 num_images: int = 8,
+                 train_interval: Optional[int] = None,
+                 cell_size: Optional[int] = None) -> None:
+        if num_images < 1:
+            raise ValueError(f'Expected num_images >= 1, got {num_images}.')
+        if train_interval is not None and train_interval < 1:
+            raise ValueError('Expected train_interval >= 1 or None, got '
+                             f'{train_interval}.')
+        self.num_images = num_images
+        self.train_interval = train_interval
+        self.cell_size = cell_size
+        self._rows: List[Row] = []
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start a new grid."""
+        self._rows = []
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Start a new grid."""
+        self._rows = []
+
+    def after_val_iter(self, runner: Runner, batch_idx: int,
+                       data_batch: Any = None,
+                       outputs: Optional[Sequence] = None) -> None:
+        """Keep the rows of the first validation images."""
+        self._collect(runner, data_batch, outputs)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int,
+                        data_batch: Any = None,
+                        outputs: Optional[Sequence] = None) -> None:
+        """Keep the rows of the first test images."""
+        self._collect(runner, data_batch, outputs)
+
+    def after_val_epoch(self, runner: Runner,
+                        metrics: Optional[Dict[str, float]] = None) -> None:
+        """Write the grid ``val_samples``."""
+        self._write(runner, 'val_samples')
+
+    def after_test_epoch(self, runner: Runner,
+                         metrics: Optional[Dict[str, float]] = None) -> None:
+        """Write the grid ``test_samples``."""
+        self._write(runner, 'test_samples')
+
+    @master_only
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: Any = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Every ``train_interval`` iterations: write ``train_samples``."""
+        if self.train_interval is None or not self.every_n_train_iters(
+                runner, self.train_interval):
+            return
+        self._rows = []
+        training = runner.model.training
+        runner.model.eval()
+        with torch.random.fork_rng(), torch.no_grad():
+            for batch in _val_loader(runner):
+                self._collect(runner, batch, runner.model.val_step(batch))
+                if len(self._rows) >= self.num_images:
+                    break
+        runner.model.train(training)
+        self._write(runner, 'train_samples')
+
+    @master_only
+    def _collect(self, runner: Runner, data_batch: Any,
+                 outputs: Optional[Sequence]) -> None:
+        for i, sample in enumerate(outputs or ()):
+            if len(self._rows) >= self.num_images:
+                return
+            meta = runner.visualizer.dataset_meta or {}
+            if not meta:
+                meta = getattr(_val_loader(runner).dataset, 'metainfo', {})
+            classes = _instance_classes(data_batch, i)
+            self._rows.append(
+                sample_row(sample, meta.get('palette') or [], classes))
+
+    @master_only
+    def _write(self, runner: Runner, name: str) -> None:
+        if not self._rows:
+            return
+        titles = self._rows[0][1]
+        grid = make_grid([row for row, _ in self._rows], titles,
+                         self.cell_size)
+        runner.visualizer.add_image(name, grid, step=runner.iter)
+        self._rows = []
+
+
+def sample_row(sample: Any, palette: Sequence[Sequence[int]],
+               classes: Optional[np.ndarray] = None) -> Row:
+    """Pictures and titles of one model output.
+
+    Args:
+        sample (DataSample): With ``fake_img`` and, where known,
+            ``gt_sem_seg``, ``stage_imgs``, ``attention``, ``gt_img``.
+            Images are (3, H, W) BGR 0..255.
+        palette (Sequence[Sequence[int]]): RGB of each class.
+        classes (np.ndarray, optional): (T,) classes of its instances.
+
+    Returns:
+        Row: RGB pictures (h, w, 3) uint8, and their titles.
+    """
+    pictures, titles = [], []
+    label = sample.get('gt_sem_seg')
+    if label is not None:
+        label = getattr(label, 'data', label)
+        pictures.append(colour_label(label.squeeze().cpu().numpy(), palette))
+        titles.append('label')
+    stages = sample.get('stage_imgs') or [sample.get('fake_img')]
+    for i, image in enumerate(stages):
+        pictures.append(_rgb(image))
+        titles.append(f'stage {i}' if len(stages) > 1 else 'generated')
+    attention = sample.get('attention')
+    if attention is not None:
+        pictures.append(colour_attention(
+            attention.detach().float().cpu().numpy(), classes, palette,
+            pictures[-1].shape[:2]))
+        titles.append('attention')
+    if sample.get('gt_img') is not None:
+        pictures.append(_rgb(sample.get('gt_img')))
+        titles.append('real')
+    return pictures, titles
+
+
+def _rgb(image: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(to_uint8(image)[..., ::-1])
+
+
+def _instance_classes(data_batch: Any, index: int) -> Optional[np.ndarray]:
+    """Instance classes of one image of a loader's batch."""
+    inputs = data_batch.get('inputs') if isinstance(data_batch, dict) else None
+    labels = inputs.get('instance_labels') if isinstance(inputs, dict) else None
+    if labels is None:
+        return None
+    return torch.as_tensor(labels[index]).cpu().numpy()
+
+
+def _val_loader(runner: Runner):
+    """The first validation (or test) loader of either kind of loop."""
+    loop = runner.val_loop or runner.test_loop
+    loaders = getattr(loop, 'dataloaders', None)
+    return loaders[0] if loaders else loop.dataloader

@@ -1,0 +1,57 @@
+"""A tiny real mmseg scorer with fixed random weights."""
+
+import pytest
+import torch
+
+TINY = """
+model = dict(
+    _scope_='mmseg',
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375], bgr_to_rgb=True, size=(32, 32)),
+    backbone=dict(
+        type='ResNetV1c', depth=18, num_stages=1, stem_channels=8,
+        base_channels=8, out_indices=(0, ), strides=(1, ), dilations=(1, ),
+        norm_cfg=dict(type='SyncBN')),
+    decode_head=dict(
+        type='ASPPHead', in_channels=8, in_index=0, channels=8,
+        dilations=(1, 2), num_classes=4, dropout_ratio=0.1,
+        norm_cfg=dict(type='SyncBN'), align_corners=False),
+    train_cfg=dict(), test_cfg=dict(mode='whole'))
+"""
+
+
+@pytest.fixture(scope='session')
+def tiny_scorer(tmp_path_factory):
+    """Dict with ``config`` and ``checkpoint`` of a 4-class scorer."""
+    from mmengine.config import Config
+
+    from slnp_mm.evaluation.scorers.deeplabv3 import _build_segmentor
+    folder = tmp_path_factory.mktemp('scorer')
+    config = folder / 'tiny.py'
+    config.write_text(TINY)
+    torch.manual_seed(0)
+    model = _build_segmentor(Config.fromfile(str(config)))
+    checkpoint = folder / 'tiny.pth'
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    return dict(config=str(config), checkpoint=str(checkpoint))
+
+
+@pytest.fixture
+def samples():
+    """Make data samples: ``samples(n)`` gives n dicts of 32 px images."""
+
+    def make(count, size=32, num_classes=4):
+        gen = torch.Generator().manual_seed(1)
+        out = []
+        for i in range(count):
+            label = torch.randint(0, num_classes, (size, size), generator=gen)
+            label[:2, :3] = 255
+            out.append(dict(
+                fake_img=torch.rand(3, size, size, generator=gen) * 255,
+                gt_img=torch.rand(3, size, size, generator=gen) * 255,
+                gt_sem_seg=label, sample_idx=i, img_path=f'{i}.png'))
+        return out
+
+    return make

@@ -1,0 +1,203 @@
+"""SLNPSegMetric against mmseg's own evaluation and by hand."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+from slnp_mm.evaluation.functional import to_uint8
+from slnp_mm.evaluation.metrics import SLNPSegMetric
+from slnp_mm.evaluation.metrics.slnp_seg_metric import named_class_map
+from slnp_mm.evaluation.scorers import DeepLabV3Scorer
+
+META = dict(classes=('a', 'b', 'c', 'd'))
+
+
+class FixedScorer:
+    """Stands in for the network: a pixel's blue value is its class."""
+
+    num_classes = 4
+    calls = 0
+
+    def to(self, device):
+        return self
+
+    def predict(self, images, sizes):
+        self.calls += len(images)
+        return [torch.from_numpy(image[..., 0].astype(np.int64))
+                for image in images]
+
+    def describe(self):
+        return dict(config='fixed')
+
+
+def make_metric(scorer=None, **kwargs):
+    metric = SLNPSegMetric(scorer=dict(config='none'), **kwargs)
+    metric._scorer = scorer or FixedScorer()
+    metric.dataset_meta = META
+    return metric
+
+
+def painted(label):
+    return label.float()[None].expand(3, -1, -1).clamp(max=3)
+
+
+def sample(pred, label, index=0):
+    return dict(fake_img=painted(pred), gt_img=painted(label),
+                gt_sem_seg=label, sample_idx=index, img_path=str(index))
+
+
+def test_perfect_prediction_scores_100():
+    label = torch.arange(4).repeat(4, 1)
+    metric = make_metric()
+    metric.process(None, [sample(label, label)])
+    out = metric.evaluate(1)
+    assert out['PA'] == out['mIoU'] == out['mAcc'] == 100.0
+    assert out['real/mIoU'] == 100.0 and out['share/mIoU'] == 100.0
+
+
+def test_constant_prediction_has_its_hand_worked_scores():
+    # four columns of classes 0..3, everything called 0:
+    # PA = 4/16; IoU = (4/16, 0, 0, 0); Acc = (1, 0, 0, 0)
+    label = torch.arange(4).repeat(4, 1)
+    metric = make_metric()
+    metric.process(None, [sample(torch.zeros_like(label), label)])
+    out = metric.evaluate(1)
+    assert (out['PA'], out['mIoU'], out['mAcc']) == (25.0, 6.25, 25.0)
+    assert out['share/PA'] == 25.0 and out['share/mIoU'] == 6.25
+
+
+def test_ignored_pixels_do_not_count():
+    label = torch.tensor([[0, 255], [1, 255]])
+    pred = torch.tensor([[0, 3], [1, 3]])
+    metric = make_metric()
+    metric.process(None, [sample(pred, label)])
+    assert metric.evaluate(1)['PA'] == 100.0
+    assert metric.last_report['ignored_pixels'] == 2
+    figures = metric.last_report['figures']['fake']
+    assert figures['IoU'] == [100.0, 100.0, None, None]
+
+
+def test_class_map_translates_the_label_only():
+    label = torch.tensor([[0, 1], [2, 2]])
+    metric = make_metric(class_map=[3, 255, 1, 0])
+    metric._table = metric._build_table(4)
+    pred = torch.tensor([[3, 0], [1, 1]])
+    metric.process(None, [sample(pred, label)])
+    out = metric.evaluate(1)
+    assert out['PA'] == 100.0
+    assert metric.last_report['ignored_pixels'] == 1
+
+
+def test_coco_class_map_is_mmsegs():
+    table = named_class_map('coco')
+    assert len(table) == 182 and sorted(set(table)) == [*range(171), 255]
+    assert table[0] == 0 and table[11] == 255 and table[181] == 170
+
+
+def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
+    """Same images through mmseg's test_step and its IoUMetric."""
+    from mmseg.evaluation.metrics import IoUMetric
+    from mmseg.structures import SegDataSample
+    from mmengine.structures import PixelData
+    batch = samples(5)
+    metric = SLNPSegMetric(scorer=tiny_scorer)
+    metric.dataset_meta = META
+    for i in (0, 2, 4):
+        metric.process(None, batch[i:i + 2])
+    ours = metric.evaluate(5)
+
+    model = DeepLabV3Scorer(**tiny_scorer).model
+    for key, prefix in (('fake_img', ''), ('gt_img', 'real/')):
+        theirs = IoUMetric()
+        theirs.dataset_meta = META
+        for item in batch:
+            image = torch.from_numpy(to_uint8(item[key])).permute(2, 0, 1)
+            data = SegDataSample(
+                gt_sem_seg=PixelData(data=item['gt_sem_seg'][None]),
+                metainfo=dict(ori_shape=(32, 32), img_shape=(32, 32)))
+            with DefaultScope.overwrite_default_scope('mmseg'):
+                out = model.test_step(
+                    dict(inputs=[image], data_samples=[data]))
+            theirs.process(None, [o.to_dict() for o in out])
+        want = theirs.evaluate(5)
+        for name, other in (('PA', 'aAcc'), ('mIoU', 'mIoU'),
+                            ('mAcc', 'mAcc')):
+            assert np.float32(ours[prefix + name]) == np.float32(want[other])
+
+
+def test_scope_is_left_as_found(tiny_scorer, samples):
+    DefaultScope.get_instance('slnp_test_scope', scope_name='mmagic')
+    metric = SLNPSegMetric(scorer=tiny_scorer)
+    metric.process(None, samples(1))
+    metric.evaluate()
+    assert DefaultScope.get_current_instance().scope_name == 'mmagic'
+
+
+def test_padded_samples_count_once(samples):
+    label = torch.arange(4).repeat(4, 1)
+    good = sample(label, label, 0)
+    bad = sample(torch.zeros_like(label), label, 1)
+    metric = make_metric()
+    metric.process(None, [good, bad, bad])
+    assert metric.evaluate(2)['PA'] == 62.5
+
+
+def test_wrong_count_is_an_error():
+    label = torch.zeros(2, 2, dtype=torch.int64)
+    metric = make_metric()
+    metric.process(None, [sample(label, label)])
+    with pytest.raises(ValueError, match='expected 2 images, got 1 diff'):
+        metric.evaluate(2)
+    with pytest.raises(ValueError, match='got no image'):
+        metric.evaluate()
+
+
+def test_real_images_are_scored_once_per_content():
+    label = torch.arange(4).repeat(4, 1)
+    scorer = FixedScorer()
+    metric = make_metric(scorer)
+    for _ in range(2):
+        metric.process(None, [sample(label, label)])
+        metric.evaluate()
+    assert scorer.calls == 3
+
+
+@pytest.mark.parametrize('key', ['fake_img', 'gt_img', 'gt_sem_seg'])
+def test_missing_field_is_named(key):
+    label = torch.zeros(2, 2, dtype=torch.int64)
+    item = sample(label, label)
+    del item[key]
+    with pytest.raises(ValueError, match=f'expected `{key}`'):
+        make_metric().process(None, [item])
+
+
+def test_class_counts_without_a_map_are_refused(tiny_scorer):
+    metric = SLNPSegMetric(scorer=tiny_scorer)
+    metric.dataset_meta = dict(classes=('a', 'b'))
+    with pytest.raises(ValueError, match='scorer has 4 classes, the data '):
+        metric.scorer
+
+
+def test_diverged_image_is_named():
+    label = torch.zeros(2, 2, dtype=torch.int64)
+    item = sample(label, label)
+    item['fake_img'] = torch.full((3, 2, 2), float('nan'))
+    with pytest.raises(ValueError, match='generator has diverged'):
+        make_metric().process(None, [item])
+
+
+def test_metric_builds_from_mmagics_registry_in_a_fresh_process():
+    code = ("import slnp_mm; from mmagic.registry import METRICS, HOOKS;"
+            "METRICS.build(dict(type='SLNPSegMetric',"
+            "scorer=dict(config='x.py')));"
+            "HOOKS.build(dict(type='SLNPVisualizationHook'));"
+            "import sys; assert 'mmseg' not in sys.modules")
+    env = dict(os.environ, PYTHONPATH=os.getcwd())
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
+                          env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
