@@ -161,9 +161,15 @@ def limit(found: Instances, max_instances: int, path: str) -> Instances:
 def reorder(layers: np.ndarray, classes: np.ndarray,
             order: np.ndarray) -> Instances:
     """Renumber so that ``order[i]`` becomes id i; the others vanish."""
+    kept = classes[order].astype(np.int16)
+    if len(classes) < UNLABELLED and len(order) < 128:
+        small = np.full((256, 1), -1, np.int8)  # 255 is -1 as int8
+        small[order, 0] = np.arange(len(order))
+        found = [cv2.LUT(layer.astype(np.uint8), small) for layer in layers]
+        return Instances(np.stack(found).astype(np.int16), kept)
     table = np.full(len(classes) + 1, -1, np.int16)
     table[order] = np.arange(len(order))
-    return Instances(table[layers], classes[order].astype(np.int16))
+    return Instances(table[layers], kept)
 
 
 def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
@@ -208,6 +214,8 @@ def _merge(layers: np.ndarray, classes: np.ndarray, order: np.ndarray,
 
 def _areas(layers: np.ndarray, num: int) -> np.ndarray:
     """Pixels of each id, (num, ), int64."""
+    if num < UNLABELLED:  # -1 becomes 255
+        return histogram(layers.astype(np.uint8))[:num]
     return np.bincount(layers.ravel().astype(np.intp) + 1,
                        minlength=num + 1)[1:]
 

@@ -59,6 +59,11 @@ class LabelCodec:
         }
         self._check_map()
         self.table, self.bad = self._make_table()
+        wrong = np.flatnonzero(self.bad[:256])
+        self._plain = bool(
+            (self.table[:256] == np.arange(256))[self.bad[:256] == 0].all())
+        self._range = (int(wrong[0]), int(wrong[-1])) if len(
+            wrong) and np.ptp(wrong) == len(wrong) - 1 else None
         self._codes = self._colour_codes(colours, unlabelled_colours)
         self.stamp = self._make_stamp()
 
@@ -132,14 +137,15 @@ class LabelCodec:
                 'in one channel; set label=dict(colours=[...]) in the '
                 'config, or save it as grey or palette PNG')
         if raw.dtype == np.uint8:
-            label = cv2.LUT(raw, self.table[:256])
-            wrong = cv2.LUT(raw, self.bad[:256])
+            label = raw if self._plain else cv2.LUT(raw, self.table[:256])
+            wrong = cv2.LUT(raw, self.bad[:256]) if self._range is None \
+                else cv2.inRange(raw, *self._range)
         else:
             inside = (raw >= 0) & (raw < _TABLE_SIZE)
             index = np.where(inside, raw, 0)
             label = self.table[index]
             wrong = self.bad[index] | ~inside
-        if wrong.any():
+        if np.count_nonzero(wrong):
             raise DataError(self.describe(raw, path))
         return label
 

@@ -2,12 +2,14 @@
 
 The bound is one process that reads and decodes the same JPEG and label PNG
 with cv2.imread and does nothing else. "one worker" runs the whole pipeline
-in one process; "DataLoader" adds the batches and the transfer between
-processes. The instance cache is filled before timing.
+in one process; both are timed in turn, in processor time, so that other
+programs on the machine do not count. "DataLoader" adds batches and transfer
+between processes, in wall time. The instance cache is filled before timing.
 """
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +20,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import slnp_mm  # noqa: F401
-from benchmarks._timing import time_in_turn
 
 TARGET = 0.6
 
@@ -56,23 +57,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         loader_cfg = _loader_config(args, cache)
         dataset = DATASETS.build(loader_cfg.dataset)
         order = [i % len(dataset) for i in range(args.images)]
-        calls = _calls(dataset, order)
-        calls.update({
-            f'DataLoader, {n} worker{"s" * (n > 1)}':
-            _loader_call(loader_cfg, dataset, n, args.images)
-            for n in args.workers
-        })
         for i in set(order):
             dataset[i]
-        times = time_in_turn(calls, args.rounds, warmup=1)
-    rates = {
-        name: _rate(values, args.images, name, loader_cfg.batch_size)
-        for name, values in times.items()
-    }
-    bound = rates['OpenCV: JPEG + label PNG']
-    ratio = rates['one worker'] / bound
+        times = _processor_times(_calls(dataset, order), args.rounds)
+        bound, *_, pipeline = times.values()
+        ratio = statistics.median(b / p for b, p in zip(bound, pipeline))
+        rates = {
+            name: args.images / statistics.median(values)
+            for name, values in times.items()
+        }
+        for num in args.workers:
+            rates[f'DataLoader, {num} worker{"s" * (num > 1)} (wall)'] = \
+                _loader_rate(loader_cfg, dataset, num, args)
     return dict(rates=rates, ratio=ratio, size=args.size, images=args.images,
-                table=_table(rates, bound, args, len(dataset)))
+                table=_table(rates, ratio, args, len(dataset)))
+
+
+def _processor_times(calls: dict[str, Callable[[], None]],
+                     rounds: int) -> dict[str, list[float]]:
+    """Processor seconds of each call, in turn, after one warm-up round."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for index in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if index:
+                times[name].append(time.process_time() - start)
+    return times
 
 
 def _loader_config(args: argparse.Namespace, cache: str) -> Config:
@@ -113,9 +124,9 @@ def _calls(dataset, order: list[int]) -> dict[str, Callable[[], None]]:
     return calls
 
 
-def _loader_call(cfg: Config, dataset, workers: int,
-                 images: int) -> Callable[[], None]:
-    """Take batches from a DataLoader whose workers stay alive."""
+def _loader_rate(cfg: Config, dataset, workers: int,
+                 args: argparse.Namespace) -> float:
+    """Images per second of a DataLoader, after its first batches."""
     loader = Runner.build_dataloader(
         {
             **cfg, 'dataset': dataset, 'num_workers': workers,
@@ -124,25 +135,19 @@ def _loader_call(cfg: Config, dataset, workers: int,
         },
         seed=0)
     batches = iter(loader)
-
-    def take() -> None:
-        for _ in range(max(1, images // cfg.batch_size)):
-            next(batches)
-
-    return take
-
-
-def _rate(seconds: list[float], images: int, name: str,
-          batch_size: int) -> float:
-    """Images per second at the median time."""
-    if name.startswith('DataLoader'):
-        images = max(1, images // batch_size) * batch_size
-    return images / statistics.median(seconds)
+    for _ in range(2 * workers + 1):  # what the workers fetched ahead
+        next(batches)
+    num = max(1, args.rounds * args.images // cfg.batch_size)
+    start = time.perf_counter()
+    for _ in range(num):
+        next(batches)
+    return num * cfg.batch_size / (time.perf_counter() - start)
 
 
-def _table(rates: dict[str, float], bound: float, args: argparse.Namespace,
+def _table(rates: dict[str, float], ratio: float, args: argparse.Namespace,
            num: int) -> str:
     """Write the rates, each beside its share of the bound."""
+    bound = next(iter(rates.values()))
     lines = [
         f'{args.config}, {num} images of the set, {args.size} px, median of '
         f'{args.rounds}', f'{"":38s} {"images/s":>9s} {"of bound":>9s}'
@@ -151,7 +156,7 @@ def _table(rates: dict[str, float], bound: float, args: argparse.Namespace,
         f'{name:38s} {rate:9.1f} {rate / bound:9.2f}'
         for name, rate in rates.items()
     ]
-    reached = rates['one worker'] / bound >= TARGET
-    lines.append(f'one worker reaches {TARGET} of the bound: '
-                 f'{"yes" if reached else "NO"}')
+    lines.append(f'one worker over the bound: {ratio:.2f} (median of the '
+                 f'rounds); at least {TARGET}: '
+                 f'{"yes" if ratio >= TARGET else "NO"}')
     return '\n'.join(lines)

@@ -1,4 +1,5 @@
 """Mirror picture, label and instances together."""
+import cv2
 import numpy as np
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -24,7 +25,7 @@ class SLNPFlip(BaseTransform):
         """Mirror ``img``, ``label`` and ``instances``, where present."""
         results['flip'] = bool(np.random.random() < self.prob)
         if results['flip']:
-            results['img'] = results['img'][:, ::-1]
+            results['img'] = cv2.flip(results['img'], 1)
             for key in ('label', 'instances'):
                 if key in results:
                     results[key] = results[key][..., ::-1]

@@ -1,6 +1,7 @@
 """Turn a sample into the tensors of the batch contract."""
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmagic.registry import TRANSFORMS
@@ -56,8 +57,8 @@ class SLNPPackInputs(BaseTransform):
                                 'SLNPLoad... transform before SLNPPackInputs')
         inputs = {}
         if 'img' in self.keys:
-            inputs['img'] = torch.from_numpy(
-                np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
+            planes = cv2.split(np.ascontiguousarray(results['img']))
+            inputs['img'] = torch.from_numpy(np.stack(planes))
         if 'label' in self.keys:
             inputs['label'] = torch.from_numpy(
                 results['label'][None].astype(np.int64))
