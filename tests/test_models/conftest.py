@@ -1,0 +1,187 @@
+"""Small label maps, instances and models, the same for all tests."""
+import copy
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+CLASSES = 5
+SLOTS = 6
+
+
+def naive_masks(ids, slots):
+    """P_i of every instance as a boolean (B, T, H, W), by loops."""
+    batch, layers, height, width = ids.shape
+    masks = torch.zeros(batch, slots, height, width, dtype=torch.bool)
+    for b in range(batch):
+        for k in range(layers):
+            for row in range(height):
+                for col in range(width):
+                    i = int(ids[b, k, row, col])
+                    if i >= 0:
+                        masks[b, i, row, col] = True
+    return masks
+
+
+def make_instances(size=32, overlap=2):
+    """Two images with every kind of instance.
+
+    Image 0: instance 0 covers all of layer 0, 1 and 3 overlap it and 5 is
+    a single pixel; 2 has a class but no pixel and 4 is padding. Image 1: a
+    strip without any instance, no overlap, 3 to 5 are padding.
+
+    Returns:
+        tuple: ids (2, overlap, H, W), instance_labels (2, SLOTS), label
+        (2, H, W) with unlabelled pixels.
+    """
+    half, quarter = size // 2, size // 4
+    ids = torch.full((2, overlap, size, size), -1)
+    ids[0, 0] = 0
+    ids[1, 0, :, :half] = 0
+    ids[1, 0, quarter:, half:-quarter] = 1
+    ids[1, 0, :quarter, half:-quarter] = 2
+    if overlap > 1:
+        ids[0, 1, quarter:half, :half] = 1
+        ids[0, 1, half:, half:] = 3
+        ids[0, 1, 0, size - 1] = 5
+    labels = torch.tensor([[2, 0, 4, 2, -1, 1], [1, 3, 3, -1, -1, -1]])
+    if overlap == 1:
+        labels[0, 1:] = -1
+    table = torch.nn.functional.pad(labels, (1, 0), value=255)
+    top = torch.where(ids[:, -1] >= 0, ids[:, -1], ids[:, 0])
+    label = table.gather(1, (top + 1).flatten(1)).view_as(top)
+    return ids, labels, label
+
+
+GENERATOR = dict(
+    type='SLNPGenerator',
+    num_classes=CLASSES,
+    noise_shape=(4, 2, 2),
+    global_generator=dict(
+        type='SLNPGlobalGenerator',
+        embed_channels=8,
+        code_channels=8,
+        base_channels=8,
+        max_channels=16,
+        num_downs=2,
+        num_blocks=1),
+    refiners=[
+        dict(
+            type='SLNPLocalRefiner',
+            embed_channels=8,
+            attention_channels=8,
+            base_channels=8,
+            num_blocks=1,
+            num_regions=4)
+    ])
+PRIOR = dict(
+    type='NoisePriorVAE',
+    image_size=8,
+    latent_channels=4,
+    base_channels=4,
+    num_scales=2)
+MODEL = dict(
+    type='SLNPGAN',
+    data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=CLASSES),
+    generator=GENERATOR,
+    discriminator=dict(
+        type='SLNPDiscriminator',
+        num_classes=CLASSES,
+        base_channels=8,
+        max_channels=16,
+        num_layers=2,
+        embed_channels=8),
+    gan_loss=dict(type='SLNPGANLoss'),
+    feature_loss=dict(type='SLNPFeatureMatchingLoss'),
+    noise='random',
+    noise_prior=PRIOR,
+    prior_command='python tools/train.py configs/noise_prior_x.py')
+
+
+def build(cfg, seed=0):
+    """Build a registered class with seeded weights."""
+    import slnp_mm  # noqa: F401
+    from mmagic.registry import MODELS
+    torch.manual_seed(seed)
+    return MODELS.build(copy.deepcopy(cfg))
+
+
+def generator_cfg(stages=2, instance_pathway=True, **options):
+    """Tiny generator; ``options`` go to both networks where they fit."""
+    cfg = copy.deepcopy(GENERATOR)
+    cfg['instance_pathway'] = instance_pathway
+    cfg['refiners'] = cfg['refiners'] * (stages - 1)
+    if 'modulated' in options:
+        cfg['global_generator']['modulated'] = options['modulated']
+    cfg['refiners'] = [{**r, **options} for r in cfg['refiners']]
+    return cfg
+
+
+def make_data(size=32, seed=0):
+    """A batch of two as the loader gives it: BGR uint8, DataSamples."""
+    from mmagic.structures import DataSample
+    ids, labels, label = make_instances(size)
+    rng = torch.Generator().manual_seed(seed)
+    image = torch.randint(
+        0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
+    return dict(
+        inputs=[
+            dict(
+                img=image[b],
+                label=label[b][None],
+                instances=ids[b],
+                instance_labels=labels[b]) for b in range(2)
+        ],
+        data_samples=[
+            DataSample(metainfo=dict(sample_idx=b, label_path=f'{b}.png'))
+            for b in range(2)
+        ])
+
+
+def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
+    """SGD for both networks, as the runner would wrap it.
+
+    ``autocast`` is bfloat16 on the CPU; mmengine's AmpOptimWrapper refuses
+    to work without an accelerator.
+    """
+    from mmengine.optim import OptimWrapper, OptimWrapperDict
+
+    class CPUAutocast(OptimWrapper):
+
+        @contextmanager
+        def optim_context(self, module):
+            with super().optim_context(module), \
+                    torch.autocast('cpu', torch.bfloat16):
+                yield
+
+    kind = CPUAutocast if autocast else OptimWrapper
+    return OptimWrapperDict(**{
+        name: kind(
+            torch.optim.SGD(getattr(model, name).parameters(), lr=lr),
+            accumulative_counts=accumulate)
+        for name in ('generator', 'discriminator')
+    })
+
+
+class Tools:
+    """The helpers of this file, for tests that cannot import it."""
+
+    CLASSES, SLOTS, PRIOR, MODEL = CLASSES, SLOTS, PRIOR, MODEL
+    naive_masks = staticmethod(naive_masks)
+    make_instances = staticmethod(make_instances)
+    build = staticmethod(build)
+    generator_cfg = staticmethod(generator_cfg)
+    make_data = staticmethod(make_data)
+    make_wrappers = staticmethod(make_wrappers)
+
+
+@pytest.fixture(scope='session')
+def tools():
+    return Tools
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    from mmengine.logging import MessageHub
+    torch.manual_seed(0)
+    MessageHub.get_current_instance().update_info('iter', 0)

@@ -1,0 +1,33 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from slnp_mm.models.layers import UNLABELLED, LabelEmbedding, to_class_index
+
+
+def test_unlabelled_becomes_the_last_index():
+    label = torch.tensor([0, 4, UNLABELLED])
+    assert to_class_index(label, 5).tolist() == [0, 4, 5]
+
+
+def test_lookup_equals_convolution_of_one_hot_map(tools):
+    _, _, label = tools.make_instances(8)
+    index = to_class_index(label, tools.CLASSES)
+    assert (index == tools.CLASSES).any()
+    embedding = LabelEmbedding(tools.CLASSES, 3).double()
+    one_hot = F.one_hot(index, tools.CLASSES + 1).permute(0, 3, 1, 2).double()
+    want = F.conv2d(one_hot, embedding.weight.T[..., None, None])
+    torch.testing.assert_close(embedding(index), want)
+
+
+def test_list_of_classes_gives_one_vector_each():
+    embedding = LabelEmbedding(5, 3)
+    classes = torch.tensor([[0, 5]])
+    assert embedding(classes)[0, 1].equal(embedding.weight[5])
+
+
+def test_weights_of_another_class_count_are_refused():
+    stored = LabelEmbedding(11, 3).state_dict()
+    with pytest.raises(ValueError, match='Expected a checkpoint of 5 classes '
+                       r'as in this config, but it holds 11 \("weight"\)'):
+        LabelEmbedding(5, 3).load_state_dict(stored)

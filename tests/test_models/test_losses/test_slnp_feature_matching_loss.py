@@ -1,0 +1,53 @@
+"""Equation (19) by hand and against a loop in float64."""
+import pytest
+import torch
+
+from slnp_mm.models import SLNPFeatureMatchingLoss
+
+
+def test_value_by_hand():
+    fake = [torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[2.0]]]])]
+    real = [torch.zeros(1, 1, 1, 2), torch.tensor([[[[5.0]]]])]
+    assert SLNPFeatureMatchingLoss(10.0)(fake, real).item() == 10 * (2 + 3)
+
+
+def test_value_matches_loop():
+    shapes = [(2, 3, 4, 4), (2, 5, 2, 2)]
+    fake = [torch.randn(s, dtype=torch.float64) for s in shapes]
+    real = [torch.randn(s, dtype=torch.float64) for s in shapes]
+    total = 0.0
+    for f, r in zip(fake, real):
+        per_image = []
+        for b in range(2):
+            values = zip(f[b].flatten().tolist(), r[b].flatten().tolist())
+            per_image.append(
+                sum(abs(x - y) for x, y in values) / f[b].numel())
+        total += sum(per_image) / 2
+    assert SLNPFeatureMatchingLoss(3.0)(fake, real).item() == pytest.approx(
+        3 * total)
+
+
+def test_same_features_cost_nothing():
+    features = [torch.randn(1, 2, 3, 3)]
+    assert SLNPFeatureMatchingLoss()(features, features).item() == 0
+
+
+def test_gradient_reaches_the_generated_branch_only():
+    fake, real = (torch.randn(1, 3, 4, 4).requires_grad_() for _ in "fr")
+    SLNPFeatureMatchingLoss(1.0)([fake], [real]).backward()
+    assert real.grad is None
+    torch.testing.assert_close(
+        fake.grad, (fake - real).sign().detach() / fake.numel())
+
+
+def test_negative_weight_is_refused():
+    with pytest.raises(ValueError, match='loss_weight must be >= 0, but got '
+                       '-1'):
+        SLNPFeatureMatchingLoss(-1)
+
+
+def test_other_number_of_layers_is_refused():
+    features = [torch.zeros(1, 1, 1, 1)]
+    with pytest.raises(ValueError, match='Expected as many real as generated '
+                       'layers, but got 2 and 1'):
+        SLNPFeatureMatchingLoss()(features, features * 2)
