@@ -81,6 +81,7 @@ class SLNPDiscriminator(BaseModule):
         self.decide = maybe_spectral(
             nn.Conv2d(channels, 1, 3, padding=1), spectral)
         self.act = nn.LeakyReLU(0.2)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor, label: Tensor) -> DiscriminatorOutput:
         """Judge images under their labels.

@@ -85,6 +85,9 @@ class SLNPGenerator(BaseModule):
                     'code_channels': code_channels
                 }))
             channels = self.refiners[-1].out_channels
+        # Instances are looked up pixel by pixel: a pixel's channels side by
+        # side make this and the convolutions faster, on CPU and GPU.
+        self.to(memory_format=torch.channels_last)
 
     @property
     def num_stages(self) -> int:

@@ -1,0 +1,43 @@
+_base_ = [
+    './_base_/default_runtime.py', './_base_/datasets/toyscenes.py',
+    './_base_/models/slnp_gan.py', './_base_/schedules/amm.py'
+]
+
+# Small enough for a few minutes on two CPU cores, and with the steps of
+# docs/results.md that pay most in a short run.
+num_classes = 10
+model = dict(
+    data_preprocessor=dict(num_classes=num_classes),
+    generator=dict(
+        num_classes=num_classes,
+        global_generator=dict(
+            base_channels=32, max_channels=256, num_blocks=2, modulated=True),
+        refiners=[
+            dict(
+                type='SLNPLocalRefiner',
+                base_channels=16,
+                attention_channels=64,
+                num_blocks=2,
+                modulated=True)
+        ]),
+    discriminator=dict(
+        num_classes=num_classes,
+        base_channels=32,
+        max_channels=256,
+        norm='spectral'),
+    gan_loss=dict(gan_type='hinge'),
+    noise_prior=dict(image_size=32, num_scales=2),
+    prior_checkpoint='work_dirs/noise_prior_toy',
+    prior_command='python tools/train.py configs/noise_prior_toy.py',
+    ema_config=dict(
+        type='ExponentialMovingAverage', momentum=0.01, interval=1))
+
+val_evaluator = dict(
+    type='Evaluator',
+    metrics=dict(
+        type='SLNPSegMetric',
+        scorer=dict(config='configs/scorers/deeplabv3_toy.py')))
+test_evaluator = val_evaluator
+
+train_cfg = dict(max_iters=600, val_interval=600)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
