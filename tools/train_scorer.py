@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction  # noqa: E402
 
 from slnp_mm.evaluation.scorers.training import (  # noqa: E402
     set_data_root, set_length, train_scorer)
+from slnp_mm.utils.cli import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,11 +39,7 @@ def main() -> int:
     cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
-    try:
-        record = train_scorer(cfg)
-    except FileNotFoundError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    record = train_scorer(cfg)
     ceiling = record['ceiling']
     print(f"scorer {os.path.join(cfg.work_dir, 'scorer.pth')}: "
           f"PA {ceiling['PA']}, mIoU {ceiling['mIoU']} on "
@@ -52,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool(main))

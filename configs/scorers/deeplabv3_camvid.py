@@ -11,28 +11,15 @@ model = dict(
     backbone=dict(stem_channels=48, base_channels=48),
     decode_head=dict(in_channels=192, channels=96, num_classes=11))
 
-data_root = 'data/camvid'
-metainfo = dict(
-    classes=('sky', 'building', 'pole', 'road', 'pavement', 'tree',
-             'sign', 'fence', 'car', 'pedestrian', 'bicyclist'),
-    palette=[[128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128],
-             [60, 40, 222], [128, 128, 0], [192, 128, 128], [64, 64, 128],
-             [64, 0, 128], [64, 64, 0], [0, 128, 192]])
 train_dataloader = dict(
     dataset=dict(
-        data_root=data_root,
-        metainfo=metainfo,
-        data_prefix=dict(
-            img_path='images/train', seg_map_path='annotations/train')))
+        type='mmagic.SLNPCamVid', data_root='data/camvid', split='train'))
 val_dataloader = dict(
     dataset=dict(
-        data_root=data_root,
-        metainfo=metainfo,
-        data_prefix=dict(
-            img_path='images/val', seg_map_path='annotations/val')))
+        type='mmagic.SLNPCamVid', data_root='data/camvid', split='val'))
 test_dataloader = val_dataloader
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=500)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1200, val_interval=1200)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-2),
@@ -40,6 +27,6 @@ optim_wrapper = dict(
 param_scheduler = dict(
     type='OneCycleLR',
     eta_max=4e-3,
-    total_steps=2000,
+    total_steps=1200,
     pct_start=0.2,
     by_epoch=False)

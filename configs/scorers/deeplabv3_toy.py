@@ -9,27 +9,12 @@ scorer = dict(
     resize_filter='area')
 model = dict(decode_head=dict(num_classes=10))
 
-data_root = 'data/toyscenes'
-metainfo = dict(
-    classes=('sky', 'cloud', 'mountain', 'grass', 'road', 'water', 'building',
-             'tree', 'car', 'person'),
-    palette=[[120, 180, 230], [236, 240, 241], [127, 104, 96], [96, 169, 70],
-             [90, 90, 98], [41, 98, 178], [196, 120, 72], [28, 99, 48],
-             [214, 39, 40], [255, 193, 7]])
 train_dataloader = dict(
     dataset=dict(
-        data_root=data_root,
-        metainfo=metainfo,
-        data_prefix=dict(
-            img_path='images/train2017',
-            seg_map_path='stuffthingmaps/train2017')))
+        type='mmagic.SLNPToyScenes', data_root='data/toyscenes', split='train2017'))
 val_dataloader = dict(
     dataset=dict(
-        data_root=data_root,
-        metainfo=metainfo,
-        data_prefix=dict(
-            img_path='images/val2017',
-            seg_map_path='stuffthingmaps/val2017')))
+        type='mmagic.SLNPToyScenes', data_root='data/toyscenes', split='val2017'))
 test_dataloader = val_dataloader
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=500, val_interval=500)

@@ -1,7 +1,7 @@
 # DeepLabV3 (ResNetV1c-18 trunk of three stages, ASPP head) small enough to be
 # trained from nothing on two CPU cores at 128 px. Output stride 8.
-_scope_ = 'mmseg'
 default_scope = 'mmseg'
+custom_imports = dict(imports=['slnp_mm'], allow_failed_imports=False)
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     _scope_='mmseg',
@@ -41,13 +41,17 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 
-# The label is resized with the image, and the image's shape is declared the
-# original one: prediction and label meet at 128 px, as in SLNPSegMetric.
+# Pixels and labels come from the generator's own pipeline; only augmentation
+# is mmseg's.
 size = (128, 128)
+load = [
+    dict(type='mmagic.SLNPLoadImage'),
+    dict(type='mmagic.SLNPLoadLabel'),
+    dict(type='mmagic.SLNPResize'),
+    dict(type='mmagic.SLNPToSeg')
+]
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='Resize', scale=size[::-1], interpolation='area'),
+    *load,
     dict(
         type='RandomResize',
         scale=size[::-1],
@@ -57,25 +61,20 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='Resize', scale=size[::-1], interpolation='area'),
-    dict(type='LoadImageFromNDArray'),
-    dict(type='PackSegInputs')
-]
+test_pipeline = [*load, dict(type='PackSegInputs')]
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='BaseSegDataset', pipeline=train_pipeline))
+    dataset=dict(image_size=size, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='BaseSegDataset', pipeline=test_pipeline))
+    dataset=dict(
+        image_size=size, test_mode=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

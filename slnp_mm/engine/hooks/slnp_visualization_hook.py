@@ -93,14 +93,13 @@ class SLNPVisualizationHook(Hook):
                 runner, self.train_interval):
             return
         self._rows = []
-        training = runner.model.training
         runner.model.eval()
         with torch.random.fork_rng(), torch.no_grad():
             for batch in _val_loader(runner):
                 self._collect(runner, batch, runner.model.val_step(batch))
                 if len(self._rows) >= self.num_images:
                     break
-        runner.model.train(training)
+        runner.model.train()
         self._write(runner, 'train_samples')
 
     @master_only
@@ -133,8 +132,9 @@ def sample_row(sample: Any, palette: Sequence[Sequence[int]],
 
     Args:
         sample (DataSample): With ``fake_img`` and, where known,
-            ``gt_sem_seg``, ``stage_imgs``, ``attention``, ``gt_img``.
-            Images are (3, H, W) BGR 0..255.
+            ``gt_sem_seg``, ``stage_imgs``, ``attention`` (one (N_h, N_w,
+            T) tensor or a list of them, a refiner each, the last is
+            shown), ``gt_img``. Images are (3, H, W) BGR 0..255.
         palette (Sequence[Sequence[int]]): RGB of each class.
         classes (np.ndarray, optional): (T,) classes of its instances.
 
@@ -152,6 +152,8 @@ def sample_row(sample: Any, palette: Sequence[Sequence[int]],
         pictures.append(_rgb(image))
         titles.append(f'stage {i}' if len(stages) > 1 else 'generated')
     attention = sample.get('attention')
+    if isinstance(attention, (list, tuple)):
+        attention = attention[-1] if attention else None
     if attention is not None:
         pictures.append(colour_attention(
             attention.detach().float().cpu().numpy(), classes, palette,

@@ -1,5 +1,6 @@
 """Thin registered metrics: collect, call functional, name the result."""
 
+from .feature_metric import SLNPFID, SLNPScorerFrechet
 from .slnp_seg_metric import SLNPSegMetric
 
-__all__ = ['SLNPSegMetric']
+__all__ = ['SLNPFID', 'SLNPScorerFrechet', 'SLNPSegMetric']

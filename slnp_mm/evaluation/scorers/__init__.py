@@ -1,5 +1,10 @@
 """Networks that judge images."""
 
 from .deeplabv3 import DeepLabV3Scorer, areas_of, file_sha256, scores_of
+from .inception import InceptionFeatures
+from .transforms import SLNPToSeg
 
-__all__ = ['DeepLabV3Scorer', 'areas_of', 'file_sha256', 'scores_of']
+__all__ = [
+    'DeepLabV3Scorer', 'InceptionFeatures', 'SLNPToSeg', 'areas_of',
+    'file_sha256', 'scores_of'
+]

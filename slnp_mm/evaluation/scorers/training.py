@@ -28,22 +28,6 @@ def set_length(cfg: Config, max_iters: int) -> None:
     cfg.param_scheduler.total_steps = max_iters
 
 
-def check_data(cfg: Config) -> None:
-    """Look for the folders before anything is built.
-
-    Raises:
-        FileNotFoundError: If one is missing.
-    """
-    for name in LOADERS:
-        dataset = cfg[name].dataset
-        for folder in dataset.data_prefix.values():
-            path = os.path.join(dataset.data_root or '', folder)
-            if not os.path.isdir(path):
-                raise FileNotFoundError(
-                    f'Scorer data folder {path} does not exist: give the '
-                    "data set's place with --data-root.")
-
-
 def train_scorer(cfg: Config) -> dict:
     """Train, judge the real validation images, export weights and record.
 
@@ -57,9 +41,8 @@ def train_scorer(cfg: Config) -> dict:
         dict: The record, see :func:`build_record`.
 
     Raises:
-        FileNotFoundError: If a data folder is missing.
+        DataError: If the data set is missing or wrong.
     """
-    check_data(cfg)
     start = time.time()
     with DefaultScope.overwrite_default_scope('mmseg'):
         runner = Runner.from_cfg(cfg)
@@ -93,10 +76,11 @@ def build_record(cfg: Config, runner: Runner, seconds: float,
     return dict(
         config=os.path.basename(cfg.filename),
         data=dict(
+            dataset=train.type.split('.')[-1],
             root=os.path.basename(os.path.normpath(train.data_root or '')),
-            train=train.data_prefix.img_path,
+            train=train.split,
             train_images=len(runner.train_dataloader.dataset),
-            val=cfg.val_dataloader.dataset.data_prefix.img_path,
+            val=cfg.val_dataloader.dataset.split,
             val_images=len(runner.val_dataloader.dataset)),
         input_size=list(cfg.scorer.input_size),
         resize_filter=cfg.scorer.resize_filter,

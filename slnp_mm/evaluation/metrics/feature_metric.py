@@ -1,0 +1,231 @@
+"""Distances between feature sets of generated and real images."""
+
+import hashlib
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmagic.registry import METRICS
+from torch import Tensor
+
+from ..functional.frechet import feature_statistics, frechet_distance
+from ..functional.kernel import kernel_distance
+from ..functional.manifold import precision_recall
+from ..scorers.deeplabv3 import DeepLabV3Scorer
+from ..scorers.inception import InceptionFeatures
+from .base import PairedMetric
+
+
+class FeatureMetric(PairedMetric):
+    """Base: features of both sets, exact under any launcher.
+
+    Args:
+        kernel (bool): Also the kernel distance. Defaults to True.
+        manifold (bool): Also precision and recall (3 neighbours). Defaults
+            to True.
+        cache (str, optional): ``.npz`` file that keeps features of real
+            images by content, so that they are computed once. Defaults to
+            None, kept in memory only.
+        collect_device (str): As in mmengine. Defaults to ``'cpu'``.
+        prefix (str, optional): Put before each name. Defaults to None.
+    """
+
+    NAMES: Dict[str, str] = {}
+
+    def __init__(self,
+                 kernel: bool = True,
+                 manifold: bool = True,
+                 cache: Optional[str] = None,
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.kernel = kernel
+        self.manifold = manifold
+        self.cache_path = cache
+        self.last_report: Optional[dict] = None
+        self._extractor: Any = None
+        self._real: Dict[str, Tensor] = {}
+
+    def build_extractor(self) -> Any:
+        """Network with ``to``, ``features`` and ``describe``."""
+        raise NotImplementedError
+
+    @property
+    def extractor(self) -> Any:
+        """The network, built at first use; real features are read then."""
+        if self._extractor is None:
+            self._extractor = self.build_extractor()
+            self._real = load_features(self.cache_path, self._tag())
+        return self._extractor.to(self.device)
+
+    def prepare(self, module: torch.nn.Module, dataloader: Any) -> None:
+        """Load the network before the first image, so errors come early."""
+        super().prepare(module, dataloader)
+        self.extractor  # noqa: B018
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Describe one batch.
+
+        Args:
+            data_batch (Any): Unused.
+            data_samples (Sequence[dict]): Each with ``fake_img`` and
+                ``gt_img`` (3, H, W), BGR 0..255.
+
+        Raises:
+            ValueError: If one of them is missing.
+        """
+        net = self.extractor
+        fakes = describe(net, self.images(data_samples, 'fake_img'))
+        reals = self._describe_real(self.images(data_samples, 'gt_img'))
+        for i, sample in enumerate(data_samples):
+            self.results.append(
+                (self.identity(sample), (fakes[i], reals[i])))
+
+    def compute_metrics(self, results: List[Tuple[Tensor, Tensor]]
+                        ) -> Dict[str, float]:
+        """Distances over the set.
+
+        Args:
+            results (List[Tuple[Tensor, Tensor]]): (D,) features of the
+                generated and the real image, in data set order.
+
+        Returns:
+            Dict[str, float]: Figures under the names of ``NAMES``.
+        """
+        fake, real = (torch.stack(side).numpy() for side in zip(*results))
+        save_features(self.cache_path, self._tag(), self._real)
+        out = distances(real, fake, self.kernel, self.manifold)
+        out = {self.NAMES[k]: round(v, 6) for k, v in out.items()}
+        self.last_report = dict(
+            figures=out, num_images=len(results),
+            extractor=self._extractor.describe())
+        return out
+
+    def _describe_real(self, images: List[np.ndarray]) -> List[Tensor]:
+        keys = [content_key(image) for image in images]
+        todo = [i for i, key in enumerate(keys) if key not in self._real]
+        if todo:
+            rows = describe(self.extractor, [images[i] for i in todo])
+            self._real.update({keys[i]: r for i, r in zip(todo, rows)})
+        return [self._real[key] for key in keys]
+
+    def _tag(self) -> str:
+        return repr(sorted(self._extractor.describe().items(),
+                           key=lambda item: item[0]))
+
+
+@METRICS.register_module()
+class SLNPFID(FeatureMetric):
+    """FID, KID, precision and recall on Inception v3 features.
+
+    Source:
+        paper: Sec. 2.2, Eq. (25).
+        reference: network of mmagic 1.2, see :class:`InceptionFeatures`.
+        ours: paired with the validation images: the real set is exactly
+            the images whose labels were drawn. The paper does not name its
+            real set. Precision and recall use Inception features too;
+            mmagic's own ``PR`` uses VGG16.
+
+    Args:
+        weights (str): Inception weights, see :class:`InceptionFeatures`.
+        style (str): 'pytorch' or 'StyleGAN'. Defaults to 'pytorch'.
+        **kwargs: See :class:`FeatureMetric`.
+    """
+
+    NAMES = dict(frechet='FID', kernel='KID', kernel_std='KID_std',
+                 precision='precision', recall='recall')
+
+    def __init__(self, weights: str, style: str = 'pytorch',
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.weights = weights
+        self.style = style
+
+    def build_extractor(self) -> InceptionFeatures:
+        """Inception v3 from the file."""
+        return InceptionFeatures(self.weights, self.style)
+
+
+@METRICS.register_module()
+class SLNPScorerFrechet(FeatureMetric):
+    """The same distances on the scorer's features: never called FID.
+
+    For machines without Inception weights. The figures depend on the scorer
+    and compare only under the same scorer file.
+
+    Args:
+        scorer (dict): See :class:`DeepLabV3Scorer`.
+        **kwargs: See :class:`FeatureMetric`.
+    """
+
+    NAMES = dict(frechet='scorer_frechet', kernel='scorer_kernel',
+                 kernel_std='scorer_kernel_std',
+                 precision='scorer_precision', recall='scorer_recall')
+
+    def __init__(self, scorer: dict, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.scorer_cfg = dict(scorer)
+
+    def build_extractor(self) -> DeepLabV3Scorer:
+        """The scorer."""
+        return DeepLabV3Scorer(**self.scorer_cfg)
+
+
+def describe(net: Any, images: List[np.ndarray]) -> List[Tensor]:
+    """Features of images of any sizes, (D,) float32 each."""
+    if len({image.shape for image in images}) > 1:
+        return [net.features([image])[0] for image in images]
+    return list(net.features(images))
+
+
+def distances(real: np.ndarray, fake: np.ndarray, kernel: bool,
+              manifold: bool) -> Dict[str, float]:
+    """All distances between two feature sets.
+
+    Args:
+        real (np.ndarray): (N, D).
+        fake (np.ndarray): (M, D).
+        kernel (bool): Also ``kernel`` and ``kernel_std``.
+        manifold (bool): Also ``precision`` and ``recall``.
+
+    Returns:
+        Dict[str, float]: ``frechet`` and what was asked for.
+    """
+    out = dict(frechet=frechet_distance(feature_statistics(real),
+                                        feature_statistics(fake)))
+    if kernel:
+        out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
+    if manifold:
+        out['precision'], out['recall'] = precision_recall(real, fake)
+    return out
+
+
+def content_key(image: np.ndarray) -> str:
+    """Digest of an image's pixels and shape."""
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def load_features(path: Optional[str], tag: str) -> Dict[str, Tensor]:
+    """Cached features by content; empty for another network's cache."""
+    if path is None or not os.path.isfile(path):
+        return {}
+    with np.load(path, allow_pickle=False) as data:
+        if str(data['tag']) != tag:
+            return {}
+        rows = torch.from_numpy(data['features'])
+        return dict(zip(data['keys'].tolist(), rows))
+
+
+def save_features(path: Optional[str], tag: str,
+                  features: Dict[str, Tensor]) -> None:
+    """Write the cache under another name, then move it into place."""
+    if path is None or not features:
+        return
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    draft = f'{path}.part{os.getpid()}.npz'
+    np.savez(draft, tag=np.array(tag), keys=np.array(list(features)),
+             features=torch.stack(list(features.values())).numpy())
+    os.replace(draft, path)

@@ -1,0 +1,127 @@
+"""Inception v3 features by mmagic's own code, weights from a file."""
+
+import os
+import pickle
+import re
+from typing import Dict, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .deeplabv3 import file_sha256
+
+# Where the modules of the FID Inception sit in mmagic's ``InceptionV3``.
+BLOCKS: Tuple[Tuple[str, ...], ...] = (
+    ('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3'),
+    ('Conv2d_3b_1x1', 'Conv2d_4a_3x3'),
+    ('Mixed_5b', 'Mixed_5c', 'Mixed_5d', 'Mixed_6a', 'Mixed_6b', 'Mixed_6c',
+     'Mixed_6d', 'Mixed_6e'),
+    ('Mixed_7a', 'Mixed_7b', 'Mixed_7c'),
+)
+STYLES = ('pytorch', 'StyleGAN')
+
+
+class InceptionFeatures:
+    """2048 features of Inception v3's last pooling.
+
+    Source:
+        reference: mmagic 1.2 ``InceptionV3`` and its torch.jit loading.
+            mmagic's default style is ``'StyleGAN'``; the literature on
+            label-to-image synthesis (SPADE, OASIS and the paper's
+            competitors) uses the PyTorch port of TensorFlow's weights, so
+            that is the default here. The two must not be compared.
+
+    Args:
+        weights (str): File: ``pt_inception-2015-12-05-6726825d.pth`` for
+            'pytorch', the scripted ``inception-2015-12-05.pt`` for
+            'StyleGAN'.
+        style (str): 'pytorch' or 'StyleGAN'. Defaults to 'pytorch'.
+        device (str): Torch device. Defaults to 'cpu'.
+
+    Raises:
+        FileNotFoundError: If the file is missing; says where to put it.
+        ValueError: If the style is unknown or the file holds other weights.
+    """
+
+    dims = 2048
+
+    def __init__(self, weights: str, style: str = 'pytorch',
+                 device: str = 'cpu') -> None:
+        if style not in STYLES:
+            raise ValueError(f'Expected an Inception style out of {STYLES}, '
+                             f'got {style!r}.')
+        if not os.path.isfile(weights):
+            raise FileNotFoundError(
+                f'Inception weights {weights} do not exist: put '
+                f'{_source(style)} there, or leave FID and KID out.')
+        self.weights = weights
+        self.style = style
+        self.device = torch.device(device)
+        self.net = (_load_pytorch(weights) if style == 'pytorch' else
+                    torch.jit.load(weights, map_location='cpu'))
+        self.net.to(self.device).eval()
+
+    def to(self, device: torch.device) -> 'InceptionFeatures':
+        """Move the network; returns itself."""
+        device = torch.device(device)
+        if device != self.device:
+            self.device = device
+            self.net.to(device)
+        return self
+
+    @torch.no_grad()
+    def features(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Describe images of one size.
+
+        Args:
+            images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
+
+        Returns:
+            Tensor: (N, 2048) float32 on the CPU.
+        """
+        batch = torch.from_numpy(np.stack(images)[..., ::-1].copy())
+        batch = batch.permute(0, 3, 1, 2).to(self.device)
+        if self.style == 'StyleGAN':
+            out = self.net(batch, return_features=True)
+        else:
+            out = self.net((batch.float() - 127.5) / 127.5)[0]
+        return out.flatten(1).float().cpu()
+
+    def describe(self) -> Dict[str, object]:
+        """Protocol entries: what must be equal for scores to compare."""
+        return dict(
+            network='Inception v3',
+            style=self.style,
+            checkpoint=os.path.basename(self.weights),
+            sha256=file_sha256(self.weights),
+            resize='bilinear to 299 x 299, inside the network')
+
+
+def _source(style: str) -> str:
+    from mmagic.evaluation.functional.fid_inception import FID_WEIGHTS_URL
+    from mmagic.evaluation.functional.inception_utils import TERO_INCEPTION_URL
+    return FID_WEIGHTS_URL if style == 'pytorch' else TERO_INCEPTION_URL
+
+
+def _load_pytorch(path: str) -> nn.Module:
+    """mmagic's ``InceptionV3`` with the FID weights of a file."""
+    from mmagic.evaluation.functional.fid_inception import InceptionV3
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+        net = InceptionV3([3], normalize_input=False,
+                          load_fid_inception=False)
+        for block, names in zip(net.blocks, BLOCKS):
+            for module, name in zip(block, names):
+                module.load_state_dict(_below(state, name))
+    except (pickle.UnpicklingError, RuntimeError, AttributeError) as error:
+        reason = re.sub(r'\s+', ' ', str(error))[:160]
+        raise ValueError(
+            f'Expected the FID weights of Inception v3 in {path}, got '
+            f'something else ({reason}).') from error
+    return net
+
+
+def _below(state: Dict[str, Tensor], name: str) -> Dict[str, Tensor]:
+    head = f'{name}.'
+    return {k[len(head):]: v for k, v in state.items() if k.startswith(head)}

@@ -1,0 +1,27 @@
+"""Hand our samples over to mmseg's transforms."""
+
+from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+
+@TRANSFORMS.register_module()
+class SLNPToSeg(BaseTransform):
+    """Rename a sample's fields to mmseg's, after ``SLNPResize``.
+
+    So a scorer is trained on, and judged by, exactly the pixels and labels
+    that the generator's pipeline makes. The resized shape is declared the
+    original one: prediction and label meet at that size, as in
+    ``SLNPSegMetric``.
+
+    Reads ``img`` (H, W, 3) and ``label`` (H, W); adds ``gt_seg_map``,
+    ``seg_fields``, ``seg_map_path``, ``img_shape`` and ``ori_shape``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Rename the fields."""
+        results['gt_seg_map'] = results.pop('label')
+        results['seg_fields'] = ['gt_seg_map']
+        results['seg_map_path'] = results.get('label_path', '')
+        results['img_shape'] = results['img'].shape[:2]
+        results['ori_shape'] = results['img'].shape[:2]
+        return results
