@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from slnp_mm.datasets.errors import CorruptFileError
+from slnp_mm.datasets.image_io import (
+    decode_ids,
+    decode_image,
+    header_size,
+    id24,
+    read_bytes,
+    reduction,
+)
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+def test_header_size_is_height_and_width(tmp_path, files, suffix):
+    path = tmp_path / f'a.{suffix}'
+    if suffix == 'jpg':
+        files.jpg(path, (20, 31))
+    else:
+        files.png(path, np.zeros((20, 31), np.uint8))
+    assert header_size(path.read_bytes()) == (20, 31)
+
+
+def test_header_size_reads_past_other_jpeg_parts(tmp_path):
+    path = tmp_path / 'a.jpg'
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (31, 20)).save(path, exif=exif, progressive=True)
+    data = path.read_bytes()
+    assert header_size(data) == (20, 31)
+    # an EXIF rotation is not applied: label files have none
+    assert decode_image(data, 'a').shape == (20, 31, 3)
+
+
+def test_header_size_of_other_bytes_is_none():
+    assert header_size(b'GIF89a' + bytes(30)) is None
+
+
+def test_decode_image_is_bgr(tmp_path):
+    Image.new('RGB', (4, 4), (250, 10, 20)).save(tmp_path / 'a.png')
+    image = decode_image((tmp_path / 'a.png').read_bytes(), 'a')
+    assert image[0, 0].tolist() == [20, 10, 250]
+
+
+@pytest.mark.parametrize('size, wanted, factor', [
+    ((480, 640), (256, 256), 1), ((512, 640), (256, 256), 2),
+    ((2048, 2100), (256, 256), 8), ((1024, 2100), (256, 256), 4),
+    ((100, 100), (256, 256), 1)])
+def test_reduction_keeps_both_sides_large_enough(size, wanted, factor):
+    assert reduction(size, wanted) == factor
+
+
+def test_reduced_decoding_halves_the_size(tmp_path, files):
+    files.jpg(tmp_path / 'a.jpg', (64, 96))
+    data = (tmp_path / 'a.jpg').read_bytes()
+    full, half = decode_image(data, 'a'), decode_image(data, 'a', 2)
+    assert half.shape == (32, 48, 3)
+    mean = full.reshape(32, 2, 48, 2, 3).mean((1, 3))
+    assert np.abs(half - mean).mean() < 3
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize('share', [0.15, 0.5, 0.9, 0.99])
+def test_truncated_file_is_named(tmp_path, files, suffix, share):
+    path = tmp_path / f'cut.{suffix}'
+    if suffix == 'jpg':
+        files.jpg(path, (64, 64))
+    else:
+        rng = np.random.default_rng(0)
+        files.png(path, rng.integers(0, 9, (64, 64), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[:int(share * len(data))])
+    words = rf'cannot decode .*cut\.{suffix} .*truncated or damaged'
+    read = decode_image if suffix == 'jpg' else decode_ids
+    with pytest.raises(CorruptFileError, match=words):
+        read(path.read_bytes(), str(path))
+
+
+def test_bytes_after_the_end_mark_do_no_harm(tmp_path, files):
+    files.jpg(tmp_path / 'a.jpg', (16, 16))
+    data = (tmp_path / 'a.jpg').read_bytes() + b'trailer of a camera'
+    assert decode_image(data, 'a').shape == (16, 16, 3)
+
+
+def test_text_file_is_named(tmp_path):
+    with pytest.raises(CorruptFileError, match='cannot decode x.jpg'):
+        decode_image(b'404 not found', 'x.jpg')
+
+
+def test_empty_and_missing_files_are_named(tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'')
+    with pytest.raises(CorruptFileError, match=r'a\.png is empty'):
+        read_bytes(str(tmp_path / 'a.png'))
+    with pytest.raises(CorruptFileError, match=r'cannot read .*b\.png: No'):
+        read_bytes(str(tmp_path / 'b.png'))
+
+
+def test_ids_of_32_bits_come_from_tiff(tmp_path):
+    ids = np.int32([[0, 70000], [2**31 - 1, 5]])
+    Image.fromarray(ids, 'I').save(tmp_path / 'a.tif')
+    found = decode_ids((tmp_path / 'a.tif').read_bytes(), 'a')
+    assert found.tolist() == ids.tolist()
+
+
+def test_id24_adds_up_the_channels():
+    colour = np.uint8([[[1, 2, 3], [255, 0, 0]]])
+    assert id24(colour).tolist() == [[1 + 512 + 3 * 65536, 255]]
+    alpha = np.uint8([[[1, 0, 0, 2], [1, 0, 0, 255]]])
+    assert id24(alpha)[0, 0] == 1 + (2 << 24)

@@ -1,0 +1,103 @@
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slnp_mm.datasets.instance_cache import InstanceCache, file_stamp
+from slnp_mm.datasets.instance_maps import Instances
+
+
+@pytest.fixture
+def found():
+    rng = np.random.default_rng(0)
+    layers = np.repeat(rng.integers(-1, 5, (2, 8, 2)), 4, 2).astype(np.int16)
+    return Instances(layers, np.int16([3, 1, 4, 1, 5]))
+
+
+def _files(root):
+    return [p for p in Path(root).rglob('*') if p.is_file()]
+
+
+def test_saved_map_comes_back(tmp_path, found):
+    cache = InstanceCache(str(tmp_path))
+    cache.save('a', ['x'], found)
+    again = cache.load('a', ['x'])
+    assert (again.layers == found.layers).all()
+    assert (again.classes == found.classes).all()
+
+
+def test_map_of_other_settings_is_not_used(tmp_path, found):
+    cache = InstanceCache(str(tmp_path))
+    cache.save('a', ['x'], found)
+    assert cache.load('a', ['y']) is None
+    cache.save('a', ['y'], found)
+    assert len(_files(tmp_path)) == 1  # replaced, not kept beside
+
+
+@pytest.mark.parametrize('damage', ['cut', 'flip', 'empty', 'text'])
+def test_damaged_file_is_rebuilt_not_trusted(tmp_path, found, damage):
+    cache = InstanceCache(str(tmp_path))
+    cache.save('a', ['x'], found)
+    path = _files(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    if damage == 'flip':
+        data[-3] ^= 255
+    path.write_bytes(dict(cut=data[:-5], flip=data, empty=b'',
+                          text=b'hello' * 50)[damage])
+    assert cache.load('a', ['x']) is None and cache.rebuilt == 1
+    cache.save('a', ['x'], found)
+    assert cache.load('a', ['x']) is not None
+
+
+def _write(root, number):
+    found = Instances(np.full((1, 64, 64), number, np.int16),
+                      np.int16([number]))
+    cache = InstanceCache(root)
+    for _ in range(50):
+        cache.save('a', ['x'], found)
+        again = cache.load('a', ['x'])
+        if again is None or not (again.layers == again.classes[0]).all():
+            os._exit(1)
+
+
+def test_several_processes_may_write_one_map(tmp_path):
+    jobs = [multiprocessing.Process(target=_write, args=(str(tmp_path), i))
+            for i in range(4)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0] * 4
+    assert len(_files(tmp_path)) == 1  # no temporary file is left
+
+
+def test_unwritable_folder_warns_once_and_goes_on(tmp_path, found):
+    (tmp_path / 'file').write_text('')
+    cache = InstanceCache(str(tmp_path / 'file' / 'below'))
+    with pytest.warns(UserWarning, match='set cache_dir .* writable'):
+        cache.save('a', ['x'], found)
+    cache.save('a', ['x'], found)
+    assert cache.load('a', ['x']) is None
+
+
+def test_none_keeps_nothing(found):
+    cache = InstanceCache(None)
+    cache.save('a', ['x'], found)
+    assert cache.load('a', ['x']) is None
+
+
+def test_auto_is_the_user_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert InstanceCache('auto').root == str(tmp_path / 'slnp_mm/instances')
+
+
+def test_stamp_changes_with_the_file(tmp_path):
+    path = tmp_path / 'a'
+    path.write_text('1')
+    before = file_stamp(str(path))
+    path.write_text('22')
+    assert file_stamp(str(path)) != before
+    path.unlink()
+    assert 'missing' in file_stamp(str(path)) and file_stamp('') == ''

@@ -1,0 +1,233 @@
+import logging
+
+import numpy as np
+import pytest
+from mmagic.registry import DATASETS
+
+from slnp_mm.datasets import (
+    SLNPADE20K,
+    CorruptFileError,
+    DataError,
+    SLNPCOCOStuff,
+    SLNPDataset,
+)
+
+PIPELINE = [
+    dict(type='SLNPLoadImage'),
+    dict(type='SLNPLoadLabel'),
+    dict(type='SLNPLoadInstances', max_instances=8),
+    dict(type='SLNPResize', size=16),
+    dict(type='SLNPPackInputs'),
+]
+CLASSES = dict(classes=('a', 'b', 'c'))
+
+
+def build(root, **kwargs):
+    cfg = dict(type='SLNPDataset', data_root=str(root), metainfo=CLASSES,
+               pipeline=PIPELINE)
+    return DATASETS.build({**cfg, **kwargs})
+
+
+def test_any_folder_pair_works_by_config_alone(folder_pair):
+    dataset = build(folder_pair)
+    sample = dataset[1]
+    meta = sample['data_samples'].metainfo
+    assert len(dataset) == 3 and len(dataset.metainfo['palette']) == 3
+    assert meta['img_path'].endswith('images/1.jpg')
+    assert meta['label_path'].endswith('labels/1.png')
+    assert (meta['sample_idx'], meta['ori_shape'], meta['img_shape']) == (
+        1, (24, 32), (16, 16))
+    assert sample['inputs']['instance_labels'].tolist() == [0, 1, 2] + [-1] * 5
+
+
+def test_missing_data_root_is_named(tmp_path):
+    with pytest.raises(DataError, match=r'data root .*nowhere not found; put '
+                       'the data there or set data_root'):
+        build(tmp_path / 'nowhere')
+
+
+def test_missing_folder_is_named(folder_pair):
+    with pytest.raises(DataError, match=r'label folder .*/maps not found'):
+        build(folder_pair, data_prefix=dict(label='maps'))
+
+
+def test_image_without_label_is_named(folder_pair):
+    (folder_pair / 'labels/1.png').unlink()
+    with pytest.raises(DataError, match=r'image .*images/1\.jpg has no label '
+                       r'in .*labels \(1 such files\)'):
+        build(folder_pair)
+
+
+def test_label_without_image_is_named(folder_pair):
+    (folder_pair / 'images/2.jpg').unlink()
+    with pytest.raises(DataError, match=r'label .*labels/2\.png has no image'):
+        build(folder_pair)
+
+
+def test_image_without_instance_map_is_named(folder_pair, files):
+    for i in range(2):
+        files.png(folder_pair / f'inst/{i}.png', np.zeros((24, 32), np.uint8))
+    with pytest.raises(DataError, match=r'2\.jpg has no instance map'):
+        build(folder_pair, data_prefix=dict(instance='inst'))
+
+
+def test_label_id_beyond_the_classes_is_named(folder_pair):
+    dataset = build(folder_pair, metainfo=dict(classes=('a', 'b')))
+    with pytest.raises(DataError, match=r'labels/0\.png: label id 2 \(192 '
+                       r'pixels\) is outside the allowed range 0\.\.1'):
+        dataset[0]
+
+
+def test_size_mismatch_is_named(folder_pair, files):
+    files.jpg(folder_pair / 'images/0.jpg', (24, 30))
+    with pytest.raises(DataError, match=r'label .*0\.png is 32x24, but image '
+                       r'.*0\.jpg is 30x24 \(width x height\)'):
+        build(folder_pair)[0]
+
+
+def test_size_mismatch_by_exif_rotation_has_a_hint(folder_pair, files):
+    files.jpg(folder_pair / 'images/0.jpg', (32, 24))
+    with pytest.raises(DataError, match='EXIF rotation'):
+        build(folder_pair)[0]
+
+
+def test_instance_size_mismatch_is_named(folder_pair, files):
+    for i in range(3):
+        files.png(folder_pair / f'inst/{i}.png', np.zeros((24, 30), np.uint8))
+    dataset = build(folder_pair, data_prefix=dict(instance='inst'))
+    with pytest.raises(DataError, match=r'instance map .*0\.png is 30x24, '
+                       'but its label is 32x24'):
+        dataset[0]
+
+
+def test_two_files_of_one_name_are_named(folder_pair, files):
+    files.png(folder_pair / 'images/1.png', np.zeros((24, 32, 3)))
+    with pytest.raises(DataError, match='have one name'):
+        build(folder_pair)
+
+
+def test_class_names_are_required(folder_pair):
+    with pytest.raises(DataError, match='needs the class names in id order'):
+        build(folder_pair, metainfo=None)
+
+
+def test_palette_of_another_length_is_refused(folder_pair):
+    with pytest.raises(DataError, match='palette has 1 colours for 3'):
+        build(folder_pair, metainfo=dict(palette=[[0, 0, 0]], **CLASSES))
+
+
+def test_unknown_prefix_is_named(folder_pair):
+    with pytest.raises(DataError, match=r"got also \['img_path'\]"):
+        build(folder_pair, data_prefix=dict(img_path='x'))
+
+
+@pytest.fixture
+def one_cut(folder_pair):
+    path = folder_pair / 'images/1.jpg'
+    path.write_bytes(path.read_bytes()[:200])
+    return folder_pair
+
+
+def test_truncated_file_stops_by_default(one_cut):
+    with pytest.raises(CorruptFileError, match=r'cannot decode .*1\.jpg'):
+        build(one_cut)[1]
+
+
+def test_skip_corrupt_replaces_counts_and_logs(one_cut, caplog):
+    dataset = build(one_cut, skip_corrupt=True)
+    with caplog.at_level(logging.WARNING):
+        sample = dataset[1]
+        dataset[1]
+    assert sample['data_samples'].img_path.endswith('2.jpg')
+    assert dataset.num_corrupt == 2
+
+
+def test_skip_corrupt_log_names_file_and_count(one_cut, monkeypatch):
+    lines = []
+    monkeypatch.setattr('slnp_mm.datasets.slnp_dataset.print_log',
+                        lambda text, **_: lines.append(text))
+    build(one_cut, skip_corrupt=True)[1]
+    assert 'replaced a sample, 1 so far: cannot decode' in lines[0]
+    assert 'images/1.jpg' in lines[0]
+
+
+def test_skip_corrupt_counts_over_workers(one_cut):
+    from torch.utils.data import DataLoader
+    dataset = build(one_cut, skip_corrupt=True)
+    list(DataLoader(dataset, num_workers=2, collate_fn=list))
+    assert dataset.num_corrupt == 1
+
+
+def test_skip_corrupt_does_not_hide_wrong_ids(folder_pair):
+    dataset = build(folder_pair, skip_corrupt=True,
+                    metainfo=dict(classes=('a', 'b')))
+    with pytest.raises(DataError, match='label id 2'):
+        dataset[0]
+
+
+def test_set_with_nothing_readable_ends(one_cut):
+    for i in (0, 2):
+        (one_cut / f'images/{i}.jpg').write_bytes(b'')
+    with pytest.raises(CorruptFileError, match='not one of the 3 samples'):
+        build(one_cut, skip_corrupt=True)[0]
+
+
+def test_image_size_of_the_set_is_used_by_the_pipeline(folder_pair):
+    pipeline = [dict(s) for s in PIPELINE]
+    pipeline[3] = dict(type='SLNPResize')
+    dataset = build(folder_pair, pipeline=pipeline, image_size=(8, 12))
+    assert dataset[0]['inputs']['img'].shape == (3, 8, 12)
+
+
+def test_cache_follows_a_changed_label(folder_pair, files):
+    dataset = build(folder_pair)
+    assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 3
+    files.png(folder_pair / 'labels/0.png',
+              files.blocks([1, 0, 1, 0, 2]).astype(np.uint8))
+    assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 5
+
+
+def test_names_and_palettes_have_the_known_lengths(make_set):
+    ade = SLNPADE20K(str(make_set('ade20k')))
+    assert len(ade.metainfo['classes']) == 150
+    coco = SLNPCOCOStuff(str(make_set('coco_stuff')))
+    assert coco.metainfo['classes'][156] == 'sky-other'
+    assert len(coco.metainfo['palette']) == 182
+
+
+def test_coco_instances_source_is_checked():
+    with pytest.raises(ValueError, match="got 'masks'"):
+        SLNPCOCOStuff('x', instances='masks')
+
+
+def test_coco_json_without_the_picture_is_named(make_set):
+    root = make_set('coco_stuff')
+    path = root / 'annotations/instances_val2017.json'
+    path.write_text(path.read_text().replace('000000000001.jpg', 'x.jpg'))
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json',
+                            pipeline=PIPELINE)
+    with pytest.raises(DataError, match=r'000000000001\.jpg is not listed'):
+        dataset[1]
+
+
+@pytest.mark.parametrize('content, words', [
+    (None, r'instance file .*val2017\.json not found'),
+    ('{}[', 'is not a COCO instances file'),
+    ('[1]', 'is not a COCO instances file'),
+])
+def test_bad_coco_json_is_named(make_set, content, words):
+    root = make_set('coco_stuff')
+    path = root / 'annotations/instances_val2017.json'
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json',
+                            pipeline=PIPELINE)
+    with pytest.raises(DataError, match=words):
+        dataset[0]
+
+
+def test_subset_and_lazy_init_work(folder_pair):
+    dataset = build(folder_pair, indices=2, lazy_init=True)
+    dataset.full_init()
+    assert len(dataset) == 2 and isinstance(dataset, SLNPDataset)

@@ -1,0 +1,93 @@
+import os
+
+import numpy as np
+import pytest
+
+from slnp_mm.datasets import toyscenes_write
+from slnp_mm.datasets.errors import DataError
+from slnp_mm.datasets.toyscenes_draw import draw_scene
+from slnp_mm.datasets.toyscenes_palette import CLASSES, PALETTE
+from slnp_mm.datasets.toyscenes_write import write_toyscenes
+
+SMALL = dict(num_train=2, num_val=1, size=32)
+
+
+def test_one_seed_gives_one_scene():
+    for one, two in zip(draw_scene((0, 1, 2), 64), draw_scene((0, 1, 2), 64)):
+        assert (one == two).all()
+    assert (draw_scene((0, 1, 3), 64)[0] != draw_scene((0, 1, 2), 64)[0]).any()
+
+
+@pytest.mark.parametrize('size', [32, 128])
+def test_scene_has_the_promised_arrays(size):
+    image, label, ids = draw_scene((0, 0, 0), size)
+    assert image.shape == (size, size, 3) and image.dtype == np.uint8
+    for array in (label, ids):
+        assert array.shape == (size, size) and array.dtype == np.uint8
+    assert set(np.unique(label)) <= {*range(len(CLASSES)), 255}
+
+
+def test_every_class_occurs_and_every_object_has_one_class():
+    seen = set()
+    for number in range(40):
+        _, label, ids = draw_scene((0, 0, number), 64)
+        seen |= set(np.unique(label).tolist())
+        for obj in np.unique(ids[ids != 255]):
+            assert len(np.unique(label[ids == obj])) == 1
+        assert (ids[label == 255] == 255).all()
+    assert seen == {*range(len(CLASSES)), 255}
+    assert len(CLASSES) == len(PALETTE) >= 8
+
+
+def test_objects_overlap_and_vary_in_colour():
+    cars, hidden = [], 0
+    for number in range(60):
+        image, label, ids = draw_scene((1, 0, number), 64)
+        cars += [image[ids == i].mean(0)
+                 for i in np.unique(ids[label == 8])]
+        hidden += len(np.unique(ids)) < ids[ids < 255].max() + 1
+    assert np.std(cars, 0).min() > 25  # grey levels
+    assert hidden > 5  # scenes with an object hidden by nearer ones
+
+
+@pytest.mark.parametrize('size', [30, 65])
+def test_bad_size_is_refused(size):
+    with pytest.raises(ValueError, match=f'even number >= 32, got {size}'):
+        draw_scene((0, ), size)
+
+
+def test_set_is_written_once_and_reused(tmp_path):
+    out = str(tmp_path / 'toy')
+    calls = []
+    assert write_toyscenes(out, **SMALL, progress=lambda *a: calls.append(a))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    before = os.stat(out).st_ino
+    assert not write_toyscenes(out, **SMALL)
+    assert os.stat(out).st_ino == before
+    assert write_toyscenes(out, **{**SMALL, 'num_val': 2})
+    assert len(os.listdir(f'{out}/images/val2017')) == 2
+    assert os.listdir(tmp_path) == ['toy']
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+    def stop(seed, size):
+        if seed[2] == 1:
+            raise KeyboardInterrupt
+        return draw_scene(seed, size)
+
+    monkeypatch.setattr(toyscenes_write, 'draw_scene', stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_toyscenes(str(tmp_path / 'toy'), **SMALL)
+    assert os.listdir(tmp_path) == []
+
+
+def test_foreign_folder_is_not_touched(tmp_path):
+    (tmp_path / 'mine.txt').write_text('x')
+    with pytest.raises(DataError, match='was not written by this tool'):
+        write_toyscenes(str(tmp_path), **SMALL)
+    assert (tmp_path / 'mine.txt').read_text() == 'x'
+
+
+def test_empty_set_is_refused(tmp_path):
+    with pytest.raises(DataError, match='num_val must be >= 1, got 0'):
+        write_toyscenes(str(tmp_path / 'a'), 1, 0)
