@@ -1,5 +1,5 @@
 """Scores, scorers and reports."""
 
-from .metrics import SLNPSegMetric
+from .metrics import SLNPFID, SLNPScorerFrechet, SLNPSegMetric
 
-__all__ = ['SLNPSegMetric']
+__all__ = ['SLNPFID', 'SLNPScorerFrechet', 'SLNPSegMetric']

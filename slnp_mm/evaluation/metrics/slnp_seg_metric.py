@@ -113,7 +113,8 @@ class SLNPSegMetric(PairedMetric):
         figures = dict(fake=summarise(fake), real=summarise(real))
         self.last_report = dict(
             figures=figures,
-            classes=list(names) if self._table is None and names else None,
+            classes=(list(names) if self._table is None and names else
+                     self.scorer.classes),
             num_images=len(results),
             ignored_pixels=sum(ignored),
             label_pixels=sum(pixels),
@@ -123,6 +124,10 @@ class SLNPSegMetric(PairedMetric):
             scorer=self.scorer.describe())
         print_log(self._line(figures, len(results)), 'current')
         return flatten(figures)
+
+    def figures(self) -> Dict[str, float]:
+        """Figures of the last evaluation by name, without prefix."""
+        return flatten((self.last_report or {})['figures'])
 
     def _build_table(self, num_scorer_classes: int) -> Optional[Tensor]:
         class_map = self.class_map

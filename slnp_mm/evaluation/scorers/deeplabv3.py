@@ -116,6 +116,7 @@ class DeepLabV3Scorer:
         self.amp = amp
         self.device = torch.device(device)
         self.model = _build_segmentor(cfg)
+        self.classes = _class_names(cfg)
         load_weights(self.model, self.checkpoint)
         self.model.to(self.device).eval()
 
@@ -217,6 +218,18 @@ def _build_segmentor(cfg: Config) -> torch.nn.Module:
         if 'init_cfg' in model_cfg.backbone:
             model_cfg.backbone.init_cfg = None
         return revert_sync_batchnorm(MODELS.build(model_cfg))
+
+
+def _class_names(cfg: Config) -> Optional[List[str]]:
+    """Names from the config's validation data set, where it has them."""
+    dataset = cfg.get('val_dataloader', {}).get('dataset', {})
+    if 'type' not in dataset:
+        return None
+    with mmseg_scope():
+        from mmseg.registry import DATASETS
+        kind = DATASETS.get(dataset['type'])
+    names = getattr(kind, 'METAINFO', {}).get('classes')
+    return list(names) if names else None
 
 
 def file_sha256(path: str) -> str:

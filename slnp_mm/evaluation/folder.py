@@ -1,0 +1,200 @@
+"""Score a folder of images made by any program."""
+
+import copy
+import os
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import cv2
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
+Progress = Optional[Callable[[int, int], None]]
+
+
+def list_images(folder: str) -> Dict[str, str]:
+    """Images of a folder and below, by stem.
+
+    Args:
+        folder (str): Folder.
+
+    Returns:
+        Dict[str, str]: File name without ending to path.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no image, or two of one stem.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f'Image folder {folder} does not exist.')
+    found: Dict[str, str] = {}
+    for root, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            path = os.path.join(root, name)
+            if stem in found:
+                raise ValueError(f'Expected one image named {stem}, got '
+                                 f'{found[stem]} and {path}.')
+            found[stem] = path
+    if not found:
+        raise ValueError(f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in '
+                         f'{folder}, got none.')
+    return found
+
+
+def pair(images: Dict[str, str], wanted: List[str],
+         folder: str) -> List[str]:
+    """Image of each wanted stem, in that order; nothing is dropped.
+
+    Args:
+        images (Dict[str, str]): Of :func:`list_images`.
+        wanted (List[str]): Stems of the data set's images.
+        folder (str): For the error text.
+
+    Returns:
+        List[str]: Paths.
+
+    Raises:
+        ValueError: If an image is missing or there is one too many; all are
+            named.
+    """
+    missing = sorted(set(wanted) - set(images))
+    extra = sorted(set(images) - set(wanted))
+    if missing or extra:
+        parts = [f'{len(names)} {word}: {", ".join(names)}'
+                 for word, names in (('missing', missing), ('extra', extra))
+                 if names]
+        raise ValueError(
+            f'Expected in {folder} exactly one image for each of the '
+            f'{len(wanted)} labels, by name; {"; ".join(parts)}.')
+    return [images[stem] for stem in wanted]
+
+
+def build_dataset(cfg: Config, labels: Optional[str] = None,
+                  reals: Optional[str] = None) -> Any:
+    """The test data set of a config, optionally with other folders.
+
+    Args:
+        cfg (Config): Config of a generator.
+        labels (str, optional): Label folder in place of the config's.
+        reals (str, optional): Folder of real images in place of the
+            config's.
+
+    Returns:
+        SLNPDataset: Built in mmagic's scope.
+    """
+    from mmagic.registry import DATASETS
+    dataset = copy.deepcopy(cfg.test_dataloader.dataset)
+    if labels or reals:
+        prefix = dict(dataset.get('data_prefix') or {})
+        if labels:
+            prefix['label'] = os.path.abspath(labels)
+        if reals:
+            prefix['img'] = os.path.abspath(reals)
+        dataset.data_prefix = prefix
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        return DATASETS.build(dataset)
+
+
+def build_metrics(cfg: Config) -> List[Any]:
+    """This package's metrics of the config's test evaluator.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    from mmagic.registry import METRICS
+
+    from .metrics.base import PairedMetric
+    evaluator = cfg.get('test_evaluator') or {}
+    entries = (evaluator.get('metrics', evaluator)
+               if isinstance(evaluator, dict) else evaluator)
+    entries = [entries] if isinstance(entries, dict) else list(entries)
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        built = [METRICS.build(copy.deepcopy(e)) for e in entries
+                 if issubclass(METRICS.get(e['type']), PairedMetric)]
+    if not built:
+        raise ValueError('Expected an SLNP metric in test_evaluator of the '
+                         'config, got none.')
+    return built
+
+
+def score_folder(dataset: Any, metrics: List[Any], folder: str,
+                 batch_size: int = 16, device: str = 'cpu',
+                 progress: Progress = None) -> Dict[str, float]:
+    """Score images against a data set's labels and real images.
+
+    Labels and real images go through the data set's own pipeline, the
+    scored images are read as they are.
+
+    Args:
+        dataset (SLNPDataset): Gives ``img``, ``label`` and metainfo.
+        metrics (List[PairedMetric]): Get the results.
+        folder (str): Images named like the data set's, any ending.
+        batch_size (int): Images at a time. Defaults to 16.
+        device (str): Torch device. Defaults to 'cpu'.
+        progress (Callable, optional): Called with done and total.
+
+    Returns:
+        Dict[str, float]: All figures by name.
+
+    Raises:
+        ValueError: If names do not pair up or an image does not decode.
+    """
+    stems = [_stem(dataset.get_data_info(i)['img_path'])
+             for i in range(len(dataset))]
+    if len(set(stems)) != len(stems):
+        raise ValueError('Expected images of different names in the data '
+                         'set, got two of one name.')
+    paths = pair(list_images(folder), stems, folder)
+    for metric in metrics:
+        metric.dataset_meta = dataset.metainfo
+        metric.device = torch.device(device)
+    for start in range(0, len(paths), batch_size):
+        stop = min(start + batch_size, len(paths))
+        batch = [_sample(dataset, i, paths[i]) for i in range(start, stop)]
+        for metric in metrics:
+            metric.process(None, batch)
+        if progress:
+            progress(stop, len(paths))
+    out: Dict[str, float] = {}
+    for metric in metrics:
+        out.update(metric.evaluate(len(paths)))
+    return out
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def _sample(dataset: Any, index: int, path: str) -> Dict[str, Any]:
+    """What a model's output would be, with the image read from a file."""
+    image, item = _read(path), dataset[index]
+    return dict(
+        fake_img=image,
+        gt_img=item['inputs']['img'],
+        gt_sem_seg=item['inputs']['label'][0],
+        sample_idx=index,
+        img_path=path)
+
+
+def _read(path: str) -> torch.Tensor:
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'Expected an image in {path}, got a file that does '
+                         'not decode.')
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+def names_of(dataset: Any) -> Tuple[str, str]:
+    """Name and split of a data set, for the protocol.
+
+    The split is the label folder below the data root.
+    """
+    labels = str(dataset.data_prefix.get('label', ''))
+    root = str(dataset.data_root or '')
+    split = os.path.relpath(labels, root) if root else labels
+    return type(dataset).__name__, split if '..' not in split else _stem(
+        labels)
