@@ -1,6 +1,6 @@
 """Checks, error texts and checkpoint safety; nothing with a better home."""
 
-from .checkpoint import allow_checkpoint_globals
+from .checkpoint import allow_checkpoint_globals, check_checkpoint
 from .errors import SLNPError, check_device, check_file, one_sentence
 
 # Loading is made possible as soon as the plugin is imported, so that
@@ -10,6 +10,7 @@ allow_checkpoint_globals()
 __all__ = [
     'SLNPError',
     'allow_checkpoint_globals',
+    'check_checkpoint',
     'check_device',
     'check_file',
     'one_sentence',

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from .errors import SLNPError
 
 _STATISTICS = ('current', 'max', 'mean', 'min')
 _NUMBER_TYPES = ('?', 'b', 'B', 'h', 'H', 'i', 'I', 'l', 'L', 'e', 'f', 'd')
@@ -78,3 +83,49 @@ def allow_checkpoint_globals() -> None:
     else: ``weights_only`` is never turned off.
     """
     torch.serialization.add_safe_globals(checkpoint_globals())
+
+
+def check_checkpoint(
+    path: str | os.PathLike, model: nn.Module, whole: bool = True
+) -> None:
+    """Check that a checkpoint is readable and fits, before it is loaded.
+
+    mmengine only logs a warning where shapes differ and goes on with the
+    untrained weights. Only names and shapes are read here, no weights.
+
+    Args:
+        path (str or PathLike): Checkpoint of mmengine, or a state dict.
+        model (nn.Module): The model it is for.
+        whole (bool): Whether each entry of the model must be in it. If
+            not, one is enough, as when training goes on from a part.
+            Defaults to True.
+
+    Raises:
+        SLNPError: If the file is damaged, holds more than plain data, or
+            does not fit.
+    """
+    try:
+        stored = torch.load(path, map_location='meta', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise SLNPError(
+            f'{path} cannot be read as a checkpoint ({reason}); it is '
+            'damaged, or holds code besides weights, which is not run'
+        ) from error
+    stored = stored.get('state_dict', stored)
+    own = getattr(model, 'module', model).state_dict()
+    for key, value in own.items():
+        if key in stored and stored[key].shape != value.shape:
+            raise SLNPError(
+                f'{path} does not fit this config: {key} is '
+                f'{tuple(stored[key].shape)} in the file, but '
+                f'{tuple(value.shape)} here; use the config it was trained '
+                'with (another number of classes?), or train anew'
+            )
+    missing = [key for key in own if key not in stored]
+    if missing and (whole or len(missing) == len(own)):
+        raise SLNPError(
+            f'{path} does not fit this config: it lacks {len(missing)} of '
+            f'{len(own)} entries of the model (first: {missing[0]}); use '
+            'the config it was trained with'
+        )
