@@ -165,12 +165,15 @@ def install_uv(venv: Path) -> dict[str, str]:
     )
     env = dict(os.environ, VIRTUAL_ENV=str(venv))
     if not env.get('UV_DEFAULT_INDEX') and not env.get('UV_INDEX_URL'):
-        index = env.get('PIP_INDEX_URL') or subprocess.run(
-            [python, '-m', 'pip', 'config', 'get', 'global.index-url'],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.strip()
+        index = (
+            env.get('PIP_INDEX_URL')
+            or subprocess.run(
+                [python, '-m', 'pip', 'config', 'get', 'global.index-url'],
+                capture_output=True,
+                text=True,
+                check=False,
+            ).stdout.strip()
+        )
         if index:
             env['UV_DEFAULT_INDEX'] = index
     return env

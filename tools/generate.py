@@ -18,7 +18,9 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('config', help='the config it was trained with')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', help='checkpoint file, or a work dir: its last one'
+    )
     parser.add_argument(
         '--labels', required=True, help='a label map, or a folder of them'
     )
@@ -49,7 +51,7 @@ def main() -> None:
     files = find_labels(args.labels)
     generation = Generation(
         cli.read_config(args.config, args.cfg_options),
-        args.checkpoint,
+        cli.find_checkpoint(args.checkpoint),
         args.device,
     )
     start, done, total = time.time(), 0, len(files) * args.num_noises

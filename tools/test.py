@@ -10,7 +10,7 @@ import mmengine  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
 from mmengine.logging import print_log  # noqa: E402
 
-from slnp_mm.utils import check_file, cli  # noqa: E402
+from slnp_mm.utils import cli  # noqa: E402
 
 
 class SaveMetricsHook(Hook):
@@ -36,8 +36,16 @@ def parse_args() -> argparse.Namespace:
     """Read the command line: the options of mmagic's test tool."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', help='checkpoint file, or a work dir: its last one'
+    )
     parser.add_argument('--out', help='.json or .yaml file for the scores')
+    parser.add_argument(
+        '--num-pictures',
+        type=int,
+        default=0,
+        help='write a picture grid of so many images below the work dir',
+    )
     cli.add_runner_args(parser)
     return parser.parse_args()
 
@@ -46,7 +54,6 @@ def main() -> None:
     """Test, and say where the results are."""
     args = parse_args()
     cfg = cli.load_config(args)
-    check_file(args.checkpoint, 'checkpoint', 'train one with tools/train.py')
     if args.out and os.path.splitext(args.out)[1][1:] not in (
         'json',
         'yaml',
@@ -56,7 +63,15 @@ def main() -> None:
         raise cli.SLNPError(
             f'--out must end in .json, .yaml or .pkl, but got {args.out}'
         )
-    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.num_pictures:
+        hooks = [
+            hook
+            for hook in cfg.get('custom_hooks') or []
+            if hook['type'] != 'SLNPVisualizationHook'
+        ]
+        grid = dict(type='SLNPVisualizationHook', num_images=args.num_pictures)
+        cfg.custom_hooks = [*hooks, grid]
+    cfg.load_from, cfg.resume = cli.find_checkpoint(args.checkpoint), False
     runner = cli.build_runner(cfg, whole=True)
     if args.out:
         runner.register_hook(SaveMetricsHook(args.out), 'LOWEST')

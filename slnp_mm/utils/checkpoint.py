@@ -107,7 +107,7 @@ def check_checkpoint(
     try:
         stored = torch.load(path, map_location='meta', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split('. ')[0]
         raise SLNPError(
             f'{path} cannot be read as a checkpoint ({reason}); it is '
             'damaged, or holds code besides weights, which is not run'

@@ -133,6 +133,20 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def find_checkpoint(path: str) -> str:
+    """Give a checkpoint file: the path itself, or a work dir's last one.
+
+    Raises:
+        SLNPError: If there is none.
+    """
+    if os.path.isdir(path):
+        last = find_latest_checkpoint(path)
+        # the note holds the path at training time; the folder may have moved
+        path = os.path.join(path, os.path.basename(last or '(none)'))
+    check_file(path, 'checkpoint', 'train one with tools/train.py')
+    return path
+
+
 def build_runner(cfg: Config, whole: bool = False) -> Runner:
     """Build the runner; look at the checkpoint before it is loaded.
 

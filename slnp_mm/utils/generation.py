@@ -73,8 +73,8 @@ class Generation:
             one. Defaults to 'auto'.
 
     Raises:
-        SLNPError: If the checkpoint is missing or does not fit, or the
-            device is not there.
+        SLNPError: If the checkpoint does not fit, or the device is not
+            there.
     """
 
     def __init__(
@@ -83,7 +83,6 @@ class Generation:
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         check_device(device)
-        check_file(checkpoint, 'checkpoint', 'train one with tools/train.py')
         init_default_scope('mmagic')
         self.model = MODELS.build(cfg.model)
         if not hasattr(self.model, 'noise_fn'):

@@ -1,0 +1,141 @@
+"""The demo's runner: progress, what is done already, failures."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+demo_steps = _load('demo_steps')
+demo = _load('demo')
+
+
+def _step(tmp_path, name, code='', resume=()):
+    """A step whose tool notes its arguments and then runs ``code``."""
+    tool = tmp_path / f'{name}.py'
+    tool.write_text(
+        'import sys, pathlib\n'
+        f'here = pathlib.Path({str(tmp_path)!r})\n'
+        f'log = open(here / "{name}.calls", "a")\n'
+        'log.write(" ".join(sys.argv[1:]) + ";")\n'
+        'log.close()\n'
+        f'{code}\n'
+        f'(here / "{name}.out").touch()\n'
+    )
+    config = tmp_path / f'{name}.cfg'
+    if not config.exists():
+        config.write_text('one')
+    return demo_steps.Step(
+        name,
+        [str(tool)],
+        [tmp_path / f'{name}.out'],
+        [config],
+        1.0,
+        tmp_path / 'notes',
+        list(resume),
+    )
+
+
+def _calls(tmp_path, name):
+    return (tmp_path / f'{name}.calls').read_text().split(';')[:-1]
+
+
+def test_finished_steps_are_skipped(tmp_path, capsys):
+    steps = [_step(tmp_path, 'a'), _step(tmp_path, 'b')]
+    demo_steps.Demo(steps).run()
+    assert '[2/2] b: done in 0:' in capsys.readouterr().out
+    demo_steps.Demo(steps).run()
+    assert _calls(tmp_path, 'a') == _calls(tmp_path, 'b') == ['']
+
+
+def test_changed_config_renews_the_step_and_those_after_it(tmp_path):
+    steps = [_step(tmp_path, name) for name in 'abc']
+    demo_steps.Demo(steps).run()
+    (tmp_path / 'b.cfg').write_text('two')
+    demo_steps.Demo(steps).run()
+    counts = [len(_calls(tmp_path, name)) for name in 'abc']
+    assert counts == [1, 2, 2]
+
+
+def test_interrupted_step_goes_on_with_its_resume_arguments(tmp_path):
+    step = _step(tmp_path, 'a', 'raise SystemExit(3)', ['--resume'])
+    with pytest.raises(demo_steps.StepError, match='"a" failed: exit code 3'):
+        demo_steps.Demo([step]).run()
+    _step(tmp_path, 'a')  # the tool no longer fails
+    demo_steps.Demo([step]).run()
+    assert _calls(tmp_path, 'a') == ['', '--resume']
+
+
+def test_failure_gives_the_tools_own_sentence(tmp_path):
+    code = 'print("error: no data at x: put it there"); sys.exit(1)'
+    with pytest.raises(demo_steps.StepError) as caught:
+        demo_steps.Demo([_step(tmp_path, 'a', code)]).run()
+    text = str(caught.value)
+    assert text.startswith('"a" failed: no data at x: put it there (log: ')
+
+
+def test_missing_output_is_a_failure(tmp_path):
+    with pytest.raises(demo_steps.StepError, match='did not write .*a.out'):
+        demo_steps.Demo([_step(tmp_path, 'a', 'sys.exit(0)')]).run()
+
+
+def test_progress_line_has_count_and_time_left(tmp_path, capsys):
+    steps = [_step(tmp_path, 'a'), _step(tmp_path, 'b')]
+    steps[1].seconds = 60.0
+    log = tmp_path / 'log'
+    log.write_text('Iter(train) [  50/200]  eta: 0:01:00\n')
+    demo_steps.Demo(steps).show(1, log, passed=20.0)
+    # 50 of 200 in 20 s: 60 s left, and the next step's 60 s
+    line = capsys.readouterr().out.strip()
+    assert line == '[1/2] a: 50/200, 1:00 left, whole demo 2:00'
+
+
+@pytest.mark.parametrize(
+    ('text', 'count'),
+    [
+        ('', (0, 0)),
+        ('Iter(train) [ 20/600] x\nIter(train) [ 40/600] y', (40, 600)),
+        ('\rToyScenes: 25/900 drawn, 3 s left', (25, 900)),
+        ('built 3/4 of it', (0, 0)),
+    ],
+)
+def test_last_count(tmp_path, text, count):
+    (tmp_path / 'log').write_text(text)
+    assert demo_steps.last_count(tmp_path / 'log') == count
+
+
+def test_table_has_generated_beside_real():
+    scores = {'PA': 81.26, 'mIoU': 55.0, 'real/PA': 93.0, 'real/mIoU': 80.0}
+    scores.update({'share/PA': 87.4, 'share/mIoU': 68.75})
+    assert demo.table(scores).splitlines()[2:] == [
+        '| generated | 81.3 | 55.0 |',
+        '| real (the same scorer) | 93.0 | 80.0 |',
+        '| share reached | 87 % | 69 % |',
+    ]
+
+
+def test_every_command_of_the_demo_names_existing_files():
+    for step in demo.make_steps(Path('work_dirs/demo/seed_0'), 0):
+        named = [arg for arg in step.command if arg.endswith('.py')]
+        for path in [*named, *step.configs]:
+            assert (TOOLS.parent / path).exists(), path
+
+
+def test_seeds_share_data_and_scorer_but_not_the_networks():
+    first = demo.make_steps(Path('work_dirs/demo/seed_0'), 0)
+    second = demo.make_steps(Path('work_dirs/demo/seed_1'), 1)
+    same = [a.command == b.command for a, b in zip(first, second)]
+    assert same == [True, True, False, False, False]
+    assert first[1].folder == second[1].folder
+    assert not set(first[3].outputs) & set(second[3].outputs)

@@ -1,0 +1,167 @@
+"""Config handling and error sentences of the tools."""
+
+import argparse
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from slnp_mm.utils import SLNPError, check_checkpoint, cli
+from slnp_mm.utils.checkpoint import history_statistic
+
+
+def _args(tmp_path, text='a = 1\n', **kwargs):
+    path = tmp_path / 'some_config.py'
+    path.write_text(text)
+    args = dict(config=str(path), cfg_options=None, work_dir=None)
+    args.update(launcher='none', local_rank=0)
+    return argparse.Namespace(**{**args, **kwargs})
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+
+
+@pytest.fixture
+def with_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+
+
+def test_work_dir_comes_from_command_line_then_config_then_name(tmp_path):
+    assert cli.load_config(_args(tmp_path)).work_dir == (
+        'work_dirs/some_config'
+    )
+    text = 'work_dir = "of_config"\n'
+    assert cli.load_config(_args(tmp_path, text)).work_dir == 'of_config'
+    args = _args(tmp_path, text, work_dir='of_user')
+    assert cli.load_config(args).work_dir == 'of_user'
+
+
+def test_options_override_the_config(tmp_path):
+    text = 'model = dict(size=1, kinds=[1, 2])\n'
+    args = _args(tmp_path, text, cfg_options={'model.size': 3})
+    assert cli.load_config(args).model.size == 3
+
+
+def test_missing_config_is_one_sentence(tmp_path):
+    args = _args(tmp_path, config='configs/nope.py')
+    with pytest.raises(SLNPError, match='no config at configs/nope.py'):
+        cli.load_config(args)
+
+
+def test_option_that_does_not_fit_is_one_sentence(tmp_path):
+    args = _args(tmp_path, 'a = [1]\n', cfg_options={'a.7.b': 3})
+    with pytest.raises(SLNPError, match='does not fit .*some_config.py'):
+        cli.load_config(args)
+
+
+def test_asked_for_cuda_is_one_sentence(tmp_path, no_cuda):
+    args = _args(tmp_path, cfg_options={'device': 'cuda'})
+    with pytest.raises(SLNPError, match='finds no CUDA device here'):
+        cli.load_config(args)
+    text = 'env_cfg = dict(dist_cfg=dict(backend="nccl"))\n'
+    with pytest.raises(SLNPError, match='backend=gloo'):
+        cli.load_config(_args(tmp_path, text, launcher='pytorch'))
+
+
+def test_amp_without_cuda_is_one_sentence(no_cuda):
+    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
+    with pytest.raises(SLNPError, match='leave --amp out'):
+        cli.enable_amp(cfg)
+
+
+def test_amp_switches_each_wrapper(with_cuda):
+    one = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
+    cli.enable_amp(one)
+    assert one.optim_wrapper.type == 'AmpOptimWrapper'
+    assert one.optim_wrapper.loss_scale == 'dynamic'
+    two = Config(
+        dict(
+            optim_wrapper=dict(
+                constructor='MultiOptimWrapperConstructor',
+                generator=dict(type='OptimWrapper', optimizer={}),
+                discriminator=dict(type='OptimWrapper', optimizer={}),
+            )
+        )
+    )
+    cli.enable_amp(two)
+    assert two.optim_wrapper.generator.type == 'AmpOptimWrapper'
+    assert two.optim_wrapper.discriminator.type == 'AmpOptimWrapper'
+
+
+def test_amp_refuses_other_wrappers(with_cuda):
+    cfg = Config(dict(optim_wrapper=dict(type='Other', optimizer={})))
+    with pytest.raises(SLNPError, match='but the config has Other'):
+        cli.enable_amp(cfg)
+
+
+def test_auto_scale_needs_a_base_batch_size():
+    with pytest.raises(SLNPError, match='auto_scale_lr.base_batch_size=N'):
+        cli.enable_auto_scale_lr(Config(dict(a=1)))
+    cfg = Config(dict(auto_scale_lr=dict(base_batch_size=16)))
+    cli.enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr.enable is True
+
+
+def test_work_dir_stands_for_its_last_checkpoint(tmp_path):
+    (tmp_path / 'iter_4.pth').touch()
+    (tmp_path / 'last_checkpoint').write_text('/moved/away/iter_4.pth')
+    expected = str(tmp_path / 'iter_4.pth')
+    assert cli.find_checkpoint(str(tmp_path)) == expected
+    assert cli.find_checkpoint(expected) == expected
+    with pytest.raises(SLNPError, match='no checkpoint at'):
+        cli.find_checkpoint(str(tmp_path / 'iter_5.pth'))
+
+
+def _save(tmp_path, model):
+    path = tmp_path / 'model.pth'
+    torch.save({'state_dict': model.state_dict()}, path)
+    return path
+
+
+def test_fitting_checkpoint_passes(tmp_path):
+    model = torch.nn.Linear(2, 3)
+    check_checkpoint(_save(tmp_path, model), model)
+
+
+def test_checkpoint_of_other_shapes_is_one_sentence(tmp_path):
+    path = _save(tmp_path, torch.nn.Linear(2, 3))
+    text = r'weight is \(3, 2\) in the file, but \(5, 2\) here'
+    with pytest.raises(SLNPError, match=text):
+        check_checkpoint(path, torch.nn.Linear(2, 5))
+
+
+def test_part_of_a_model_passes_only_if_asked_for(tmp_path):
+    path = _save(tmp_path, torch.nn.Linear(2, 3, bias=False))
+    model = torch.nn.Linear(2, 3)
+    check_checkpoint(path, model, whole=False)
+    with pytest.raises(SLNPError, match='lacks 1 of 2 entries .*bias'):
+        check_checkpoint(path, model)
+    other = torch.nn.Sequential(torch.nn.Linear(2, 3))  # other names
+    with pytest.raises(SLNPError, match='lacks 2 of 2'):
+        check_checkpoint(path, other, whole=False)
+
+
+def test_damaged_checkpoint_is_one_sentence(tmp_path):
+    path = _save(tmp_path, torch.nn.Linear(2, 3))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(SLNPError, match='cannot be read as a checkpoint'):
+        check_checkpoint(path, torch.nn.Linear(2, 3))
+
+
+def test_tool_prints_the_sentence_and_gives_1(capsys):
+    assert cli.run_tool(lambda: history_statistic(dict, 'mean')) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: a checkpoint may look up only')
+    assert len(error.splitlines()) == 1
+    assert cli.run_tool(lambda: None) == 0
+
+
+def test_tool_keeps_the_traceback_of_a_bug(monkeypatch):
+    with pytest.raises(ZeroDivisionError):
+        cli.run_tool(lambda: 1 // 0)
+    monkeypatch.setenv('SLNP_MM_TRACEBACK', '1')
+    with pytest.raises(ValueError, match='may look up'):
+        cli.run_tool(lambda: history_statistic(dict, 'mean'))
