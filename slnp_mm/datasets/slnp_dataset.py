@@ -227,7 +227,12 @@ class SLNPDataset(BaseDataset):
         Raises:
             CorruptFileError: If the sample cannot be decoded and
                 ``skip_corrupt`` is off, or no sample can be.
+            IndexError: If there is no such sample, which ends a loop over
+                the data set.
         """
+        if not -len(self) <= idx < len(self):
+            raise IndexError(f'the data set has {len(self)} samples, got '
+                             f'index {idx}')
         for step in range(len(self)):
             try:
                 return self._run_pipeline((idx + step) % len(self))

@@ -231,3 +231,10 @@ def test_subset_and_lazy_init_work(folder_pair):
     dataset = build(folder_pair, indices=2, lazy_init=True)
     dataset.full_init()
     assert len(dataset) == 2 and isinstance(dataset, SLNPDataset)
+
+
+def test_loop_over_the_set_ends(folder_pair):
+    dataset = build(folder_pair)
+    assert len(list(dataset)) == 3
+    with pytest.raises(IndexError, match='has 3 samples, got index 3'):
+        dataset[3]

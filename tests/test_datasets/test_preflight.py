@@ -1,0 +1,196 @@
+import json
+import logging
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from mmagic.registry import DATASETS, HOOKS
+
+from slnp_mm.datasets import DataError, check_dataset, quick_check
+from slnp_mm.datasets.contact_sheet import make_sheet, overlay, save_sheet
+
+PIPELINE = [
+    dict(type='SLNPLoadImage'),
+    dict(type='SLNPLoadLabel'),
+    dict(type='SLNPLoadInstances', max_instances=8),
+    dict(type='SLNPResize', size=16),
+    dict(type='SLNPPackInputs'),
+]
+
+
+def config(root, **kwargs):
+    return dict(type='SLNPDataset', data_root=str(root), pipeline=PIPELINE,
+                metainfo=dict(classes=('a', 'b', 'c')), **kwargs)
+
+
+def check(root, num_workers=1, **kwargs):
+    dataset = DATASETS.build(config(root, lazy_init=True, **kwargs))
+    return check_dataset(dataset, num_workers)
+
+
+@pytest.fixture
+def broken(folder_pair, files):
+    """Each kind of problem once, in its own sample."""
+    stripes = files.blocks([0, 1, 2, 255]).astype(np.uint8)
+    for i in range(3, 9):
+        files.jpg(folder_pair / f'images/{i}.jpg', seed=i)
+        files.png(folder_pair / f'labels/{i}.png', stripes)
+    (folder_pair / 'images/3.jpg').unlink()
+    (folder_pair / 'labels/4.png').unlink()
+    path = folder_pair / 'images/5.jpg'
+    path.write_bytes(path.read_bytes()[:300])
+    files.png(folder_pair / 'labels/6.png', stripes[:, :30])
+    files.png(folder_pair / 'labels/7.png', np.where(stripes == 2, 3,
+                                                     stripes))
+    files.png(folder_pair / 'labels/8.png', np.zeros((24, 32, 3)))
+    return folder_pair
+
+
+def test_sound_set_has_no_problem_and_right_statistics(folder_pair):
+    report = check(folder_pair)
+    assert report.ok and report.num_checked == report.num_listed == 3
+    assert report.unlabelled_share == 0.25
+    assert report.pixels[:3].tolist() == [576] * 3  # 3 images, 8 of 32 columns
+    assert report.images[:3].tolist() == [3] * 3
+    assert report.instances == [3] * 3 and report.empty_classes == []
+    assert 'no problem found' in report.to_text()
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_every_kind_of_problem_is_reported(broken, workers):
+    report = check(broken, workers)
+    assert {k: len(v) for k, v in report.problems.items()} == dict(
+        pair=2, unreadable=1, size=1, ids=2)
+    text = report.to_text()
+    for words in ('images/4.jpg has no label', 'labels/3.png has no image',
+                  'images/5.jpg', 'is 30x24, but image',
+                  'label id 3 (192 pixels) is outside',
+                  'is reduce_zero_label unset', 'is an RGB label',
+                  'result: 6 problems'):
+        assert words in text
+
+
+def test_missing_root_is_a_problem(tmp_path):
+    report = check(tmp_path / 'no')
+    assert 'not found' in report.problems['folder'][0]
+
+
+def test_empty_class_is_listed_but_no_problem(folder_pair, files):
+    for i in range(3):
+        files.png(folder_pair / f'labels/{i}.png', np.zeros((24, 32),
+                                                            np.uint8))
+    report = check(folder_pair)
+    assert report.ok and report.empty_classes == ['b', 'c']
+
+
+def test_report_can_be_written_as_json(broken):
+    data = json.loads(json.dumps(check(broken).to_dict()))
+    assert data['ok'] is False and data['num_problems'] == 6
+    assert data['classes'][1]['name'] == 'b'
+
+
+def test_preflight_fills_the_cache(folder_pair, monkeypatch):
+    check(folder_pair)
+    dataset = DATASETS.build(config(folder_pair))
+    monkeypatch.setattr(type(dataset.source), 'make', None)
+    assert len(dataset[0]['inputs']['instance_labels']) == 8
+
+
+def test_quick_check_passes_counts_and_raises(folder_pair, files):
+    assert quick_check(config(folder_pair), num_samples=2) == 2
+    files.png(folder_pair / 'labels/2.png', np.full((24, 32), 9, np.uint8))
+    with pytest.raises(DataError, match=r'2\.png: label id 9'):
+        quick_check(config(folder_pair))
+
+
+def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair):
+    (folder_pair / 'images/1.jpg').write_bytes(b'x')
+    assert quick_check(config(folder_pair, skip_corrupt=True)) == 3
+
+
+def _runner(dataset, lines):
+    loader = SimpleNamespace(dataset=SimpleNamespace(dataset=dataset))
+    return SimpleNamespace(
+        train_loop=SimpleNamespace(dataloader=loader),
+        val_loop=SimpleNamespace(dataloaders=[loader]),
+        logger=SimpleNamespace(info=lines.append))
+
+
+def test_hook_checks_wrapped_sets_and_logs(folder_pair):
+    lines = []
+    hook = HOOKS.build(dict(type='SLNPPreflightHook', num_samples=2))
+    hook.before_train(_runner(DATASETS.build(config(folder_pair)), lines))
+    assert len(lines) == 2 and '2 of 3 samples' in lines[0]
+
+
+def test_hook_stops_the_run_on_a_problem(folder_pair, files):
+    dataset = DATASETS.build(config(folder_pair))
+    files.png(folder_pair / 'labels/0.png', np.full((24, 32), 9, np.uint8))
+    hook = HOOKS.build(dict(type='SLNPPreflightHook'))
+    with pytest.raises(DataError, match='label id 9'):
+        hook.before_train(_runner(dataset, []))
+
+
+def test_hook_leaves_other_sets_alone_and_checks_its_arguments():
+    hook = HOOKS.build(dict(type='SLNPPreflightHook'))
+    hook.before_train(_runner([1, 2], []))
+    with pytest.raises(ValueError, match='>= 1, got 0'):
+        HOOKS.build(dict(type='SLNPPreflightHook', num_samples=0))
+
+
+def test_overlay_mixes_colours_and_leaves_unlabelled_pixels():
+    image = np.full((1, 2, 3), 100, np.uint8)
+    out = overlay(image, np.uint8([[0, 255]]), np.full((1, 1, 2), -1),
+                  np.uint8([[200, 0, 0]]), share=0.5)
+    assert out.tolist() == [[[50, 50, 150], [100, 100, 100]]]
+
+
+def test_sheet_is_a_picture_on_disk(folder_pair, tmp_path):
+    sheet = make_sheet(DATASETS.build(config(folder_pair)))
+    save_sheet(sheet, str(tmp_path / 'new/s.png'))
+    again = cv2.imread(str(tmp_path / 'new/s.png'))
+    assert (again == sheet).all() and sheet.shape[0] > 400
+    assert [p.name for p in (tmp_path / 'new').iterdir()] == ['s.png']
+
+
+@pytest.fixture
+def tool(request, monkeypatch, tmp_path):
+    """Run tools/check_dataset.py in this process on a config text."""
+    import runpy
+    path = str(request.config.rootpath / 'tools/check_dataset.py')
+
+    def run(text, *options):
+        (tmp_path / 'c.py').write_text(text)
+        monkeypatch.setattr(sys, 'argv',
+                            [path, str(tmp_path / 'c.py'), *options])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(path, run_name='__main__')
+        return end.value.code
+
+    return run
+
+
+def test_tool_ends_with_0_and_writes_json_and_sheet(folder_pair, tool,
+                                                    tmp_path, capsys):
+    out = tmp_path / 'r.json'
+    text = (f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'
+            'val_dataloader = train_dataloader')
+    assert tool(text, '--json', str(out), '--sheet', str(tmp_path / 's.png'),
+                '--workers', '1') == 0
+    assert list(json.loads(out.read_text())) == ['train']  # equal: once
+    assert (tmp_path / 's.png').exists()
+    assert '3/3' in capsys.readouterr().err  # the progress bar
+
+
+def test_tool_ends_with_1_on_a_problem(broken, tool, capsys):
+    text = f'train_dataloader = dict(dataset={config(broken)!r})'
+    assert tool(text, '--workers', '1') == 1
+    assert 'result: 6 problems' in capsys.readouterr().out
+
+
+def test_tool_names_a_config_without_data(tool, capsys, caplog):
+    caplog.set_level(logging.ERROR)
+    assert tool('a = 1') == 1
+    assert 'has no data set for train' in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""The 13 COCO-Stuff and the CamVid pictures, where they are present."""
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmagic.registry import DATASETS
+from mmengine.config import Config
+
+from slnp_mm.datasets import check_dataset
+from slnp_mm.datasets.contact_sheet import make_sheet
+
+DATA = Path(os.environ.get('SLNP_TEST_DATA',
+                           Path(__file__).parents[3] / 'shared/data'))
+COCO, CAMVID = DATA / 'coco_stuff_sample', DATA / 'camvid'
+needs_coco = pytest.mark.skipif(
+    not COCO.is_dir(), reason=f'no real COCO-Stuff pictures in {COCO}')
+needs_camvid = pytest.mark.skipif(
+    not CAMVID.is_dir(), reason=f'no real CamVid pictures in {CAMVID}')
+
+
+@pytest.fixture
+def build(request):
+    def make(name, root, **kwargs):
+        path = request.config.rootpath / f'configs/_base_/datasets/{name}.py'
+        cfg = Config.fromfile(path).train_dataloader.dataset
+        cfg.update(data_root=str(root), **kwargs)
+        return DATASETS.build(cfg)
+    return make
+
+
+@needs_coco
+@pytest.mark.parametrize('instances', ['png', 'components'])
+@pytest.mark.parametrize('size', [128, 256])
+def test_coco_pictures_keep_the_contract(build, instances, size):
+    dataset = build('coco_stuff', COCO, image_size=size, instances=instances)
+    assert len(dataset) == 13
+    for sample in dataset:
+        inputs = sample['inputs']
+        label, ids = inputs['label'][0], inputs['instances'][0]
+        assert inputs['img'].shape == (3, size, size)
+        assert ((label < 182) | (label == 255)).all()
+        covered = label != 255
+        assert (ids[covered] >= 0).all()
+        kinds = inputs['instance_labels'][ids.clamp(min=0)]
+        right = (kinds == label)[covered].float().mean()
+        assert right > 0.98  # slivers of other classes stay with objects
+
+
+@needs_coco
+def test_coco_labels_are_those_of_the_file_at_each_pixel(build):
+    dataset = build('coco_stuff', COCO, test_mode=True)
+    dataset.pipeline.transforms = [
+        t for t in dataset.pipeline.transforms if 'Flip' not in str(type(t))]
+    sample = dataset[0]
+    raw = cv2.imread(sample['data_samples'].label_path, -1)
+    rows = ((np.arange(256) + 0.5) * raw.shape[0] / 256).astype(int)
+    cols = ((np.arange(256) + 0.5) * raw.shape[1] / 256).astype(int)
+    same = sample['inputs']['label'][0].numpy() == raw[rows][:, cols]
+    assert same.mean() > 0.999  # ties between two pixels may differ
+
+
+@needs_coco
+def test_coco_train_ids_agree_with_the_names(build):
+    raw = build('coco_stuff', COCO, train_ids=False)
+    train = build('coco_stuff', COCO, train_ids=True)
+    for one, two in zip(_labels(raw), _labels(train)):
+        names = [raw.metainfo['classes'][i] for i in one]
+        assert names == [train.metainfo['classes'][i] for i in two]
+
+
+def _labels(dataset):
+    """Classes of each picture, in the order of ids."""
+    for sample in dataset:
+        ids = torch.unique(sample['inputs']['label'])
+        yield ids[ids != 255].tolist()
+
+
+@needs_coco
+def test_coco_preflight_and_sheet(build):
+    dataset = build('coco_stuff', COCO)
+    report = check_dataset(dataset, 1)
+    assert report.ok and report.num_checked == 13
+    assert 0.03 < report.unlabelled_share < 0.1
+    assert make_sheet(dataset, 13).shape[0] > 7 * 200
+
+
+@needs_camvid
+def test_camvid_pictures_keep_the_contract(build):
+    dataset = build('camvid', CAMVID, image_size=128, indices=20)
+    for sample in dataset:
+        label = sample['inputs']['label']
+        assert ((label < 11) | (label == 255)).all()
+        assert (sample['inputs']['instances'][label != 255] >= 0).all()
