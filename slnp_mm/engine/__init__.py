@@ -1,5 +1,5 @@
 """Optimizers and hooks."""
-from .hooks import SLNPVisualizationHook
+from .hooks import SLNPReportHook, SLNPVisualizationHook
 from .optimizers import AMM
 
-__all__ = ['AMM', 'SLNPVisualizationHook']
+__all__ = ['AMM', 'SLNPReportHook', 'SLNPVisualizationHook']

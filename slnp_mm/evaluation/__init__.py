@@ -1,5 +1,6 @@
 """Scores, scorers and reports."""
 
-from .metrics import SLNPFID, SLNPScorerFrechet, SLNPSegMetric
+from .metrics import (SLNPDiversity, SLNPFID, SLNPScorerFrechet,
+                      SLNPSegMetric)
 
-__all__ = ['SLNPFID', 'SLNPScorerFrechet', 'SLNPSegMetric']
+__all__ = ['SLNPDiversity', 'SLNPFID', 'SLNPScorerFrechet', 'SLNPSegMetric']

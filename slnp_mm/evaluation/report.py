@@ -12,8 +12,8 @@ FORMAT = 1
 PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmagic',
             'mmsegmentation', 'numpy', 'scipy', 'opencv-python')
 # Differences in these make two reports incomparable.
-PROTOCOL_KEYS = ('data', 'split', 'num_images', 'label_pixels',
-                 'ignored_pixels', 'ignore_index', 'class_map', 'quantised',
+PROTOCOL_KEYS = ('data', 'split', 'num_images', 'image_sizes',
+                 'label_pixels', 'ignored_pixels', 'ignore_index', 'class_map', 'quantised',
                  'segmentation', 'features')
 # Recorded inside a scorer's entry, but not part of the protocol.
 SCORER_NOTES = ('config', 'checkpoint', 'training')
@@ -58,7 +58,8 @@ def build_report(metrics: Sequence[Any], run: Dict[str, Any],
     figures: Dict[str, Any] = {}
     protocol: Dict[str, Any] = dict(
         data=data, split=split, quantised='uint8, rounded to nearest',
-        num_images=parts[0].last_report['num_images'], features=[])
+        num_images=max(m.last_report['num_images'] for m in parts),
+        features=[])
     per_class: List[dict] = []
     for metric in parts:
         part = metric.last_report

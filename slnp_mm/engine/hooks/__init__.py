@@ -1,5 +1,6 @@
 """Hooks of mmengine's runner."""
 
+from .slnp_report_hook import SLNPReportHook
 from .slnp_visualization_hook import SLNPVisualizationHook, sample_row
 
-__all__ = ['SLNPVisualizationHook', 'sample_row']
+__all__ = ['SLNPReportHook', 'SLNPVisualizationHook', 'sample_row']

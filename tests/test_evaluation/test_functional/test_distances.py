@@ -1,0 +1,151 @@
+"""Frechet and kernel distance, diversity, precision and recall."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+from slnp_mm.evaluation.functional import (feature_statistics,
+                                           frechet_distance, kernel_distance,
+                                           pairwise_diversity,
+                                           polynomial_mmd, precision_recall)
+
+RNG = np.random.default_rng(0)
+
+
+def gaussian(mean, cov, count=10**6):
+    return np.asarray(mean, float), np.asarray(cov, float), count
+
+
+def scipy_frechet(real, fake):
+    root = linalg.sqrtm(real[1] @ fake[1])
+    gap = real[0] - fake[0]
+    return (gap @ gap + np.trace(real[1] + fake[1] - 2 * root)).real
+
+
+def test_frechet_of_equal_covariances_is_the_squared_mean_gap():
+    cov = np.array([[2.0, 0.5], [0.5, 1.0]])
+    got = frechet_distance(gaussian([0, 0], cov), gaussian([3, 4], cov))
+    assert got == pytest.approx(25.0, abs=1e-10)
+
+
+def test_frechet_of_diagonal_covariances_has_a_closed_form():
+    # sum of (sqrt(a) - sqrt(b))^2: (1 - 2)^2 + (3 - 1)^2
+    got = frechet_distance(gaussian([0, 0], np.diag([1.0, 9.0])),
+                           gaussian([0, 0], np.diag([4.0, 1.0])))
+    assert got == pytest.approx(5.0, abs=1e-10)
+
+
+def test_frechet_equals_scipys_matrix_root():
+    real = feature_statistics(RNG.normal(size=(200, 12)))
+    fake = feature_statistics(RNG.normal(size=(150, 12)) @ RNG.normal(
+        size=(12, 12)) + 1)
+    want = scipy_frechet(real, fake)
+    assert frechet_distance(real, fake) == pytest.approx(want, rel=1e-9)
+
+
+def test_frechet_equals_mmagics_fid_arithmetic():
+    from mmagic.evaluation.metrics.fid import FrechetInceptionDistance
+    real = feature_statistics(RNG.normal(size=(99, 8)))
+    fake = feature_statistics(RNG.normal(size=(99, 8)) * 2 + 1)
+    want = FrechetInceptionDistance._calc_fid(fake[0], fake[1], real[0],
+                                              real[1])[0]
+    assert frechet_distance(real, fake) == pytest.approx(want, rel=1e-9)
+
+
+def test_frechet_of_near_singular_covariances_stays_exact():
+    # rank one in 50 dimensions: variances 1 and 4 along one direction
+    axis = np.linalg.qr(RNG.normal(size=(50, 50)))[0][:, :1]
+    one = axis @ axis.T
+    got = frechet_distance(gaussian(np.zeros(50), one),
+                           gaussian(np.zeros(50), 4 * one))
+    assert got == pytest.approx(1.0, abs=1e-6)
+    tiny = one + 1e-14 * np.eye(50)
+    got = frechet_distance(gaussian(np.zeros(50), tiny),
+                           gaussian(np.zeros(50), tiny))
+    assert got == pytest.approx(0.0, abs=1e-6)
+
+
+def test_fewer_samples_than_dimensions_warns_and_is_zero_for_one_set():
+    stats = feature_statistics(RNG.normal(size=(5, 64)))
+    with pytest.warns(UserWarning, match='5 images for 64 feature dim'):
+        assert frechet_distance(stats, stats) == pytest.approx(0, abs=1e-6)
+
+
+def test_enough_samples_do_not_warn():
+    stats = feature_statistics(RNG.normal(size=(65, 64)))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        frechet_distance(stats, stats)
+
+
+def test_statistics_are_numpys():
+    rows = RNG.normal(size=(9, 3))
+    mean, cov, count = feature_statistics(rows)
+    assert count == 9
+    np.testing.assert_allclose(mean, rows.mean(0))
+    np.testing.assert_allclose(cov, np.cov(rows, rowvar=False))
+
+
+@pytest.mark.parametrize('rows, text', [
+    (np.zeros((1, 3)), 'N >= 2'),
+    (np.full((3, 3), np.nan), 'finite features'),
+])
+def test_bad_features_are_refused(rows, text):
+    with pytest.raises(ValueError, match=text):
+        feature_statistics(rows)
+
+
+def test_frechet_of_two_sizes_is_refused():
+    with pytest.raises(ValueError, match='statistics of one size'):
+        frechet_distance(gaussian([0], [[1]]), gaussian([0, 0], np.eye(2)))
+
+
+def test_mmd_equals_a_plain_double_loop():
+    real, fake = RNG.normal(size=(4, 3)), RNG.normal(size=(5, 3)) + 1
+
+    def k(x, y):
+        return (sum(a * b for a, b in zip(x, y)) / 3 + 1) ** 3
+
+    want = sum(k(x, y) for i, x in enumerate(real)
+               for j, y in enumerate(real) if i != j) / 12
+    want += sum(k(x, y) for i, x in enumerate(fake)
+                for j, y in enumerate(fake) if i != j) / 20
+    want -= 2 * sum(k(x, y) for x in real for y in fake) / 20
+    assert polynomial_mmd(real, fake) == pytest.approx(want, rel=1e-12)
+
+
+def test_kernel_distance_takes_whole_sets_once_and_subsets_by_seed():
+    real, fake = RNG.normal(size=(30, 4)), RNG.normal(size=(30, 4)) + 2
+    assert kernel_distance(real, fake) == (polynomial_mmd(real, fake), 0.0)
+    first = kernel_distance(real, fake, subsets=10, subset_size=10)
+    assert first == kernel_distance(real, fake, subsets=10, subset_size=10)
+    assert first[1] > 0
+    assert first[0] == pytest.approx(polynomial_mmd(real, fake), rel=0.3)
+
+
+def test_mmd_needs_two_images():
+    with pytest.raises(ValueError, match='at least 2 images'):
+        polynomial_mmd(np.zeros((1, 2)), np.zeros((3, 2)))
+
+
+def test_diversity_is_the_mean_pairwise_distance():
+    # 3-4-5 triangle
+    rows = np.array([[0, 0], [3, 0], [0, 4]])
+    assert pairwise_diversity(rows) == pytest.approx(4.0)
+    assert pairwise_diversity(np.ones((4, 7))) == 0.0
+    with pytest.raises(ValueError, match='at least 2 images'):
+        pairwise_diversity(rows[:1])
+
+
+def test_precision_and_recall_of_limit_cases():
+    real = RNG.normal(size=(50, 4))
+    assert precision_recall(real, real) == (1.0, 1.0)
+    assert precision_recall(real, real + 100) == (0.0, 0.0)
+    # one point many times: inside the real manifold, covers nothing of it
+    stuck = np.repeat(real[:1], 10, axis=0)
+    precision, recall = precision_recall(real, stuck)
+    assert precision == 1.0 and recall == pytest.approx(1 / 50)
+    with pytest.raises(ValueError, match='more than 3 images'):
+        precision_recall(real[:3], real)
