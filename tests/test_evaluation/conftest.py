@@ -32,7 +32,12 @@ def tiny_scorer(tmp_path_factory):
     config = folder / 'tiny.py'
     config.write_text(TINY)
     torch.manual_seed(0)
-    model = _build_segmentor(Config.fromfile(str(config)))
+    model = _build_segmentor(Config.fromfile(str(config))).eval()
+    with torch.no_grad():  # every class is to be predicted somewhere
+        head = model.decode_head.conv_seg
+        head.weight.normal_(0, 5)
+        head.bias.zero_()
+        head.bias -= model._forward(torch.randn(8, 3, 32, 32)).mean((0, 2, 3))
     checkpoint = folder / 'tiny.pth'
     torch.save(dict(state_dict=model.state_dict()), checkpoint)
     return dict(config=str(config), checkpoint=str(checkpoint))

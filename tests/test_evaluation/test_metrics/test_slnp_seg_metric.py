@@ -111,6 +111,8 @@ def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
     for i in (0, 2, 4):
         metric.process(None, batch[i:i + 2])
     ours = metric.evaluate(5)
+    figures = metric.last_report['figures']
+    assert len(set(figures['fake']['IoU'])) == 4, 'a trivial scorer'
 
     model = DeepLabV3Scorer(**tiny_scorer).model
     for key, prefix in (('fake_img', ''), ('gt_img', 'real/')):

@@ -1,0 +1,162 @@
+"""Reports and folder scoring."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from slnp_mm.evaluation import SLNPSegMetric, report
+from slnp_mm.evaluation.folder import (build_dataset, build_metrics,
+                                       list_images, names_of, pair,
+                                       score_folder)
+
+
+@pytest.fixture
+def toy(tmp_path, tiny_scorer):
+    """Config of a data set of five 32 px images with 4 classes."""
+    rng = np.random.default_rng(0)
+    for name in ('images/val', 'labels/val', 'made'):
+        (tmp_path / name).mkdir(parents=True)
+    for i in range(5):
+        label = rng.integers(0, 4, (32, 32), dtype=np.uint8)
+        label[:2] = 255
+        for folder in ('images/val', 'made'):
+            image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / folder / f'{i}.png'), image)
+        cv2.imwrite(str(tmp_path / 'labels/val' / f'{i}.png'), label)
+    dataset = dict(
+        type='SLNPDataset', data_root=str(tmp_path),
+        data_prefix=dict(img='images/val', label='labels/val'),
+        metainfo=dict(classes=('a', 'b', 'c', 'd')), test_mode=True,
+        image_size=32, pipeline=[
+            dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel'),
+            dict(type='SLNPLoadInstances', max_instances=8, max_overlap=1),
+            dict(type='SLNPResize'), dict(type='SLNPPackInputs')])
+    metric = dict(type='SLNPSegMetric', scorer=tiny_scorer)
+    return tmp_path, Config(dict(
+        test_dataloader=dict(dataset=dataset),
+        test_evaluator=dict(type='Evaluator', metrics=metric)))
+
+
+def make_report(cfg, folder):
+    dataset, metrics = build_dataset(cfg), build_metrics(cfg)
+    figures = score_folder(dataset, metrics, str(folder), batch_size=2)
+    data, split = names_of(dataset)
+    return report.build_report(metrics, dict(config='c.py', seed=0), data,
+                               split), figures
+
+
+def test_real_images_as_a_folder_reach_the_ceiling_exactly(toy):
+    root, cfg = toy
+    result, figures = make_report(cfg, root / 'images/val')
+    assert result['figures'] == figures
+    for name in ('PA', 'mIoU', 'mAcc'):
+        assert figures[name] == figures[f'real/{name}']
+
+
+def test_report_holds_the_protocol_and_survives_saving(toy, tmp_path):
+    root, cfg = toy
+    result, _ = make_report(cfg, root / 'made')
+    protocol = result['protocol']
+    assert protocol['num_images'] == 5
+    assert protocol['ignored_pixels'] == 5 * 2 * 32
+    assert protocol['label_pixels'] == 5 * 32 * 32
+    assert len(protocol['segmentation']['sha256']) == 64
+    assert (protocol['data'], protocol['split']) == ('SLNPDataset',
+                                                     'labels/val')
+    assert [row['class'] for row in result['per_class']] == list('abcd')
+    path, table = report.save_report(result, str(tmp_path / 'out' / 'r.json'))
+    loaded = report.load_report(path)
+    assert loaded == json.loads(json.dumps(result))
+    assert report.differences(result, loaded) == []
+    with open(table) as file:
+        assert '| mIoU' in file.read()
+
+
+def test_another_scorer_or_count_is_a_difference(toy):
+    root, cfg = toy
+    first, _ = make_report(cfg, root / 'made')
+    second = json.loads(json.dumps(first))
+    second['protocol']['segmentation']['sha256'] = 'f' * 64
+    second['protocol']['segmentation']['checkpoint'] = 'renamed.pth'
+    second['protocol']['num_images'] = 4
+    gaps = report.differences(first, second)
+    assert [gap.split(':')[0] for gap in gaps] == ['num_images',
+                                                   'segmentation']
+
+
+def test_comparison_shows_second_minus_first(toy):
+    root, cfg = toy
+    first, _ = make_report(cfg, root / 'made')
+    second = json.loads(json.dumps(first))
+    second['figures']['PA'] = first['figures']['PA'] + 1.5
+    text = report.compare(first, second, ['one', 'two'])
+    line = next(x for x in text.splitlines() if x.startswith('| PA'))
+    assert line.endswith('| +1.5       |')
+
+
+def test_metric_and_folder_give_the_same_figures(toy, tiny_scorer):
+    root, cfg = toy
+    _, figures = make_report(cfg, root / 'made')
+    metric = SLNPSegMetric(scorer=tiny_scorer)
+    dataset = build_dataset(cfg)
+    metric.dataset_meta = dataset.metainfo
+    for i in range(5):
+        item = dataset[i]
+        made = cv2.imread(str(root / f'made/{i}.png')).transpose(2, 0, 1)
+        made = item['inputs']['img'].new_tensor(made).float() + 0.4
+        metric.process(None, [dict(
+            fake_img=made, gt_img=item['inputs']['img'].float(),
+            gt_sem_seg=item['inputs']['label'][0], sample_idx=i)])
+    assert metric.evaluate(5) == figures
+
+
+def test_other_folders_replace_the_configs(toy):
+    root, cfg = toy
+    (root / 'labels/val').rename(root / 'elsewhere')
+    dataset = build_dataset(cfg, labels=str(root / 'elsewhere'))
+    assert len(dataset) == 5
+
+
+def test_missing_and_extra_images_are_all_named(toy):
+    root, cfg = toy
+    (root / 'made/3.png').unlink()
+    (root / 'made/1.png').rename(root / 'made/x.png')
+    with pytest.raises(ValueError, match='2 missing: 1, 3; 1 extra: x'):
+        make_report(cfg, root / 'made')
+
+
+def test_folder_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match='gone does not exist'):
+        list_images(str(tmp_path / 'gone'))
+    with pytest.raises(ValueError, match='got none'):
+        list_images(str(tmp_path))
+    (tmp_path / 'a.png').touch()
+    (tmp_path / 'a.jpg').touch()
+    with pytest.raises(ValueError, match='one image named a'):
+        list_images(str(tmp_path))
+    assert pair(dict(a='1', b='2'), ['b', 'a'], 'f') == ['2', '1']
+
+
+def test_undecodable_image_is_named(toy):
+    root, cfg = toy
+    (root / 'made/2.png').write_bytes(b'no image')
+    with pytest.raises(ValueError, match='2.png, got a file that does not'):
+        make_report(cfg, root / 'made')
+
+
+def test_report_errors(tmp_path):
+    with pytest.raises(ValueError, match='nothing to report'):
+        report.build_report([], {})
+    with pytest.raises(FileNotFoundError, match='r.json does not exist'):
+        report.load_report(str(tmp_path / 'r.json'))
+    (tmp_path / 'r.json').write_text('{}')
+    with pytest.raises(ValueError, match='report of format 1'):
+        report.load_report(str(tmp_path / 'r.json'))
+    (tmp_path / 'r.json').write_text('{')
+    with pytest.raises(ValueError, match='does not parse'):
+        report.load_report(str(tmp_path / 'r.json'))
+    with pytest.raises(ValueError, match='ending in .json'):
+        report.save_report({}, 'r.txt')
