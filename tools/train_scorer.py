@@ -11,7 +11,10 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 from mmengine.config import Config, DictAction  # noqa: E402
 
 from slnp_mm.evaluation.scorers.training import (  # noqa: E402
-    set_data_root, set_length, train_scorer)
+    set_data_root,
+    set_length,
+    train_scorer,
+)
 from slnp_mm.utils.cli import run_tool  # noqa: E402
 
 

@@ -13,10 +13,14 @@ model = dict(
 
 train_dataloader = dict(
     dataset=dict(
-        type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='train'))
+        type='mmagic.SLNPCityscapes',
+        data_root='data/cityscapes',
+        split='train'))
 val_dataloader = dict(
     dataset=dict(
-        type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='val'))
+        type='mmagic.SLNPCityscapes',
+        data_root='data/cityscapes',
+        split='val'))
 test_dataloader = val_dataloader
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1200, val_interval=1200)

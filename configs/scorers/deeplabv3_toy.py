@@ -11,10 +11,14 @@ model = dict(decode_head=dict(num_classes=10))
 
 train_dataloader = dict(
     dataset=dict(
-        type='mmagic.SLNPToyScenes', data_root='data/toyscenes', split='train2017'))
+        type='mmagic.SLNPToyScenes',
+        data_root='data/toyscenes',
+        split='train2017'))
 val_dataloader = dict(
     dataset=dict(
-        type='mmagic.SLNPToyScenes', data_root='data/toyscenes', split='val2017'))
+        type='mmagic.SLNPToyScenes',
+        data_root='data/toyscenes',
+        split='val2017'))
 test_dataloader = val_dataloader
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=500, val_interval=500)

@@ -1,6 +1,5 @@
 """Scores, scorers and reports."""
 
-from .metrics import (SLNPDiversity, SLNPFID, SLNPScorerFrechet,
-                      SLNPSegMetric)
+from .metrics import SLNPFID, SLNPDiversity, SLNPScorerFrechet, SLNPSegMetric
 
 __all__ = ['SLNPDiversity', 'SLNPFID', 'SLNPScorerFrechet', 'SLNPSegMetric']

@@ -13,8 +13,8 @@ PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmagic',
             'mmsegmentation', 'numpy', 'scipy', 'opencv-python')
 # Differences in these make two reports incomparable.
 PROTOCOL_KEYS = ('data', 'split', 'num_images', 'image_sizes',
-                 'label_pixels', 'ignored_pixels', 'ignore_index', 'class_map', 'quantised',
-                 'segmentation', 'features')
+                 'label_pixels', 'ignored_pixels', 'ignore_index',
+                 'class_map', 'quantised', 'segmentation', 'features')
 # Recorded inside a scorer's entry, but not part of the protocol.
 SCORER_NOTES = ('config', 'checkpoint', 'training')
 

@@ -8,9 +8,14 @@ import pytest
 from mmengine.config import Config
 
 from slnp_mm.evaluation import SLNPSegMetric, report
-from slnp_mm.evaluation.folder import (build_dataset, build_metrics,
-                                       list_images, names_of, pair,
-                                       score_folder)
+from slnp_mm.evaluation.folder import (
+    build_dataset,
+    build_metrics,
+    list_images,
+    names_of,
+    pair,
+    score_folder,
+)
 
 
 @pytest.fixture

@@ -9,8 +9,11 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from slnp_mm.evaluation.functional.grid import (colour_attention,
-                                                colour_label, make_grid)
+from slnp_mm.evaluation.functional.grid import (
+    colour_attention,
+    colour_label,
+    make_grid,
+)
 from slnp_mm.evaluation.functional.images import to_uint8
 
 Row = Tuple[List[np.ndarray], List[str]]
@@ -171,10 +174,12 @@ def _rgb(image: torch.Tensor) -> np.ndarray:
 
 def _instance_classes(data_batch: Any, index: int) -> Optional[np.ndarray]:
     """Instance classes of one image of a loader's batch."""
-    inputs = data_batch.get('inputs') if isinstance(data_batch, dict) else None
-    labels = inputs.get('instance_labels') if isinstance(inputs, dict) else None
-    if labels is None:
+    if not isinstance(data_batch, dict):
         return None
+    inputs = data_batch.get('inputs')
+    if not isinstance(inputs, dict) or 'instance_labels' not in inputs:
+        return None
+    labels = inputs['instance_labels']
     return torch.as_tensor(labels[index]).cpu().numpy()
 
 

@@ -49,8 +49,9 @@ def precision_recall(real: np.ndarray, fake: np.ndarray,
     Raises:
         ValueError: If a set is not larger than ``neighbours``.
     """
-    from mmagic.evaluation.metrics.precision_and_recall import \
-        compute_pr_distances
+    from mmagic.evaluation.metrics.precision_and_recall import (
+        compute_pr_distances,
+    )
     sets = [torch.as_tensor(np.asarray(s, np.float32)) for s in (real, fake)]
     if min(map(len, sets)) <= neighbours:
         raise ValueError(f'Expected more than {neighbours} images a set, got '

@@ -4,8 +4,12 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.dist import (all_gather_object, broadcast_object_list,
-                           get_world_size, is_main_process)
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.evaluator import BaseMetric
 from torch import nn
 from torch.utils.data import DataLoader

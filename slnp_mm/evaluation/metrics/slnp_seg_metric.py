@@ -1,7 +1,7 @@
 """Segmentation score of generated images, beside the real images'."""
 
 import hashlib
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -188,14 +188,13 @@ def named_class_map(name: str) -> List[int]:
     """
     if name != 'coco':
         raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
-    from slnp_mm.datasets.class_tables import (NUM_COCO_RAW,
-                                               coco_raw_to_train)
+    from slnp_mm.datasets.class_tables import NUM_COCO_RAW, coco_raw_to_train
     table = coco_raw_to_train()
     return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]
 
 
 def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:
-    """mmseg's figures of a set of images, in percent.
+    """Mmseg's figures of a set of images, in percent.
 
     Args:
         areas (Sequence[Areas]): One (4, C) tensor an image.
@@ -216,7 +215,7 @@ def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:
 
 
 def _percent(value: np.floating) -> float:
-    """mmseg's rounding, then the double nearest to the two digits."""
+    """Mmseg's rounding, then the double nearest to the two digits."""
     return round(float(np.round(value * 100, 2)), 2)
 
 

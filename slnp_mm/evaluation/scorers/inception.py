@@ -105,7 +105,7 @@ def _source(style: str) -> str:
 
 
 def _load_pytorch(path: str) -> nn.Module:
-    """mmagic's ``InceptionV3`` with the FID weights of a file."""
+    """Mmagic's ``InceptionV3`` with the FID weights of a file."""
     from mmagic.evaluation.functional.fid_inception import InceptionV3
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)

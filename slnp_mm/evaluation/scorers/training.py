@@ -95,7 +95,7 @@ def build_record(cfg: Config, runner: Runner, seconds: float,
 
 
 def _last(runner: Runner, name: str) -> float:
-    """mmseg's figure of the validation after the last iteration."""
+    """Mmseg's figure of the validation after the last iteration."""
     value = runner.message_hub.get_scalar(f'val/{name}').current()
     return round(float(value), 2)
 

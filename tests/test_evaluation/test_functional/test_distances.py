@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from slnp_mm.evaluation.functional import (feature_statistics,
-                                           frechet_distance, kernel_distance,
-                                           pairwise_diversity,
-                                           polynomial_mmd, precision_recall)
+from slnp_mm.evaluation.functional import (
+    feature_statistics,
+    frechet_distance,
+    kernel_distance,
+    pairwise_diversity,
+    polynomial_mmd,
+    precision_recall,
+)
 
 RNG = np.random.default_rng(0)
 

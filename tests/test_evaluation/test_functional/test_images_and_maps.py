@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from slnp_mm.evaluation.functional import (build_class_map, colour_attention,
-                                           colour_label, make_grid,
-                                           map_label, resize_image,
-                                           resize_label, to_uint8)
+from slnp_mm.evaluation.functional import (
+    build_class_map,
+    colour_attention,
+    colour_label,
+    make_grid,
+    map_label,
+    resize_image,
+    resize_label,
+    to_uint8,
+)
 
 
 def test_to_uint8_rounds_clips_and_equals_a_saved_png(tmp_path):

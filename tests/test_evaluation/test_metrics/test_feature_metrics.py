@@ -5,9 +5,8 @@ import pytest
 import torch
 from mmagic.registry import METRICS
 
-from slnp_mm.evaluation import SLNPDiversity, SLNPFID, SLNPScorerFrechet
-from slnp_mm.evaluation.functional import (feature_statistics,
-                                           frechet_distance)
+from slnp_mm.evaluation import SLNPFID, SLNPDiversity, SLNPScorerFrechet
+from slnp_mm.evaluation.functional import feature_statistics, frechet_distance
 from slnp_mm.evaluation.metrics.slnp_diversity import RepeatedLoader
 
 
@@ -50,7 +49,7 @@ def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
     assert second.evaluate() == want
     other = SLNPScorerFrechet(
         scorer=dict(tiny_scorer, input_size=(16, 16)), cache=path)
-    other.extractor
+    assert other.extractor.input_size == (16, 16)
     assert other._real == {}
 
 

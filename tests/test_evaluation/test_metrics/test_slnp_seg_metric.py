@@ -17,6 +17,10 @@ from slnp_mm.evaluation.scorers import DeepLabV3Scorer
 META = dict(classes=('a', 'b', 'c', 'd'))
 
 
+class FakeLoader:
+    dataset = None
+
+
 class FixedScorer:
     """Stands in for the network: a pixel's blue value is its class."""
 
@@ -102,9 +106,9 @@ def test_coco_class_map_is_mmsegs():
 
 def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
     """Same images through mmseg's test_step and its IoUMetric."""
+    from mmengine.structures import PixelData
     from mmseg.evaluation.metrics import IoUMetric
     from mmseg.structures import SegDataSample
-    from mmengine.structures import PixelData
     batch = samples(5)
     metric = SLNPSegMetric(scorer=tiny_scorer)
     metric.dataset_meta = META
@@ -183,7 +187,7 @@ def test_class_counts_without_a_map_are_refused(tiny_scorer):
     metric = SLNPSegMetric(scorer=tiny_scorer)
     metric.dataset_meta = dict(classes=('a', 'b'))
     with pytest.raises(ValueError, match='scorer has 4 classes, the data '):
-        metric.scorer
+        metric.prepare(torch.nn.Linear(1, 1), FakeLoader)
 
 
 def test_diverged_image_is_named():

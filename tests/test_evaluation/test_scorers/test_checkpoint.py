@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from slnp_mm.evaluation.scorers import DeepLabV3Scorer, InceptionFeatures
-from slnp_mm.evaluation.scorers.checkpoint import (fetch, published_weights,
-                                                   resolve_checkpoint)
+from slnp_mm.evaluation.scorers.checkpoint import (
+    fetch,
+    published_weights,
+    resolve_checkpoint,
+)
 from slnp_mm.evaluation.scorers.lpips_distance import LPIPSDistance
 
 
