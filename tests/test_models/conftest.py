@@ -100,8 +100,9 @@ MODEL = dict(
 
 def build(cfg, seed=0):
     """Build a registered class with seeded weights."""
-    import slnp_mm  # noqa: F401
     from mmagic.registry import MODELS
+
+    import slnp_mm  # noqa: F401
     torch.manual_seed(seed)
     return MODELS.build(copy.deepcopy(cfg))
 
@@ -181,7 +182,11 @@ def tools():
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _fresh():
+    """Seed, first iteration and mmagic's scope for every test."""
     from mmengine.logging import MessageHub
+    from mmengine.registry import DefaultScope
     torch.manual_seed(0)
     MessageHub.get_current_instance().update_info('iter', 0)
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        yield

@@ -1,0 +1,56 @@
+import pytest
+import torch
+from mmagic.models import DataPreprocessor
+
+from slnp_mm.models import SLNPDataPreprocessor
+
+
+@pytest.fixture
+def preprocessor(tools):
+    return SLNPDataPreprocessor(num_classes=tools.CLASSES)
+
+
+def test_images_become_rgb_from_minus_one_to_one(preprocessor, tools):
+    data = tools.make_data()
+    data['inputs'][0]['img'][:] = torch.tensor(
+        [0, 51, 255], dtype=torch.uint8)[:, None, None]  # B, G, R
+    image = preprocessor(data, True)['inputs']['img']
+    want = torch.tensor([1, -0.6, -1])[:, None, None].expand(3, 32, 32)
+    torch.testing.assert_close(image[0], want)
+    assert image.dtype == torch.float32
+
+
+def test_other_inputs_are_stacked_unchanged(preprocessor, tools):
+    ids, labels, label = tools.make_instances(32)
+    inputs = preprocessor(tools.make_data())['inputs']
+    assert inputs['instances'].equal(ids)
+    assert inputs['instance_labels'].equal(labels)
+    assert inputs['label'].equal(label) and label.eq(255).any()
+
+
+def test_destruct_undoes_the_normalisation(preprocessor, tools):
+    data = tools.make_data()
+    image = torch.stack([item['img'] for item in data['inputs']])
+    out = preprocessor.destruct(preprocessor(data)['inputs']['img'])
+    torch.testing.assert_close(out, image.float(), atol=1e-4, rtol=0)
+
+
+def test_label_out_of_range_names_file_id_and_range(preprocessor, tools):
+    data = tools.make_data()
+    data['inputs'][1]['label'][0, 3, 3] = 17
+    with pytest.raises(ValueError, match=r'Expected label ids 0\.\.4 or 255 '
+                       r'\(unlabelled\), but 1\.png holds \[17\]; check '
+                       'num_classes'):
+        preprocessor(data)
+
+
+def test_negative_label_is_refused_without_samples(preprocessor, tools):
+    data = tools.make_data()
+    data['inputs'][0]['label'][0, 0, 0] = -1
+    data['data_samples'] = None
+    with pytest.raises(ValueError, match=r'but a label map holds \[-1\]'):
+        preprocessor(data)
+
+
+def test_keys_do_not_leak_into_mmagics_class(preprocessor):
+    assert 'instance_labels' not in DataPreprocessor._NON_IMAGE_KEYS

@@ -1,0 +1,200 @@
+"""The noise prior: equations (1)-(7), both arrangements, collapse."""
+import math
+
+import pytest
+import torch
+
+from slnp_mm.models import NoisePriorVAE
+from slnp_mm.models.vaes.noise_prior_vae import ResidualUnit, down, up
+
+LOG_VAR = 0.3
+
+
+@pytest.fixture(params=['vae', 'fig4'])
+def prior(request, tools):
+    return tools.build({**tools.PRIOR, 'arrangement': request.param})
+
+
+def train_statistics(prior):
+    """Let the batch norms see data."""
+    prior.train()
+    for seed in range(2):
+        prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
+    return prior.eval()
+
+
+def test_blocks_of_figure_4():
+    x = torch.randn(2, 4, 8, 8)
+    assert down(4, 6)(x).shape == (2, 6, 4, 4)
+    assert down(4, 6)[0].kernel_size == (3, 3)
+    assert up(4, 6)(x).shape == (2, 6, 16, 16)
+    assert up(4, 6)[0].kernel_size == (4, 4)
+    unit = ResidualUnit(4)
+    convs = [m for m in unit.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [c.kernel_size for c in convs] == [(3, 3)] * 3
+    convs[-1].weight.data.zero_()
+    convs[-1].bias.data.zero_()
+    assert unit(x).equal(x)
+
+
+@pytest.mark.parametrize('size, scales', [(8, 2), (16, 1)])
+def test_vae_latent_is_smaller_than_the_image(size, scales):
+    prior = NoisePriorVAE(image_size=size, latent_channels=4,
+                          base_channels=4, num_scales=scales)
+    side = size // 2**scales
+    check_shapes(prior, size, (4, side, side))
+
+
+@pytest.mark.parametrize('size, scales', [(8, 1), (4, 2)])
+def test_fig4_latent_is_larger_than_the_image(size, scales):
+    prior = NoisePriorVAE(arrangement='fig4', image_size=size,
+                          latent_channels=2, base_channels=4,
+                          num_scales=scales)
+    side = size * 2**scales
+    check_shapes(prior, size, (2, side, side))
+    assert 2 * side**2 >= 3 * size**2  # "not below the dimension bound"
+
+
+def check_shapes(prior, size, latent):
+    assert prior.latent_shape == latent
+    mean, log_var = prior.encode(torch.rand(3, 3, size, size))
+    assert mean.shape == log_var.shape == (3, *latent)
+    image = prior.decode(torch.randn(3, *latent))
+    assert image.shape == (3, 3, size, size)
+    assert image.abs().max() <= 1
+    assert prior.shape_noise(torch.randn(3, *latent)).shape == (3, *latent)
+
+
+def test_larger_images_are_averaged_to_the_priors_size(prior):
+    prior.eval()
+    image = torch.rand(1, 3, 16, 16)
+    small = image.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5))
+    torch.testing.assert_close(prior.encode(image), prior.encode(small))
+
+
+def test_elbo_terms_match_loop(prior, monkeypatch):
+    """(6) and (7) value by value, (5) their sum, one fixed noise."""
+    prior.double().train()
+    image = torch.rand(2, 3, 8, 8, dtype=torch.float64) * 2 - 1
+    noise = torch.randn(2, *prior.latent_shape, dtype=torch.float64)
+    monkeypatch.setattr(torch, 'randn_like', lambda _: noise)
+    monkeypatch.setattr(prior, 'sample_std', lambda: torch.tensor(0.0))
+    found = prior.loss(image)
+    mean, log_var = prior.encode(image)
+    recon = prior.decode(mean + noise * log_var.exp().sqrt())
+    squares = [(a - b)**2 for a, b in zip(recon.flatten().tolist(),
+                                          image.flatten().tolist())]
+    values = 3 * 8 * 8
+    want_recon = sum(squares) / len(squares) / (2 * prior.recon_std**2)
+    kl = sum(0.5 * (m * m + math.exp(s) - 1 - s) for m, s in zip(
+        mean.flatten().tolist(), log_var.flatten().tolist()))
+    assert found['loss_recon'].item() == pytest.approx(want_recon)
+    assert found['loss_kl'].item() == pytest.approx(kl / 2 / values)
+    total, log_vars = prior.parse_losses(found)
+    assert total.item() == pytest.approx(want_recon + kl / 2 / values)
+    assert log_vars['recon_mae'].item() == pytest.approx(
+        sum(math.sqrt(s) for s in squares) / len(squares))
+
+
+def test_kl_matches_the_divergence_of_torch(prior, monkeypatch):
+    mean = torch.randn(2, *prior.latent_shape)
+    log_var = torch.full_like(mean, LOG_VAR)
+    monkeypatch.setattr(prior, 'encode', lambda _: (mean, log_var))
+    normal = torch.distributions.Normal
+    want = torch.distributions.kl_divergence(
+        normal(mean, (0.5 * log_var).exp()),
+        normal(torch.zeros(()), torch.ones(()))).sum() / 2 / 192
+    found = prior.loss(torch.zeros(2, 3, 8, 8))['loss_kl']
+    torch.testing.assert_close(found, want)
+
+
+def test_kl_is_zero_for_a_standard_normal_posterior(prior, monkeypatch):
+    zero = torch.zeros(2, *prior.latent_shape)
+    monkeypatch.setattr(prior, 'encode', lambda _: (zero, zero))
+    assert prior.loss(torch.zeros(2, 3, 8, 8))['loss_kl'].item() == 0
+
+
+@pytest.mark.parametrize('spread, share', [(0.0, 0.0), (1.0, 0.25)])
+def test_active_units_count_varying_means(spread, share, monkeypatch):
+    """Of four channels one has mean +-spread, i.e. variance 2 spread^2."""
+    prior = NoisePriorVAE(image_size=8, latent_channels=4, base_channels=4,
+                          num_scales=2)
+    mean = torch.ones(2, *prior.latent_shape)
+    mean[0, 1], mean[1, 1] = spread, -spread
+    if not spread:
+        mean[:] = 1.0
+    monkeypatch.setattr(prior, 'encode', lambda _: (mean, mean * 0))
+    assert prior.loss(torch.zeros(2, 3, 8, 8))['active_units'] == share
+
+
+def test_active_units_threshold(monkeypatch):
+    """Variance 0.0098 is below the threshold, 0.0113 above."""
+    prior = NoisePriorVAE(image_size=8, latent_channels=2, base_channels=4,
+                          num_scales=2)
+    mean = torch.zeros(2, 2, 2, 2)
+    mean[0, 0], mean[0, 1] = 0.14, 0.15
+    monkeypatch.setattr(prior, 'encode', lambda _: (mean, mean * 0))
+    assert prior.loss(torch.zeros(2, 3, 8, 8))['active_units'] == 0.5
+
+
+def test_sample_std_is_zero_for_a_constant_decoder(prior):
+    train_statistics(prior)
+    assert prior.sample_std() > 0
+    prior.decoder[-2].weight.data.zero_()
+    assert prior.sample_std() == 0
+
+
+def test_sample_std_leaves_mode_and_statistics(prior):
+    prior.train()
+    before = {k: v.clone() for k, v in prior.state_dict().items()}
+    prior.sample_std()
+    assert prior.decoder.training
+    assert all(v.equal(before[k]) for k, v in prior.state_dict().items())
+
+
+def test_is_trained_once_batch_norms_saw_data(prior):
+    assert not prior.is_trained
+    assert train_statistics(prior).is_trained
+
+
+def test_noise_prior_is_encoder_of_decoder(prior):
+    train_statistics(prior)
+    z = torch.randn(2, *prior.latent_shape)
+    with torch.no_grad():
+        want = prior.encoder(prior.decoder(z)).chunk(2, 1)[0]
+    assert prior.shape_noise(z).equal(want)
+    assert prior.shape_noise(z).equal(prior.shape_noise(z))
+    assert not prior.shape_noise(z * 2).equal(want)
+
+
+def test_every_parameter_gets_a_finite_gradient(prior):
+    loss, _ = prior.parse_losses(prior.loss(torch.rand(4, 3, 8, 8)))
+    loss.backward()
+    for name, parameter in prior.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_predict_gives_reconstruction_and_image(tools):
+    prior = tools.build({
+        **tools.PRIOR, 'data_preprocessor': dict(
+            type='SLNPDataPreprocessor', num_classes=tools.CLASSES)})
+    train_statistics(prior)
+    image = torch.rand(2, 3, 8, 8) * 2 - 1
+    samples = prior(dict(img=image), mode='predict')
+    assert len(samples) == 2
+    want = ((image[0] + 1) * 127.5).flip(0)  # BGR, 0..255
+    torch.testing.assert_close(samples[0].gt_img, want)
+    assert samples[0].fake_img.shape == (3, 8, 8)
+    assert len(prior(dict(img=image))) == 2
+    assert 'loss_kl' in prior(dict(img=image), mode='loss')
+
+
+@pytest.mark.parametrize('options, text', [
+    (dict(arrangement='fig5'),
+     r"arrangement must be one of \('vae', 'fig4'\), but got 'fig5'"),
+    (dict(recon_std=0), r'recon_std must be > 0, but got 0'),
+])
+def test_bad_settings_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        NoisePriorVAE(**options)
