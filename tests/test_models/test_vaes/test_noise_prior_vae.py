@@ -18,7 +18,7 @@ def prior(request, tools):
 def train_statistics(prior):
     """Let the batch norms see data."""
     prior.train()
-    for seed in range(2):
+    for _ in range(2):
         prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
     return prior.eval()
 
