@@ -3,13 +3,33 @@ _base_ = [
     './_base_/models/slnp_gan.py', './_base_/schedules/amm.py'
 ]
 
+# 367 training images: half the paper's widths, modulated norms, hinge loss
+# and the betas of slnp_toy.py.
 num_classes = 11
 model = dict(
     data_preprocessor=dict(num_classes=num_classes),
-    generator=dict(num_classes=num_classes),
-    discriminator=dict(num_classes=num_classes),
+    generator=dict(
+        num_classes=num_classes,
+        global_generator=dict(
+            base_channels=32, max_channels=256, num_blocks=4, modulated=True),
+        refiners=[
+            dict(
+                type='SLNPLocalRefiner',
+                base_channels=24,
+                attention_channels=64,
+                num_blocks=3,
+                modulated=True)
+        ]),
+    discriminator=dict(
+        num_classes=num_classes,
+        base_channels=32,
+        max_channels=256,
+        norm='none'),
+    gan_loss=dict(gan_type='hinge'),
     prior_checkpoint='work_dirs/noise_prior_camvid',
-    prior_command='python tools/train.py configs/noise_prior_camvid.py')
+    prior_command='python tools/train.py configs/noise_prior_camvid.py',
+    ema_config=dict(
+        type='ExponentialMovingAverage', momentum=0.005, interval=1))
 
 val_evaluator = dict(
     type='Evaluator',
@@ -18,4 +38,7 @@ val_evaluator = dict(
         scorer=dict(config='configs/scorers/deeplabv3_camvid.py')))
 test_evaluator = val_evaluator
 
+optim_wrapper = dict(
+    generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
+    discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))))
 train_cfg = dict(max_iters=40000, val_interval=5000)

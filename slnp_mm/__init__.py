@@ -2,7 +2,12 @@
 
 Importing the package registers its classes in mmagic's registries.
 """
-from . import datasets, engine, evaluation, models, utils
+import warnings
+
+with warnings.catch_warnings():
+    # mmagic 1.2 imports names that diffusers 0.28 has marked as moved.
+    warnings.simplefilter('ignore', FutureWarning)
+    from . import datasets, engine, evaluation, models, utils
 from .version import __version__
 
 __all__ = [

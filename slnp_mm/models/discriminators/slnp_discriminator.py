@@ -81,7 +81,24 @@ class SLNPDiscriminator(BaseModule):
         self.decide = maybe_spectral(
             nn.Conv2d(channels, 1, 3, padding=1), spectral)
         self.act = nn.LeakyReLU(0.2)
+        self._init_scales(spectral)
         self.to(memory_format=torch.channels_last)
+
+    def _init_scales(self, spectral: bool) -> None:
+        """Keep the variance of image and features through the layers.
+
+        Class vectors start at unit length, as a one-hot vector has: longer
+        ones drown the image. PyTorch's default weights shrink the features
+        by half a layer, and with them Eq. (19).
+        """
+        nn.init.normal_(
+            self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
+        if spectral:
+            return
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                nn.init.zeros_(module.bias)
 
     def forward(self, image: Tensor, label: Tensor) -> DiscriminatorOutput:
         """Judge images under their labels.

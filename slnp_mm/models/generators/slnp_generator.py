@@ -54,8 +54,11 @@ class SLNPGenerator(BaseModule):
         global_generator (dict): Config of :class:`SLNPGlobalGenerator`;
             ``num_classes`` and ``noise_channels`` are filled in.
         refiners (Sequence[dict]): Configs of :class:`SLNPLocalRefiner`, one
-            a further stage; ``num_classes``, ``in_channels`` and
-            ``code_channels`` are filled in. Empty for one stage.
+            a further stage; ``num_classes``, ``in_channels``,
+            ``code_channels`` and ``attention`` are filled in. Empty for one
+            stage.
+        attention (bool): If False, refiners do without attention
+            (ablation). Defaults to True.
         instance_pathway (bool): If False, all pixels of a class are one
             instance (ablation). Defaults to True.
     """
@@ -65,6 +68,7 @@ class SLNPGenerator(BaseModule):
                  noise_shape: Sequence[int],
                  global_generator: dict,
                  refiners: Sequence[dict] = (),
+                 attention: bool = True,
                  instance_pathway: bool = True) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -82,7 +86,8 @@ class SLNPGenerator(BaseModule):
                 MODELS.build({
                     **cfg, 'num_classes': num_classes,
                     'in_channels': channels,
-                    'code_channels': code_channels
+                    'code_channels': code_channels,
+                    'attention': attention
                 }))
             channels = self.refiners[-1].out_channels
         # Instances are looked up pixel by pixel: a pixel's channels side by

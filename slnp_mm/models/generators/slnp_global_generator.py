@@ -80,6 +80,7 @@ class SLNPGlobalGenerator(BaseModule):
             ResBlock(widths[i + 1] + enc[i], widths[i], code)
             for i in reversed(range(num_downs)))
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
+        nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
     def encode(self, label: Tensor, ids: Tensor, instance_labels: Tensor,
                noise: Tensor) -> Tuple[list, Tensor, Tensor]:

@@ -78,6 +78,7 @@ class SLNPLocalRefiner(BaseModule):
         self.up0 = ResBlock(wide + in_channels, mid, code)
         self.up1 = ResBlock(mid + embed_channels, base_channels, code)
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
+        nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
     def instance_vectors(self, encoded: Tensor, counts: Tensor,
                          instance_labels: Tensor) -> Tensor:

@@ -1,0 +1,19 @@
+_base_ = ['../slnp_camvid.py']
+
+# 32 and 64 px, small enough for two CPU cores; losses and rates the paper's.
+model = dict(
+    generator=dict(
+        global_generator=dict(
+            base_channels=32, max_channels=256, num_blocks=2, modulated=True),
+        refiners=[
+            dict(
+                type='SLNPLocalRefiner',
+                base_channels=16,
+                attention_channels=64,
+                num_blocks=2,
+                modulated=True)
+        ]),
+    discriminator=dict(base_channels=32, max_channels=256))
+train_dataloader = dict(dataset=dict(image_size=64))
+val_dataloader = dict(dataset=dict(image_size=64))
+test_dataloader = val_dataloader

@@ -1,0 +1,3 @@
+_base_ = ['../slnp_toy.py']
+
+model = dict(generator=dict(instance_pathway=False))
