@@ -14,6 +14,9 @@ model = dict(
                 modulated=True)
         ]),
     discriminator=dict(base_channels=32, max_channels=256))
+optim_wrapper = dict(
+    generator=dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
+    discriminator=dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999))))
 train_dataloader = dict(dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))
 test_dataloader = val_dataloader
