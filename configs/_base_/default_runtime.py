@@ -17,6 +17,11 @@ default_hooks = dict(
     checkpoint=dict(
         type='CheckpointHook', interval=10000, by_epoch=False,
         max_keep_ckpts=3))
+custom_hooks = [
+    dict(type='SLNPPreflightHook'),
+    dict(type='SLNPVisualizationHook', num_images=8),
+    dict(type='SLNPReportHook')
+]
 log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)
 log_level = 'INFO'
 

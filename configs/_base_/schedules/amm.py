@@ -11,3 +11,4 @@ del amm
 train_cfg = dict(by_epoch=False, max_iters=200000, val_interval=10000)
 val_cfg = dict(type='MultiValLoop')
 test_cfg = dict(type='MultiTestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=8)
