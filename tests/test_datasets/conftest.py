@@ -10,6 +10,8 @@ from PIL import Image
 
 import slnp_mm  # noqa: F401
 
+cv2.setNumThreads(0)  # as in the loader's workers; steadier on busy machines
+
 
 @pytest.fixture(autouse=True)
 def _own_cache_and_scope(tmp_path, monkeypatch):

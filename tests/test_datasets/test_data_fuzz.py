@@ -7,16 +7,25 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from mmagic.registry import DATASETS
-from mmengine.registry import init_default_scope
 from PIL import Image
 
-from slnp_mm.datasets import DataError
+from slnp_mm.datasets import (
+    DataError,
+    SLNPColorJitter,
+    SLNPCrop,
+    SLNPDataset,
+    SLNPFlip,
+    SLNPLoadImage,
+    SLNPLoadInstances,
+    SLNPLoadLabel,
+    SLNPPackInputs,
+    SLNPResize,
+)
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 SETTINGS = settings(
-    max_examples=60, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture])
+    max_examples=250, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow])
 
 
 def _ids(shape, bits):
@@ -95,25 +104,25 @@ def _write(root, sample):
 
 
 def _read(root, sample):
-    pipeline = [
-        dict(type='SLNPLoadImage', decode_size=4),
-        dict(type='SLNPLoadLabel'),
-        dict(type='SLNPLoadInstances', max_instances=sample['slots'],
-             max_overlap=sample['layers'], cache_dir=str(root / 'cache')),
-        dict(type='SLNPResize', size=sample['size']),
-        dict(type='SLNPFlip'),
-        dict(type='SLNPColorJitter'),
-        dict(type='SLNPPackInputs'),
+    steps = [
+        SLNPLoadImage(decode_size=4),
+        SLNPLoadLabel(),
+        SLNPLoadInstances(sample['slots'], sample['layers'],
+                          cache_dir=str(root / 'cache')),
+        SLNPResize(sample['size']),
+        SLNPFlip(),
+        SLNPColorJitter(),
+        SLNPPackInputs(),
     ]
     if sample['crop']:
-        pipeline.insert(4, dict(type='SLNPCrop', size=sample['crop']))
-    dataset = DATASETS.build(dict(
-        type='SLNPDataset', data_root=str(root), pipeline=pipeline,
+        steps.insert(4, SLNPCrop(sample['crop']))
+    dataset = SLNPDataset(
+        str(root), pipeline=steps,
         metainfo=dict(classes=tuple('abcde')), label=sample['rules'],
         instance=sample['source'], label_suffix=('.png', '.tif'),
         instance_suffix=('.png', '.tif'),
         data_prefix=dict(
-            instance='inst' if sample['ids'] is not None else '')))
+            instance='inst' if sample['ids'] is not None else ''))
     return dataset[0]['inputs'], dataset[0]['inputs']  # made, then cached
 
 
@@ -140,7 +149,6 @@ def _assert_contract(inputs, sample):
 @given(samples())
 @SETTINGS
 def test_contract_holds_or_a_named_error_is_raised(sample):
-    init_default_scope('mmagic')
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write(root, sample)
