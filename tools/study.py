@@ -5,6 +5,7 @@ checkpoint, so the same command can be given until all is done.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def main() -> int:
         print(f'Plot: {args.plot}')
     if args.list or args.table or args.plot:
         return 0
+    # so that a stop also stops the training under way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with study.one_at_a_time(study.ROOT):
         study.prepare(found)
         failed = study.run_queue(found, runs, args.max_minutes)

@@ -13,7 +13,8 @@ model = dict(
                 num_blocks=2,
                 modulated=True)
         ]),
-    discriminator=dict(base_channels=32, max_channels=256))
+    discriminator=dict(base_channels=32, max_channels=256),
+    gan_loss=dict(gan_type='log', saturating=True))
 optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
     discriminator=dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999))))
