@@ -114,7 +114,9 @@ class SLNPGAN(BaseGAN):
         """Read ``prior_checkpoint`` into the frozen prior."""
         path = self.prior_checkpoint
         if path and osp.isdir(path):
-            path = find_latest_checkpoint(path)
+            # the note holds the path of then; the folder may have moved
+            last = find_latest_checkpoint(path)
+            path = last and osp.join(path, osp.basename(last))
         if not path or not osp.isfile(path):
             raise FileNotFoundError(
                 f'Expected a trained noise prior at '

@@ -107,14 +107,12 @@ def build(cfg, seed=0):
     return MODELS.build(copy.deepcopy(cfg))
 
 
-def generator_cfg(stages=2, instance_pathway=True, **options):
-    """Tiny generator; ``options`` go to both networks where they fit."""
-    cfg = copy.deepcopy(GENERATOR)
-    cfg['instance_pathway'] = instance_pathway
-    cfg['refiners'] = cfg['refiners'] * (stages - 1)
-    if 'modulated' in options:
-        cfg['global_generator']['modulated'] = options['modulated']
-    cfg['refiners'] = [{**r, **options} for r in cfg['refiners']]
+def generator_cfg(stages=2, modulated=False, **options):
+    """Tiny generator with the given switches."""
+    cfg = copy.deepcopy({**GENERATOR, **options})
+    cfg['global_generator']['modulated'] = modulated
+    cfg['refiners'][0]['modulated'] = modulated
+    cfg['refiners'] *= stages - 1
     return cfg
 
 

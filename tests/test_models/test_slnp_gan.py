@@ -358,8 +358,10 @@ def test_noise_goes_through_the_prior(make, tools, prior_file):
     assert make(noise='random').noise_fn(z).equal(z)
 
 
-def test_prior_is_found_in_a_work_directory(make, prior_file):
-    (prior_file.parent / 'last_checkpoint').write_text(str(prior_file))
+@pytest.mark.parametrize('moved', [False, True])
+def test_prior_is_found_in_a_work_directory(moved, make, prior_file):
+    noted = f'/elsewhere/{prior_file.name}' if moved else str(prior_file)
+    (prior_file.parent / 'last_checkpoint').write_text(noted)
     model = make(noise='prior', prior_checkpoint=str(prior_file.parent))
     model.init_weights()
     assert model.noise_prior.is_trained
