@@ -19,7 +19,8 @@ default_hooks = dict(
         max_keep_ckpts=3))
 custom_hooks = [
     dict(type='SLNPPreflightHook'),
-    dict(type='SLNPVisualizationHook', num_images=8),
+    dict(
+        type='SLNPVisualizationHook', num_images=8, train_interval=1000),
     dict(type='SLNPReportHook')
 ]
 log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)

@@ -32,8 +32,8 @@ class SLNPVisualizationHook(Hook):
         num_images (int): Rows. Defaults to 8.
         train_interval (int, optional): Also every so many training
             iterations, by generating from the first validation images
-            without touching the training's random numbers. Defaults to
-            None, never.
+            without touching the training's random numbers; a run without
+            a validation loader has none. Defaults to None, never.
         cell_size (int, optional): Height of a picture in pixels. Defaults
             to the largest picture's.
 
@@ -92,8 +92,8 @@ class SLNPVisualizationHook(Hook):
                          data_batch: Any = None,
                          outputs: Optional[dict] = None) -> None:
         """Every ``train_interval`` iterations: write ``train_samples``."""
-        if self.train_interval is None or not self.every_n_train_iters(
-                runner, self.train_interval):
+        if self.train_interval is None or runner.val_loop is None \
+                or not self.every_n_train_iters(runner, self.train_interval):
             return
         self._rows = []
         runner.model.eval()
