@@ -41,4 +41,11 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
     discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))))
+param_scheduler = dict(
+    type='LinearLR',
+    start_factor=1.0,
+    end_factor=0.05,
+    begin=20000,
+    end=40000,
+    by_epoch=False)
 train_cfg = dict(max_iters=40000, val_interval=5000)

@@ -29,7 +29,7 @@ model = dict(
     prior_checkpoint='work_dirs/noise_prior_toy',
     prior_command='python tools/train.py configs/noise_prior_toy.py',
     ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.02, interval=1))
+        type='ExponentialMovingAverage', momentum=0.01, interval=1))
 
 val_evaluator = dict(
     type='Evaluator',
@@ -44,8 +44,16 @@ optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
     discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))))
 
+param_scheduler = dict(
+    type='LinearLR',
+    start_factor=1.0,
+    end_factor=0.05,
+    begin=600,
+    end=1200,
+    by_epoch=False)
+
 train_dataloader = dict(dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=900, val_interval=900)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+train_cfg = dict(max_iters=1200, val_interval=1200)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=400))
