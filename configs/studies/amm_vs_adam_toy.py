@@ -4,33 +4,40 @@
 seeds = [0, 1, 2]
 prepare = [
     dict(
-        makes='data/toyscenes/images',
-        command='python tools/make_toyscenes.py'),
+        makes='data/toyscenes/images', command='python tools/make_toyscenes.py'
+    ),
     dict(
         makes='work_dirs/noise_prior_toy/last_checkpoint',
-        command='python tools/train.py configs/noise_prior_toy.py'),
+        command='python tools/train.py configs/noise_prior_toy.py',
+    ),
 ]
 cfg_options = dict(
     train_cfg=dict(max_iters=600),
+    param_scheduler=None,
     val_cfg=None,
     val_dataloader=None,
     val_evaluator=None,
     train_dataloader=dict(dataset=dict(image_size=64)),
-    default_hooks=dict(
-        logger=dict(interval=5), checkpoint=dict(interval=100)),
+    default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=100)),
     log_processor=dict(window_size=5),
-    model=dict(gan_loss=dict(gan_type='log', saturating=True)))
+    model=dict(gan_loss=dict(gan_type='log', saturating=True)),
+)
 variants = dict(
     AMM=dict(
         config='configs/slnp_toy.py',
         cfg_options=dict(
             optim_wrapper=dict(
-                generator=dict(
-                    optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
+                generator=dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
                 discriminator=dict(
-                    optimizer=dict(lr=4e-4, betas=(0.9, 0.999)))))),
+                    optimizer=dict(lr=4e-4, betas=(0.9, 0.999))
+                ),
+            )
+        ),
+    ),
     Adam=dict(config='configs/ablations/slnp_toy_adam.py'),
-    Adam_10x=dict(config='configs/ablations/slnp_toy_adam-10x.py'))
+    Adam_10x=dict(config='configs/ablations/slnp_toy_adam-10x.py'),
+)
 curves = dict(
-    loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G')
+    loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G'
+)
 plateau = dict(window=11, tolerance=0.1, tail=0.25)
