@@ -1,6 +1,8 @@
 _base_ = [
-    './_base_/default_runtime.py', './_base_/datasets/coco_stuff.py',
-    './_base_/models/noise_prior.py', './_base_/schedules/noise_prior.py'
+    './_base_/default_runtime.py',
+    './_base_/datasets/coco_stuff.py',
+    './_base_/models/noise_prior.py',
+    './_base_/schedules/noise_prior.py',
 ]
 
 model = dict(data_preprocessor=dict(num_classes=182))

@@ -1,6 +1,8 @@
 _base_ = [
-    './_base_/default_runtime.py', './_base_/datasets/camvid.py',
-    './_base_/models/slnp_gan.py', './_base_/schedules/amm.py'
+    './_base_/default_runtime.py',
+    './_base_/datasets/camvid.py',
+    './_base_/models/slnp_gan.py',
+    './_base_/schedules/amm.py',
 ]
 
 # 367 training images: half the paper's widths, modulated norms, hinge loss
@@ -11,41 +13,51 @@ model = dict(
     generator=dict(
         num_classes=num_classes,
         global_generator=dict(
-            base_channels=32, max_channels=256, num_blocks=4, modulated=True),
+            base_channels=32, max_channels=256, num_blocks=4, modulated=True
+        ),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',
                 base_channels=24,
                 attention_channels=64,
                 num_blocks=3,
-                modulated=True)
-        ]),
+                modulated=True,
+            )
+        ],
+    ),
     discriminator=dict(
         num_classes=num_classes,
         base_channels=32,
         max_channels=256,
-        norm='none'),
+        norm='none',
+    ),
     gan_loss=dict(gan_type='hinge'),
     prior_checkpoint='work_dirs/noise_prior_camvid',
     prior_command='python tools/train.py configs/noise_prior_camvid.py',
     ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.005, interval=1))
+        type='ExponentialMovingAverage', momentum=0.005, interval=1
+    ),
+)
 
 val_evaluator = dict(
     type='Evaluator',
     metrics=dict(
         type='SLNPSegMetric',
-        scorer=dict(config='configs/scorers/deeplabv3_camvid.py')))
+        scorer=dict(config='configs/scorers/deeplabv3_camvid.py'),
+    ),
+)
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
-    discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))))
+    discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))),
+)
 param_scheduler = dict(
     type='LinearLR',
     start_factor=1.0,
     end_factor=0.05,
     begin=20000,
     end=40000,
-    by_epoch=False)
+    by_epoch=False,
+)
 train_cfg = dict(max_iters=40000, val_interval=5000)

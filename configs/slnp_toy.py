@@ -1,6 +1,8 @@
 _base_ = [
-    './_base_/default_runtime.py', './_base_/datasets/toyscenes.py',
-    './_base_/models/slnp_gan.py', './_base_/schedules/amm.py'
+    './_base_/default_runtime.py',
+    './_base_/datasets/toyscenes.py',
+    './_base_/models/slnp_gan.py',
+    './_base_/schedules/amm.py',
 ]
 
 # 32 and 64 px, small enough for a few minutes on two CPU cores.
@@ -10,39 +12,48 @@ model = dict(
     generator=dict(
         num_classes=num_classes,
         global_generator=dict(
-            base_channels=32, max_channels=256, num_blocks=2, modulated=True),
+            base_channels=32, max_channels=256, num_blocks=2, modulated=True
+        ),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',
                 base_channels=16,
                 attention_channels=64,
                 num_blocks=2,
-                modulated=True)
-        ]),
+                modulated=True,
+            )
+        ],
+    ),
     discriminator=dict(
         num_classes=num_classes,
         base_channels=32,
         max_channels=256,
-        norm='none'),
+        norm='none',
+    ),
     gan_loss=dict(gan_type='hinge'),
     noise_prior=dict(image_size=32, num_scales=2),
     prior_checkpoint='work_dirs/noise_prior_toy',
     prior_command='python tools/train.py configs/noise_prior_toy.py',
     ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.01, interval=1))
+        type='ExponentialMovingAverage', momentum=0.01, interval=1
+    ),
+)
 
 val_evaluator = dict(
     type='Evaluator',
     metrics=dict(
         type='SLNPSegMetric',
-        scorer=dict(config='configs/scorers/deeplabv3_toy.py')))
+        scorer=dict(config='configs/scorers/deeplabv3_toy.py'),
+    ),
+)
 test_evaluator = val_evaluator
 
 # With alpha = 0.9 on top, beta_1 = 0.9 makes the discriminator oscillate and
 # die within 50 iterations (docs/optimizer.md); alpha alone is momentum enough.
 optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
-    discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))))
+    discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))),
+)
 
 param_scheduler = dict(
     type='LinearLR',
@@ -50,7 +61,8 @@ param_scheduler = dict(
     end_factor=0.05,
     begin=600,
     end=1200,
-    by_epoch=False)
+    by_epoch=False,
+)
 
 train_dataloader = dict(dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))

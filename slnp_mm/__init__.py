@@ -2,6 +2,7 @@
 
 Importing the package registers its classes in mmagic's registries.
 """
+
 import warnings
 
 with warnings.catch_warnings():
@@ -11,5 +12,10 @@ with warnings.catch_warnings():
 from .version import __version__
 
 __all__ = [
-    '__version__', 'datasets', 'engine', 'evaluation', 'models', 'utils'
+    '__version__',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'utils',
 ]

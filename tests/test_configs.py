@@ -4,6 +4,7 @@ Only paths, sizes and widths are changed: two iterations, 64 px (32 for one
 stage), narrow networks, a scorer of random weights in the place of
 DeepLabV3. The noise prior of a data set is trained by its own config first.
 """
+
 from pathlib import Path
 
 import cv2
@@ -18,16 +19,22 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNNABLE = sorted(
     str(path.relative_to(ROOT))
     for folder in ('configs', 'configs/ablations')
-    for path in (ROOT / folder).glob('*.py'))
+    for path in (ROOT / folder).glob('*.py')
+)
 PRIORS = [path for path in RUNNABLE if 'noise_prior' in path]
 GANS = [path for path in RUNNABLE if path not in PRIORS]
 
 # Folders of images, labels and instances; ids are valid in every set.
 LAYOUTS = dict(
-    coco=('images/{}', 'stuffthingmaps/{}', 'instances/{}',
-          ('train2017', 'val2017')),
+    coco=(
+        'images/{}',
+        'stuffthingmaps/{}',
+        'instances/{}',
+        ('train2017', 'val2017'),
+    ),
     ade20k=('images/{}', 'annotations/{}', None, ('training', 'validation')),
-    camvid=('images/{}', 'annotations/{}', None, ('train', 'val')))
+    camvid=('images/{}', 'annotations/{}', None, ('train', 'val')),
+)
 LAYOUTS['toy'] = LAYOUTS['coco']
 
 
@@ -89,8 +96,9 @@ def narrow(model, noise_shape=(4, 2, 2)):
 
 
 def narrow_prior(model):
-    model.update(image_size=2 * 2**model.num_scales, latent_channels=4,
-                 base_channels=4)
+    model.update(
+        image_size=2 * 2**model.num_scales, latent_channels=4, base_channels=4
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +113,7 @@ def _repository(monkeypatch):
 def datasets(tmp_path_factory):
     """Root of each made-up data set."""
     import slnp_mm  # noqa: F401
+
     folder = tmp_path_factory.mktemp('data')
     return {name: make_data(folder / name, name) for name in LAYOUTS}
 
@@ -113,6 +122,7 @@ def datasets(tmp_path_factory):
 def scorer(tmp_path_factory):
     """Make a scorer of random weights for a number of classes."""
     from slnp_mm.evaluation.scorers.deeplabv3 import _build_segmentor
+
     folder = tmp_path_factory.mktemp('scorer')
 
     def make(num_classes):
@@ -165,8 +175,9 @@ def priors(datasets, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    'path', sorted(str(p.relative_to(ROOT))
-                   for p in (ROOT / 'configs').rglob('*.py')))
+    'path',
+    sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py')),
+)
 def test_config_loads(path):
     cfg = Config.fromfile(path)
     assert cfg.filename.endswith(path)
@@ -177,6 +188,7 @@ def test_config_loads(path):
 def test_model_builds_as_written(path):
     """At full width, on the meta device: no memory, no time."""
     from mmagic.registry import MODELS
+
     cfg = Config.fromfile(path)
     assert cfg.default_scope == 'mmagic'
     with torch.device('meta'):
@@ -189,23 +201,31 @@ def test_model_builds_as_written(path):
 def test_gan_and_prior_of_a_data_set_agree(name):
     """Class counts follow the data set; the prior is the one trained."""
     from mmagic.registry import DATASETS, MODELS
+
     gan = Config.fromfile(f'configs/slnp_{name}.py')
     prior = Config.fromfile(f'configs/noise_prior_{name}.py')
     with torch.device('meta'):
-        shapes = [{k: v.shape for k, v in MODELS.build(cfg).state_dict(
-            ).items()} for cfg in (gan.model.noise_prior, prior.model)]
+        shapes = [
+            {k: v.shape for k, v in MODELS.build(cfg).state_dict().items()}
+            for cfg in (gan.model.noise_prior, prior.model)
+        ]
     assert shapes[0] == shapes[1]
     assert gan.model.noise_prior.arrangement == prior.model.arrangement
     assert gan.model.prior_checkpoint == f'work_dirs/noise_prior_{name}'
-    assert gan.model.prior_command == \
-        f'python tools/train.py configs/noise_prior_{name}.py'
-    dataset = DATASETS.build({
-        **gan.train_dataloader.dataset, 'lazy_init': True})
+    assert (
+        gan.model.prior_command
+        == f'python tools/train.py configs/noise_prior_{name}.py'
+    )
+    dataset = DATASETS.build(
+        {**gan.train_dataloader.dataset, 'lazy_init': True}
+    )
     count = len(dataset.metainfo['classes'])
-    assert {gan.model.generator.num_classes,
-            gan.model.discriminator.num_classes,
-            gan.model.data_preprocessor.num_classes,
-            prior.model.data_preprocessor.num_classes} == {count}
+    assert {
+        gan.model.generator.num_classes,
+        gan.model.discriminator.num_classes,
+        gan.model.data_preprocessor.num_classes,
+        prior.model.data_preprocessor.num_classes,
+    } == {count}
 
 
 @pytest.mark.parametrize('path', PRIORS)
@@ -217,11 +237,12 @@ def test_prior_config_trains(path, priors):
 
 
 @pytest.mark.parametrize('path', GANS)
-def test_gan_config_trains_and_scores(path, datasets, priors, scorer,
-                                      tmp_path):
+def test_gan_config_trains_and_scores(
+    path, datasets, priors, scorer, tmp_path
+):
     cfg = Config.fromfile(path)
     name = data_name(path)
-    size = 32 * 2**len(cfg.model.generator.refiners)
+    size = 32 * 2 ** len(cfg.model.generator.refiners)
     shrink(cfg, datasets[name], tmp_path, size)
     narrow(cfg.model)
     cfg.model.prior_checkpoint = priors(name).work_dir
@@ -234,8 +255,9 @@ def test_gan_config_trains_and_scores(path, datasets, priors, scorer,
     before = {k: v.clone() for k, v in runner.model.named_parameters()}
     runner.train()
     assert runner.iter == 2
-    moved = {k for k, v in runner.model.named_parameters()
-             if not v.equal(before[k])}
+    moved = {
+        k for k, v in runner.model.named_parameters() if not v.equal(before[k])
+    }
     for part in ('generator.global_generator', 'discriminator.stages.0'):
         assert any(k.startswith(part) for k in moved), part
     assert all(v.isfinite().all() for v in runner.model.state_dict().values())
@@ -293,7 +315,8 @@ log_level = 'ERROR'
 
 
 def test_somebody_elses_model_trains_on_our_data_and_score(
-        datasets, scorer, tmp_path, monkeypatch):
+    datasets, scorer, tmp_path, monkeypatch
+):
     """mmagic's Pix2Pix, UnetGenerator and PatchDiscriminator.
 
     Only their initialisation is left out: `generation_init_weights` of
@@ -311,8 +334,9 @@ def test_somebody_elses_model_trains_on_our_data_and_score(
     runner.train()
     assert runner.iter == 2
     assert type(runner.model).__module__.startswith('mmagic.')
-    assert any(not p.equal(q)
-               for p, q in zip(runner.model.parameters(), before))
+    assert any(
+        not p.equal(q) for p, q in zip(runner.model.parameters(), before)
+    )
     scalars = runner.message_hub.log_scalars
     assert 0 <= scalars['val/PA'].current() <= 100
     assert 'val/real/PA' in scalars

@@ -1,4 +1,5 @@
 """Names resolve from mmagic's scope in a fresh process, beside mmseg too."""
+
 import json
 import subprocess
 import sys
@@ -7,22 +8,39 @@ import pytest
 
 NAMES = dict(
     MODELS=[
-        'SLNPGAN', 'SLNPGenerator', 'SLNPGlobalGenerator',
-        'SLNPLocalRefiner', 'SLNPDiscriminator', 'NoisePriorVAE',
-        'SLNPDataPreprocessor', 'SLNPGANLoss', 'SLNPFeatureMatchingLoss'
+        'SLNPGAN',
+        'SLNPGenerator',
+        'SLNPGlobalGenerator',
+        'SLNPLocalRefiner',
+        'SLNPDiscriminator',
+        'NoisePriorVAE',
+        'SLNPDataPreprocessor',
+        'SLNPGANLoss',
+        'SLNPFeatureMatchingLoss',
     ],
     DATASETS=[
-        'SLNPDataset', 'SLNPCOCOStuff', 'SLNPADE20K', 'SLNPCityscapes',
-        'SLNPCamVid', 'SLNPToyScenes'
+        'SLNPDataset',
+        'SLNPCOCOStuff',
+        'SLNPADE20K',
+        'SLNPCityscapes',
+        'SLNPCamVid',
+        'SLNPToyScenes',
     ],
     TRANSFORMS=[
-        'SLNPLoadImage', 'SLNPLoadLabel', 'SLNPLoadInstances', 'SLNPResize',
-        'SLNPCrop', 'SLNPFlip', 'SLNPColorJitter', 'SLNPLabelToImage',
-        'SLNPPackInputs'
+        'SLNPLoadImage',
+        'SLNPLoadLabel',
+        'SLNPLoadInstances',
+        'SLNPResize',
+        'SLNPCrop',
+        'SLNPFlip',
+        'SLNPColorJitter',
+        'SLNPLabelToImage',
+        'SLNPPackInputs',
     ],
     METRICS=['SLNPSegMetric'],
     HOOKS=['SLNPVisualizationHook'],
-    OPTIMIZERS=['AMM'])
+    OPTIMIZERS=['AMM'],
+)
 
 # Prints, as its last line, where each name was found and what was built.
 SCRIPT = """
@@ -87,17 +105,28 @@ print(json.dumps(dict(found=found, built=built, scope=scope)))
 @pytest.mark.parametrize('first', ['slnp_mm', 'mmseg', 'config'])
 def test_names_resolve_and_build_in_a_fresh_process(first, request):
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps(NAMES),
-         first], capture_output=True, text=True, cwd=request.config.rootpath)
+        [
+            sys.executable,
+            '-W',
+            'ignore',
+            '-c',
+            SCRIPT,
+            json.dumps(NAMES),
+            first,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=request.config.rootpath,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
     assert result['scope'] == 'mmagic'
     assert set(result['found']) == {n for ns in NAMES.values() for n in ns}
-    assert all(module.startswith('slnp_mm.')
-               for module in result['found'].values())
+    assert all(
+        module.startswith('slnp_mm.') for module in result['found'].values()
+    )
     assert set(NAMES['MODELS']) <= set(result['built'])
-    assert {'AMM', 'SLNPSegMetric', 'SLNPPackInputs'} <= set(
-        result['built'])
+    assert {'AMM', 'SLNPSegMetric', 'SLNPPackInputs'} <= set(result['built'])
 
 
 def test_no_other_name_is_registered_twice():
@@ -105,10 +134,14 @@ def test_no_other_name_is_registered_twice():
     from mmagic import registry
 
     import slnp_mm  # noqa: F401
+
     ours = {
-        name for kind in NAMES
+        name
+        for kind in NAMES
         for name, item in getattr(registry, kind).module_dict.items()
         if item.__module__.startswith('slnp_mm.')
     }
     assert {name for name in ours if not name.startswith('SLNP')} == {
-        'NoisePriorVAE', 'AMM'}
+        'NoisePriorVAE',
+        'AMM',
+    }

@@ -1,4 +1,5 @@
 """Check the data of a config before training: exit code 0 or 1."""
+
 import argparse
 import json
 import os
@@ -22,13 +23,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file with *_dataloader')
     parser.add_argument('--split', nargs='+', choices=SPLITS, default=SPLITS)
     parser.add_argument('--json', metavar='FILE', help='write the report')
-    parser.add_argument('--sheet', metavar='FILE',
-                        help='write a picture of samples with their labels')
+    parser.add_argument(
+        '--sheet',
+        metavar='FILE',
+        help='write a picture of samples with their labels',
+    )
     parser.add_argument('--workers', type=int, help='processes (all cores)')
-    parser.add_argument('--limit', type=int, help='check only this many '
-                        'samples of each split, evenly spread')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        help='settings to override, key=value')
+    parser.add_argument(
+        '--limit',
+        type=int,
+        help='check only this many samples of each split, evenly spread',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override, key=value',
+    )
     return parser.parse_args()
 
 
@@ -55,8 +66,12 @@ def show_progress(split: str):
         last[0] = time.time()
         left = (last[0] - start) / done * (total - done)
         bar = '#' * (24 * done // total)
-        print(f'\r{split:5s} [{bar:<24s}] {done}/{total}, {left:.0f} s left ',
-              end='\n' if done == total else '', file=sys.stderr, flush=True)
+        print(
+            f'\r{split:5s} [{bar:<24s}] {done}/{total}, {left:.0f} s left ',
+            end='\n' if done == total else '',
+            file=sys.stderr,
+            flush=True,
+        )
 
     return progress
 
@@ -66,8 +81,7 @@ def write_json(path: str, reports: dict) -> None:
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     temp = f'{path}.{os.getpid()}.tmp'
     with open(temp, 'w') as file:
-        json.dump({k: r.to_dict() for k, r in reports.items()}, file,
-                  indent=1)
+        json.dump({k: r.to_dict() for k, r in reports.items()}, file, indent=1)
     os.replace(temp, path)
 
 
@@ -83,14 +97,16 @@ def run(args: argparse.Namespace) -> int:
     sheet_of = None
     for split, cfg in dataset_configs(config, args.split).items():
         dataset = DATASETS.build({**cfg, 'lazy_init': True})
-        reports[split] = check_dataset(dataset, args.workers, args.limit,
-                                       show_progress(split))
+        reports[split] = check_dataset(
+            dataset, args.workers, args.limit, show_progress(split)
+        )
         print(f'{split}: {reports[split].to_text()}')
         if sheet_of is None and reports[split].ok:
             sheet_of = dataset
     if not reports:
-        raise DataError(f'{args.config} has no data set for '
-                        f'{", ".join(args.split)}')
+        raise DataError(
+            f'{args.config} has no data set for {", ".join(args.split)}'
+        )
     if args.json:
         write_json(args.json, reports)
     if args.sheet and sheet_of is not None:

@@ -1,4 +1,5 @@
 """Draw ToyScenes, the embedded data set, unless it is already there."""
+
 import argparse
 import sys
 import time
@@ -11,7 +12,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument('--out', default='data/toyscenes', help='folder')
     parser.add_argument('--num-train', type=int, default=800)
     parser.add_argument('--num-val', type=int, default=100)
@@ -34,18 +36,29 @@ def main() -> int:
         if done % 25 and done != total:
             return
         left = (time.time() - start) / done * (total - done)
-        print(f'\rToyScenes: {done}/{total} drawn, {left:.0f} s left ',
-              end='\n' if done == total else '', flush=True)
+        print(
+            f'\rToyScenes: {done}/{total} drawn, {left:.0f} s left ',
+            end='\n' if done == total else '',
+            flush=True,
+        )
 
     try:
-        new = write_toyscenes(args.out, args.num_train, args.num_val,
-                              args.size, args.seed, progress=progress)
+        new = write_toyscenes(
+            args.out,
+            args.num_train,
+            args.num_val,
+            args.size,
+            args.seed,
+            progress=progress,
+        )
     except (DataError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     words = 'written' if new else 'already there, kept'
-    print(f'ToyScenes in {args.out}: {args.num_train} train, {args.num_val} '
-          f'val, {args.size} px, seed {args.seed}: {words}')
+    print(
+        f'ToyScenes in {args.out}: {args.num_train} train, {args.num_val} '
+        f'val, {args.size} px, seed {args.seed}: {words}'
+    )
     return 0
 
 

@@ -17,7 +17,8 @@ from slnp_mm.utils import cli  # noqa: E402
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument('config', nargs='?', help='config of the data set')
     parser.add_argument('--images', help='folder of images to score')
     parser.add_argument('--labels', help="label folder, else the config's")
@@ -29,10 +30,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='cpu, cuda, ...')
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--compare', nargs=2, metavar='REPORT')
-    parser.add_argument('--force', action='store_true',
-                        help='compare although protocols differ')
-    parser.add_argument('--cfg-options', nargs='+',
-                        action=cli.DictAction, default={})
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='compare although protocols differ',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=cli.DictAction, default={}
+    )
     args = parser.parse_args()
     if not args.compare and not (args.config and args.images):
         parser.error('give a config and --images, or --compare A B')
@@ -46,8 +51,11 @@ def compare(paths: list, force: bool) -> int:
     for gap in gaps:
         print(f'protocols differ in {gap}', file=sys.stderr)
     if gaps and not force:
-        print('error: these reports cannot be compared; --force shows them '
-              'side by side all the same', file=sys.stderr)
+        print(
+            'error: these reports cannot be compared; --force shows them '
+            'side by side all the same',
+            file=sys.stderr,
+        )
         return 1
     print(report.compare(first, second, paths))
     return 0
@@ -55,8 +63,12 @@ def compare(paths: list, force: bool) -> int:
 
 def show(done: int, total: int) -> None:
     """Progress in place."""
-    print(f'\rscored {done}/{total}', end='\n' if done == total else '',
-          file=sys.stderr, flush=True)
+    print(
+        f'\rscored {done}/{total}',
+        end='\n' if done == total else '',
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def main() -> int:
@@ -71,15 +83,23 @@ def main() -> int:
             metric.scorer_cfg['checkpoint'] = args.scorer_checkpoint
     if args.inception:
         from slnp_mm.evaluation import SLNPFID
+
         metrics.append(SLNPFID(weights=args.inception))
     dataset = folder.build_dataset(cfg, args.labels, args.real)
-    folder.score_folder(dataset, metrics, args.images, args.batch_size,
-                        args.device, show)
+    folder.score_folder(
+        dataset, metrics, args.images, args.batch_size, args.device, show
+    )
     data, split = folder.names_of(dataset)
     result = report.build_report(
-        metrics, dict(config=os.path.basename(args.config), name=args.name,
-                      images=os.path.basename(os.path.normpath(args.images))),
-        data, split)
+        metrics,
+        dict(
+            config=os.path.basename(args.config),
+            name=args.name,
+            images=os.path.basename(os.path.normpath(args.images)),
+        ),
+        data,
+        split,
+    )
     print(report.markdown(result))
     if args.out:
         print('written: ' + ', '.join(report.save_report(result, args.out)))

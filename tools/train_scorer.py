@@ -26,8 +26,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', help='place of the data set')
     parser.add_argument('--max-iters', type=int, help='training length')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help='override config entries, key=value')
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override config entries, key=value',
+    )
     return parser.parse_args()
 
 
@@ -44,10 +48,12 @@ def main() -> int:
         cfg.work_dir = args.work_dir
     record = train_scorer(cfg)
     ceiling = record['ceiling']
-    print(f"scorer {os.path.join(cfg.work_dir, 'scorer.pth')}: "
-          f"PA {ceiling['PA']}, mIoU {ceiling['mIoU']} on "
-          f"{record['data']['val_images']} real images, "
-          f"{record['seconds']:.0f} s")
+    print(
+        f'scorer {os.path.join(cfg.work_dir, "scorer.pth")}: '
+        f'PA {ceiling["PA"]}, mIoU {ceiling["mIoU"]} on '
+        f'{record["data"]["val_images"]} real images, '
+        f'{record["seconds"]:.0f} s'
+    )
     return 0
 
 

@@ -5,23 +5,25 @@ randomness = dict(seed=0, diff_rank_seed=True)
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 model_wrapper_cfg = dict(
     type='MMSeparateDistributedDataParallel',
     broadcast_buffers=False,
-    find_unused_parameters=False)
+    find_unused_parameters=False,
+)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     checkpoint=dict(
-        type='CheckpointHook', interval=10000, by_epoch=False,
-        max_keep_ckpts=3))
+        type='CheckpointHook', interval=10000, by_epoch=False, max_keep_ckpts=3
+    ),
+)
 custom_hooks = [
     dict(type='SLNPPreflightHook'),
-    dict(
-        type='SLNPVisualizationHook', num_images=8, train_interval=1000),
-    dict(type='SLNPReportHook')
+    dict(type='SLNPVisualizationHook', num_images=8, train_interval=1000),
+    dict(type='SLNPReportHook'),
 ]
 log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)
 log_level = 'INFO'

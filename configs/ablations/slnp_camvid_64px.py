@@ -4,20 +4,25 @@ _base_ = ['../slnp_camvid.py']
 model = dict(
     generator=dict(
         global_generator=dict(
-            base_channels=32, max_channels=256, num_blocks=2, modulated=True),
+            base_channels=32, max_channels=256, num_blocks=2, modulated=True
+        ),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',
                 base_channels=16,
                 attention_channels=64,
                 num_blocks=2,
-                modulated=True)
-        ]),
+                modulated=True,
+            )
+        ],
+    ),
     discriminator=dict(base_channels=32, max_channels=256),
-    gan_loss=dict(gan_type='log', saturating=True))
+    gan_loss=dict(gan_type='log', saturating=True),
+)
 optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
-    discriminator=dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999))))
+    discriminator=dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999))),
+)
 train_dataloader = dict(dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))
 test_dataloader = val_dataloader

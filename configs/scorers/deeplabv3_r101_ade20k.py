@@ -7,6 +7,8 @@ model = dict(_scope_='mmseg')
 scorer = dict(
     published=dict(
         metafile='deeplabv3/metafile.yaml',
-        model='deeplabv3_r101-d8_4xb4-160k_ade20k-512x512'),
+        model='deeplabv3_r101-d8_4xb4-160k_ade20k-512x512',
+    ),
     input_size=(512, 512),
-    resize_filter='bilinear')
+    resize_filter='bilinear',
+)

@@ -1,4 +1,5 @@
 """Data sets, transforms and the checks on both."""
+
 from .ade20k import SLNPADE20K
 from .camvid import SLNPCamVid
 from .cityscapes import SLNPCityscapes
@@ -12,7 +13,15 @@ from .transforms import *  # noqa: F401, F403
 from .transforms import __all__ as _transforms
 
 __all__ = [
-    'SLNPADE20K', 'SLNPCamVid', 'SLNPCityscapes', 'SLNPCOCOStuff',
-    'CorruptFileError', 'DataError', 'SLNPDataset', 'SLNPPreflightHook',
-    'SLNPToyScenes', 'check_dataset', 'quick_check'
+    'SLNPADE20K',
+    'SLNPCamVid',
+    'SLNPCityscapes',
+    'SLNPCOCOStuff',
+    'CorruptFileError',
+    'DataError',
+    'SLNPDataset',
+    'SLNPPreflightHook',
+    'SLNPToyScenes',
+    'check_dataset',
+    'quick_check',
 ] + _transforms

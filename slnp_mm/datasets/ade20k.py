@@ -25,13 +25,16 @@ class SLNPADE20K(SLNPDataset):
     MMSEG_NAME = 'ADE20KDataset'
     LABEL = dict(reduce_zero_label=True)
 
-    def __init__(self,
-                 data_root: str = 'data/ade/ADEChallengeData2016',
-                 split: str = 'training',
-                 data_prefix: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = 'data/ade/ADEChallengeData2016',
+        split: str = 'training',
+        data_prefix: dict | None = None,
+        **kwargs,
+    ) -> None:
         prefix = dict(img=f'images/{split}', label=f'annotations/{split}')
         super().__init__(
             data_root=data_root,
             data_prefix={**prefix, **(data_prefix or {})},
-            **kwargs)
+            **kwargs,
+        )

@@ -24,20 +24,44 @@ class SLNPCamVid(SLNPDataset):
     """
 
     METAINFO = dict(
-        classes=('sky', 'building', 'pole', 'road', 'pavement', 'tree',
-                 'sign', 'fence', 'car', 'pedestrian', 'bicyclist'),
-        palette=[[128, 128, 128], [128, 0, 0], [192, 192, 128],
-                 [128, 64, 128], [60, 40, 222], [128, 128, 0],
-                 [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
-                 [0, 128, 192]])
+        classes=(
+            'sky',
+            'building',
+            'pole',
+            'road',
+            'pavement',
+            'tree',
+            'sign',
+            'fence',
+            'car',
+            'pedestrian',
+            'bicyclist',
+        ),
+        palette=[
+            [128, 128, 128],
+            [128, 0, 0],
+            [192, 192, 128],
+            [128, 64, 128],
+            [60, 40, 222],
+            [128, 128, 0],
+            [192, 128, 128],
+            [64, 64, 128],
+            [64, 0, 128],
+            [64, 64, 0],
+            [0, 128, 192],
+        ],
+    )
 
-    def __init__(self,
-                 data_root: str = 'data/camvid',
-                 split: str = 'train',
-                 data_prefix: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = 'data/camvid',
+        split: str = 'train',
+        data_prefix: dict | None = None,
+        **kwargs,
+    ) -> None:
         prefix = dict(img=f'images/{split}', label=f'annotations/{split}')
         super().__init__(
             data_root=data_root,
             data_prefix={**prefix, **(data_prefix or {})},
-            **kwargs)
+            **kwargs,
+        )

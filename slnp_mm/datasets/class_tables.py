@@ -1,4 +1,5 @@
 """Class names, palettes and the 182 -> 171 table of COCO-Stuff."""
+
 import colorsys
 
 # The 11 of COCO's 91 thing ids that were never annotated (ids start at 1).
@@ -20,10 +21,12 @@ def mmseg_metainfo(name: str) -> dict:
         dict: ``classes`` (tuple of names) and ``palette`` (RGB triples).
     """
     import mmseg.datasets
+
     info = getattr(mmseg.datasets, name).METAINFO
     return dict(
         classes=tuple(info['classes']),
-        palette=[list(colour) for colour in info['palette']])
+        palette=[list(colour) for colour in info['palette']],
+    )
 
 
 def coco_raw_to_train() -> dict[int, int]:

@@ -1,4 +1,5 @@
 """Overlapping masks from a COCO ``instances_*.json``."""
+
 import os
 
 import numpy as np
@@ -19,8 +20,12 @@ class COCOInstanceIndex:
         num_classes (int): C.
     """
 
-    def __init__(self, json_file: str, category_map: dict[int, int] | None,
-                 num_classes: int) -> None:
+    def __init__(
+        self,
+        json_file: str,
+        category_map: dict[int, int] | None,
+        num_classes: int,
+    ) -> None:
         self.json_file = json_file
         self.category_map = category_map
         self.num_classes = num_classes
@@ -34,12 +39,16 @@ class COCOInstanceIndex:
         except ImportError as error:
             raise DataError(
                 'instances from a COCO JSON need pycocotools; install it '
-                'with: pip install pycocotools') from error
+                'with: pip install pycocotools'
+            ) from error
         if not os.path.isfile(self.json_file):
-            raise DataError(f'instance file {self.json_file} not found; '
-                            'check instance_json in the config')
+            raise DataError(
+                f'instance file {self.json_file} not found; '
+                'check instance_json in the config'
+            )
         import contextlib
         import io
+
         with contextlib.redirect_stdout(io.StringIO()):
             try:
                 self._coco = COCO(self.json_file)
@@ -47,14 +56,16 @@ class COCOInstanceIndex:
                 raise DataError(
                     f'{self.json_file} is not a COCO instances file '
                     f'({error!r}); expected images, annotations and '
-                    'categories') from error
+                    'categories'
+                ) from error
         self._ids = {
             os.path.basename(img['file_name']): key
             for key, img in self._coco.imgs.items()
         }
 
-    def masks(self, img_path: str, shape: tuple[int, int]
-              ) -> tuple[list[np.ndarray], list[int]]:
+    def masks(
+        self, img_path: str, shape: tuple[int, int]
+    ) -> tuple[list[np.ndarray], list[int]]:
         """Masks and classes of one picture.
 
         Args:
@@ -72,18 +83,22 @@ class COCOInstanceIndex:
             self._load()
         name = os.path.basename(img_path)
         if name not in self._ids:
-            raise DataError(f'{name} is not listed in {self.json_file}; is '
-                            'it the JSON of another split?')
+            raise DataError(
+                f'{name} is not listed in {self.json_file}; is '
+                'it the JSON of another split?'
+            )
         key = self._ids[name]
         info = self._coco.imgs[key]
         if (info['height'], info['width']) != tuple(shape):
             raise DataError(
                 f'{self.json_file} says {name} is {info["width"]}x'
                 f'{info["height"]}, its label is {shape[1]}x{shape[0]} '
-                '(width x height); resized labels need resized instances')
+                '(width x height); resized labels need resized instances'
+            )
         masks, classes = [], []
         for ann in self._coco.loadAnns(
-                self._coco.getAnnIds(imgIds=key, iscrowd=False)):
+            self._coco.getAnnIds(imgIds=key, iscrowd=False)
+        ):
             masks.append(self._coco.annToMask(ann).astype(bool))
             classes.append(self._class_of(ann['category_id']))
         return masks, classes
@@ -97,5 +112,6 @@ class COCOInstanceIndex:
         if not 0 <= cls < self.num_classes:
             raise DataError(
                 f'category id {category} of {self.json_file} has no class '
-                f'in 0..{self.num_classes - 1}; check category_map')
+                f'in 0..{self.num_classes - 1}; check category_map'
+            )
         return cls

@@ -40,19 +40,23 @@ class SLNPCOCOStuff(SLNPDataset):
         **kwargs: See ``SLNPDataset``.
     """
 
-    def __init__(self,
-                 data_root: str = 'data/coco_stuff164k',
-                 split: str = 'train2017',
-                 train_ids: bool = False,
-                 instances: str = 'png',
-                 data_prefix: dict | None = None,
-                 label: dict | None = None,
-                 instance: dict | None = None,
-                 metainfo: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = 'data/coco_stuff164k',
+        split: str = 'train2017',
+        train_ids: bool = False,
+        instances: str = 'png',
+        data_prefix: dict | None = None,
+        label: dict | None = None,
+        instance: dict | None = None,
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
         if instances not in ('png', 'json', 'components'):
-            raise ValueError("instances must be 'png', 'json' or "
-                             f"'components', got {instances!r}")
+            raise ValueError(
+                "instances must be 'png', 'json' or "
+                f"'components', got {instances!r}"
+            )
         to_train = coco_raw_to_train()
         info = mmseg_metainfo('COCOStuffDataset')
         if not train_ids:
@@ -64,19 +68,21 @@ class SLNPCOCOStuff(SLNPDataset):
             instance = {
                 'json_file': f'annotations/instances_{split}.json',
                 'category_map': categories if train_ids else None,
-                **(instance or {})
+                **(instance or {}),
             }
         prefix = dict(
             img=f'images/{split}',
             label=f'stuffthingmaps/{split}',
-            instance=f'instances/{split}' if instances == 'png' else '')
+            instance=f'instances/{split}' if instances == 'png' else '',
+        )
         super().__init__(
             data_root=data_root,
             data_prefix={**prefix, **(data_prefix or {})},
             label=label,
             instance=instance,
             metainfo={**info, **(metainfo or {})},
-            **kwargs)
+            **kwargs,
+        )
 
     @staticmethod
     def _raw_info(train_info: dict, to_train: dict) -> dict:

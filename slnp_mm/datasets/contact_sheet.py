@@ -1,4 +1,5 @@
 """Samples of a data set in one picture: image, label, instances."""
+
 import os
 
 import cv2
@@ -15,8 +16,13 @@ _CAPTION = 16
 _BAR = 96
 
 
-def overlay(image: np.ndarray, label: np.ndarray, layers: np.ndarray,
-            palette: np.ndarray, share: float = 0.55) -> np.ndarray:
+def overlay(
+    image: np.ndarray,
+    label: np.ndarray,
+    layers: np.ndarray,
+    palette: np.ndarray,
+    share: float = 0.55,
+) -> np.ndarray:
     """Lay label colours over a picture, with white instance borders.
 
     Args:
@@ -30,7 +36,7 @@ def overlay(image: np.ndarray, label: np.ndarray, layers: np.ndarray,
         ndarray: (H, W, 3), BGR, uint8.
     """
     table = np.zeros((256, 3), np.uint8)
-    table[:len(palette)] = palette[:, ::-1]
+    table[: len(palette)] = palette[:, ::-1]
     mixed = cv2.addWeighted(image, 1 - share, table[label], share, 0)
     mixed[label == UNLABELLED] = image[label == UNLABELLED]
     for layer in layers:
@@ -61,12 +67,16 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     tiles = [_pad(tile, width) for tile in tiles]
     if len(tiles) % 2:
         tiles.append(np.full_like(tiles[0], 255))
-    rows = [np.hstack(tiles[i:i + 2]) for i in range(0, len(tiles), 2)]
+    rows = [np.hstack(tiles[i : i + 2]) for i in range(0, len(tiles), 2)]
     return np.vstack(rows)
 
 
-def _tile(dataset: SLNPDataset, idx: int, loader: SLNPLoadInstances,
-          palette: np.ndarray) -> np.ndarray:
+def _tile(
+    dataset: SLNPDataset,
+    idx: int,
+    loader: SLNPLoadInstances,
+    palette: np.ndarray,
+) -> np.ndarray:
     """One sample: image, overlay, the largest classes by name."""
     info = dataset.get_data_info(idx)
     info.update(label_codec=dataset.codec, instance_source=dataset.source)
@@ -82,14 +92,17 @@ def _tile(dataset: SLNPDataset, idx: int, loader: SLNPLoadInstances,
     legend = _legend(dataset, info['label'], palette)
     tile = np.hstack([*pair, legend])
     caption = np.full((_CAPTION, tile.shape[1], 3), 255, np.uint8)
-    text = (f'{os.path.basename(info["img_path"])}  '
-            f'{len(info["instance_labels"])} instances')
+    text = (
+        f'{os.path.basename(info["img_path"])}  '
+        f'{len(info["instance_labels"])} instances'
+    )
     _write(caption, text, (3, 12))
     return np.vstack([caption, tile])
 
 
-def _legend(dataset: SLNPDataset, label: np.ndarray,
-            palette: np.ndarray) -> np.ndarray:
+def _legend(
+    dataset: SLNPDataset, label: np.ndarray, palette: np.ndarray
+) -> np.ndarray:
     """Names and colours of the classes that cover most of a label."""
     bar = np.full((_HEIGHT, _BAR, 3), 255, np.uint8)
     ids, counts = np.unique(label, return_counts=True)
@@ -105,14 +118,29 @@ def _legend(dataset: SLNPDataset, label: np.ndarray,
 
 def _write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
     """Write small black text."""
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.34,
-                (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture,
+        text,
+        place,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.34,
+        (0, 0, 0),
+        1,
+        cv2.LINE_AA,
+    )
 
 
 def _pad(tile: np.ndarray, width: int) -> np.ndarray:
     """Widen a tile with white."""
-    return cv2.copyMakeBorder(tile, 0, 6, 0, width - tile.shape[1] + 6,
-                              cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    return cv2.copyMakeBorder(
+        tile,
+        0,
+        6,
+        0,
+        width - tile.shape[1] + 6,
+        cv2.BORDER_CONSTANT,
+        value=(255, 255, 255),
+    )
 
 
 def save_sheet(sheet: np.ndarray, path: str) -> None:

@@ -1,4 +1,5 @@
 """Read pictures and id maps from disk, and notice damaged files."""
+
 import io
 import struct
 
@@ -13,7 +14,7 @@ _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _REDUCED = {
     2: cv2.IMREAD_REDUCED_COLOR_2,
     4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8
+    8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 
 
@@ -29,10 +30,12 @@ def read_bytes(path: str) -> bytes:
     except OSError as error:
         raise CorruptFileError(
             f'cannot read {path}: {error.strerror}; check the data root and '
-            'the permissions') from error
+            'the permissions'
+        ) from error
     if not data:
         raise CorruptFileError(
-            f'{path} is empty (0 bytes); copy the file again')
+            f'{path} is empty (0 bytes); copy the file again'
+        )
     return data
 
 
@@ -56,11 +59,11 @@ def header_size(data: bytes) -> tuple[int, int] | None:
             return None
         marker = data[place + 1]
         if marker in _JPEG_SIZES:
-            return struct.unpack('>HH', data[place + 5:place + 9])
+            return struct.unpack('>HH', data[place + 5 : place + 9])
         if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
             place += 1 if marker == 0xFF else 2
             continue
-        place += 2 + struct.unpack('>H', data[place + 2:place + 4])[0]
+        place += 2 + struct.unpack('>H', data[place + 2 : place + 4])[0]
     return None
 
 
@@ -90,7 +93,8 @@ def _decode_pillow(data: bytes, path: str) -> Image.Image:
         raise CorruptFileError(
             f'cannot decode {path} ({error}); the file is truncated or '
             'damaged: copy it again, or set skip_corrupt=True to replace '
-            'it') from error
+            'it'
+        ) from error
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
@@ -113,8 +117,8 @@ def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
     flag = _REDUCED.get(reduce, cv2.IMREAD_COLOR)
     try:
         image = cv2.imdecode(
-            np.frombuffer(data, np.uint8),
-            flag | cv2.IMREAD_IGNORE_ORIENTATION)
+            np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
+        )
     except cv2.error:
         image = None
     if image is None:
@@ -157,16 +161,14 @@ def decode_ids(data: bytes, path: str) -> np.ndarray:
         CorruptFileError: If the file is truncated, damaged or no picture.
     """
     _check_complete(data, path)
-    if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[
-            24] >= 8:
-        ids = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
+        ids = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if ids is not None and ids.ndim == 2:
             return ids
     picture = _decode_pillow(data, path)
     if picture.mode in ('1', 'L') and data[:8] == _PNG and data[25] == 0:
         ids = np.asarray(picture.convert('L'))
-        return ids // (255 // (2**data[24] - 1)) if data[24] < 8 else ids
+        return ids // (255 // (2 ** data[24] - 1)) if data[24] < 8 else ids
     if picture.mode == 'LA':
         picture = picture.getchannel('L')
     ids = np.asarray(picture)

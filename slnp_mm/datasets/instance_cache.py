@@ -1,4 +1,5 @@
 """Keep instance maps on disk, run-length coded, beside their hash."""
+
 import hashlib
 import os
 import struct
@@ -81,11 +82,14 @@ class InstanceCache:
         if len(data) < _HEAD.size:
             self.rebuilt += 1
             return None
-        (magic, made, depth, height, width, num, runs,
-         check) = _HEAD.unpack(data[:_HEAD.size])
-        body = data[_HEAD.size:]
-        if magic != _MAGIC or zlib.crc32(data[:_HEAD.size - 4] +
-                                         body) != check:
+        (magic, made, depth, height, width, num, runs, check) = _HEAD.unpack(
+            data[: _HEAD.size]
+        )
+        body = data[_HEAD.size :]
+        if (
+            magic != _MAGIC
+            or zlib.crc32(data[: _HEAD.size - 4] + body) != check
+        ):
             self.rebuilt += 1
             return None
         if made != digest:
@@ -96,8 +100,9 @@ class InstanceCache:
         layers = np.repeat(values, lengths).reshape(depth, height, width)
         return Instances(layers, classes.copy())
 
-    def save(self, name: str, made_of: Sequence[str],
-             found: Instances) -> None:
+    def save(
+        self, name: str, made_of: Sequence[str], found: Instances
+    ) -> None:
         """Write one map; an unwritable folder turns the cache off."""
         if self.root is None:
             return
@@ -107,10 +112,19 @@ class InstanceCache:
         starts = np.concatenate([[0], edges]).astype(np.int64)
         lengths = np.diff(np.append(starts, flat.size)).astype(np.int32)
         values = flat[starts] if flat.size else flat[:0]
-        body = (found.classes.astype(np.int16).tobytes() + values.tobytes() +
-                lengths.tobytes())
-        head = _HEAD.pack(_MAGIC, digest, *found.layers.shape,
-                          len(found.classes), len(values), 0)
+        body = (
+            found.classes.astype(np.int16).tobytes()
+            + values.tobytes()
+            + lengths.tobytes()
+        )
+        head = _HEAD.pack(
+            _MAGIC,
+            digest,
+            *found.layers.shape,
+            len(found.classes),
+            len(values),
+            0,
+        )
         check = zlib.crc32(head[:-4] + body)
         self._write(path, head[:-4] + struct.pack('<I', check) + body)
 
@@ -120,15 +134,18 @@ class InstanceCache:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             handle, temp = tempfile.mkstemp(
-                dir=os.path.dirname(path), suffix='.tmp')
+                dir=os.path.dirname(path), suffix='.tmp'
+            )
             with os.fdopen(handle, 'wb') as file:
                 file.write(data)
             os.replace(temp, path)
         except OSError as error:
             if temp and os.path.exists(temp):
                 os.unlink(temp)
-            warnings.warn(f'instance maps are not cached: cannot write to '
-                          f'{self.root} ({error.strerror}); set cache_dir of '
-                          'SLNPLoadInstances to a writable folder',
-                          stacklevel=2)
+            warnings.warn(
+                f'instance maps are not cached: cannot write to '
+                f'{self.root} ({error.strerror}); set cache_dir of '
+                'SLNPLoadInstances to a writable folder',
+                stacklevel=2,
+            )
             self.root = None

@@ -1,4 +1,5 @@
 """Make instance maps: layers of ids (K, H, W) and the class of each id."""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,14 +38,16 @@ def from_label(label: np.ndarray) -> Instances:
     classes: list[int] = []
     for cls in _present(label):
         count, parts = cv2.connectedComponents(
-            (label == cls).astype(np.uint8), connectivity=8)
+            (label == cls).astype(np.uint8), connectivity=8
+        )
         np.copyto(ids, parts + (len(classes) - 1), where=parts > 0)
         classes += [cls] * (count - 1)
     return Instances(ids[None], np.asarray(classes, np.int64))
 
 
-def from_ids(raw: np.ndarray, label: np.ndarray,
-             background: Sequence[int] = ()) -> Instances:
+def from_ids(
+    raw: np.ndarray, label: np.ndarray, background: Sequence[int] = ()
+) -> Instances:
     """Read an id map in which every object has its own number.
 
     The class of an id is the majority label under it. Ids may repeat
@@ -88,8 +91,9 @@ def from_ids(raw: np.ndarray, label: np.ndarray,
     return Instances(ids[None], classes)
 
 
-def _join_regions(ids: np.ndarray, classes: np.ndarray,
-                  region: np.ndarray) -> tuple:
+def _join_regions(
+    ids: np.ndarray, classes: np.ndarray, region: np.ndarray
+) -> tuple:
     """Join background parts of one class into one instance."""
     target = np.arange(len(classes))
     first = {}
@@ -98,8 +102,12 @@ def _join_regions(ids: np.ndarray, classes: np.ndarray,
     return np.where(ids >= 0, target[ids], -1), classes
 
 
-def from_masks(masks: Sequence[np.ndarray], classes: Sequence[int],
-               label: np.ndarray, max_overlap: int) -> Instances:
+def from_masks(
+    masks: Sequence[np.ndarray],
+    classes: Sequence[int],
+    label: np.ndarray,
+    max_overlap: int,
+) -> Instances:
     """Pack masks that may overlap into ``max_overlap`` layers.
 
     Where more masks meet than there are layers, the smallest are kept.
@@ -158,8 +166,9 @@ def limit(found: Instances, max_instances: int, path: str) -> Instances:
     return reorder(layers, classes, order)
 
 
-def reorder(layers: np.ndarray, classes: np.ndarray,
-            order: np.ndarray) -> Instances:
+def reorder(
+    layers: np.ndarray, classes: np.ndarray, order: np.ndarray
+) -> Instances:
     """Renumber so that ``order[i]`` becomes id i; the others vanish."""
     kept = classes[order].astype(np.int16)
     if len(classes) < UNLABELLED and len(order) < 128:
@@ -187,8 +196,13 @@ def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
     return reorder(layers, classes, order[area[order] > 0])
 
 
-def _merge(layers: np.ndarray, classes: np.ndarray, order: np.ndarray,
-           max_instances: int, path: str) -> tuple:
+def _merge(
+    layers: np.ndarray,
+    classes: np.ndarray,
+    order: np.ndarray,
+    max_instances: int,
+    path: str,
+) -> tuple:
     """Keep as many large instances as possible, join the rest by class."""
     kinds = classes[order]
     seen = set()
@@ -199,7 +213,8 @@ def _merge(layers: np.ndarray, classes: np.ndarray, order: np.ndarray,
     else:
         raise DataError(
             f'{path} has {len(seen)} classes, more than max_instances='
-            f'{max_instances} can hold; set max_instances higher')
+            f'{max_instances} can hold; set max_instances higher'
+        )
     table = np.full(len(classes) + 1, -1, np.int32)
     table[order[:keep]] = np.arange(keep)
     joined = np.unique(kinds[keep:])
@@ -216,8 +231,9 @@ def _areas(layers: np.ndarray, num: int) -> np.ndarray:
     """Pixels of each id, (num, ), int64."""
     if num < UNLABELLED:  # -1 becomes 255
         return histogram(layers.astype(np.uint8))[:num]
-    return np.bincount(layers.ravel().astype(np.intp) + 1,
-                       minlength=num + 1)[1:]
+    return np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[
+        1:
+    ]
 
 
 def histogram(values: np.ndarray) -> np.ndarray:

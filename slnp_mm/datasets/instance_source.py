@@ -1,4 +1,5 @@
 """Where the instances of a data set come from."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,27 +26,40 @@ class InstanceSource:
         num_classes (int): C, to check the JSON's classes.
     """
 
-    def __init__(self,
-                 background_ids: Sequence[int] = (),
-                 background_below: int | None = None,
-                 json_file: str | None = None,
-                 category_map: dict | None = None,
-                 num_classes: int = 255) -> None:
+    def __init__(
+        self,
+        background_ids: Sequence[int] = (),
+        background_below: int | None = None,
+        json_file: str | None = None,
+        category_map: dict | None = None,
+        num_classes: int = 255,
+    ) -> None:
         self.background_ids = tuple(background_ids)
         self.background_below = background_below
         self.num_classes = num_classes
         self.json_file = json_file
-        self.index = COCOInstanceIndex(
-            json_file, category_map, num_classes) if json_file else None
+        self.index = (
+            COCOInstanceIndex(json_file, category_map, num_classes)
+            if json_file
+            else None
+        )
 
     def stamp(self) -> str:
         """All settings that change the result, as text."""
         mapping = self.index.category_map if self.index else None
-        return (f'{_VERSION}|{self.background_ids}|{self.background_below}|'
-                f'{sorted(mapping.items()) if mapping else mapping}')
+        return (
+            f'{_VERSION}|{self.background_ids}|{self.background_below}|'
+            f'{sorted(mapping.items()) if mapping else mapping}'
+        )
 
-    def make(self, label: np.ndarray, img_path: str, instance_path: str,
-             max_instances: int, max_overlap: int) -> Instances:
+    def make(
+        self,
+        label: np.ndarray,
+        img_path: str,
+        instance_path: str,
+        max_instances: int,
+        max_overlap: int,
+    ) -> Instances:
         """Make the instances of one picture.
 
         Args:
@@ -70,8 +84,9 @@ class InstanceSource:
             found = self._pad(from_label(label), max_overlap)
         return limit(found, max_instances, instance_path or img_path)
 
-    def _from_file(self, label: np.ndarray, path: str,
-                   max_overlap: int) -> Instances:
+    def _from_file(
+        self, label: np.ndarray, path: str, max_overlap: int
+    ) -> Instances:
         """Read an id map of 8, 16, 24 or 32 bits."""
         raw = decode_ids(read_bytes(path), path)
         if raw.ndim == 3:
@@ -80,20 +95,20 @@ class InstanceSource:
             raise DataError(
                 f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but '
                 f'its label is {label.shape[1]}x{label.shape[0]} '
-                '(width x height); both must have one size')
+                '(width x height); both must have one size'
+            )
         background = set(self.background_ids)
         if self.background_below is not None:
             ids = np.unique(raw)
             background |= set(ids[ids < self.background_below].tolist())
-        return self._pad(
-            from_ids(raw, label, sorted(background)), max_overlap)
+        return self._pad(from_ids(raw, label, sorted(background)), max_overlap)
 
     @staticmethod
     def _pad(found: Instances, max_overlap: int) -> Instances:
         """Add empty layers up to ``max_overlap``."""
         if max_overlap == 1:
             return found
-        empty = np.full((max_overlap - 1, *found.layers.shape[1:]), -1,
-                        found.layers.dtype)
-        return Instances(np.concatenate([found.layers, empty]),
-                         found.classes)
+        empty = np.full(
+            (max_overlap - 1, *found.layers.shape[1:]), -1, found.layers.dtype
+        )
+        return Instances(np.concatenate([found.layers, empty]), found.classes)

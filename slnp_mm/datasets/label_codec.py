@@ -1,4 +1,5 @@
 """Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
+
 import hashlib
 from collections.abc import Sequence
 
@@ -38,32 +39,44 @@ class LabelCodec:
         DataError: If the settings contradict each other.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 unlabelled_ids: Sequence[int] = (UNLABELLED, ),
-                 reduce_zero_label: bool = False,
-                 label_map: dict[int, int] | None = None,
-                 colours: Sequence | None = None,
-                 unlabelled_colours: Sequence = ()) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        unlabelled_ids: Sequence[int] = (UNLABELLED,),
+        reduce_zero_label: bool = False,
+        label_map: dict[int, int] | None = None,
+        colours: Sequence | None = None,
+        unlabelled_colours: Sequence = (),
+    ) -> None:
         if not 1 <= num_classes <= UNLABELLED:
-            raise DataError('the number of classes must be 1..255 (255 is '
-                            f'kept for unlabelled), got {num_classes}')
+            raise DataError(
+                'the number of classes must be 1..255 (255 is '
+                f'kept for unlabelled), got {num_classes}'
+            )
         if label_map is not None and reduce_zero_label:
-            raise DataError('give label_map or reduce_zero_label, not both: '
-                            'the map can send 0 to 255 itself')
+            raise DataError(
+                'give label_map or reduce_zero_label, not both: '
+                'the map can send 0 to 255 itself'
+            )
         self.num_classes = num_classes
         self.reduce_zero_label = reduce_zero_label
         self.unlabelled_ids = tuple(int(i) for i in unlabelled_ids)
-        self.label_map = None if label_map is None else {
-            int(k): int(v) for k, v in label_map.items()
-        }
+        self.label_map = (
+            None
+            if label_map is None
+            else {int(k): int(v) for k, v in label_map.items()}
+        )
         self._check_map()
         self.table, self.bad = self._make_table()
         wrong = np.flatnonzero(self.bad[:256])
         self._plain = bool(
-            (self.table[:256] == np.arange(256))[self.bad[:256] == 0].all())
-        self._range = (int(wrong[0]), int(wrong[-1])) if len(
-            wrong) and np.ptp(wrong) == len(wrong) - 1 else None
+            (self.table[:256] == np.arange(256))[self.bad[:256] == 0].all()
+        )
+        self._range = (
+            (int(wrong[0]), int(wrong[-1]))
+            if len(wrong) and np.ptp(wrong) == len(wrong) - 1
+            else None
+        )
         self._codes = self._colour_codes(colours, unlabelled_colours)
         self.stamp = self._make_stamp()
 
@@ -73,7 +86,8 @@ class LabelCodec:
             if not (0 <= cls < self.num_classes or cls == UNLABELLED):
                 raise DataError(
                     f'label_map sends id {raw} to {cls}, but the allowed '
-                    f'range is 0..{self.num_classes - 1} or 255')
+                    f'range is 0..{self.num_classes - 1} or 255'
+                )
 
     def _make_table(self) -> tuple:
         """Class of each id, and which ids are out of range; 65536 each."""
@@ -93,26 +107,37 @@ class LabelCodec:
                 table[raw], bad[raw] = cls, 0
         return table, bad
 
-    def _colour_codes(self, colours: Sequence | None,
-                      unlabelled: Sequence) -> tuple | None:
+    def _colour_codes(
+        self, colours: Sequence | None, unlabelled: Sequence
+    ) -> tuple | None:
         """Sorted colour codes and the class of each."""
         if colours is None:
             return None
         if len(colours) != self.num_classes:
-            raise DataError(f'colours must have one RGB triple a class '
-                            f'({self.num_classes}), got {len(colours)}')
+            raise DataError(
+                f'colours must have one RGB triple a class '
+                f'({self.num_classes}), got {len(colours)}'
+            )
         triples = np.asarray(list(colours) + list(unlabelled), np.int64)
-        if triples.ndim != 2 or triples.shape[1] != 3 or triples.min(
-        ) < 0 or triples.max() > 255:
-            raise DataError('colours must be RGB triples of 0..255, got '
-                            f'shape {triples.shape}')
+        if (
+            triples.ndim != 2
+            or triples.shape[1] != 3
+            or triples.min() < 0
+            or triples.max() > 255
+        ):
+            raise DataError(
+                'colours must be RGB triples of 0..255, got '
+                f'shape {triples.shape}'
+            )
         codes = triples @ np.array([1, 256, 65536])
         classes = np.full(len(codes), UNLABELLED, np.uint8)
-        classes[:len(colours)] = np.arange(len(colours))
+        classes[: len(colours)] = np.arange(len(colours))
         order = np.argsort(codes, kind='stable')
         if len(np.unique(codes)) != len(codes):
-            raise DataError('two classes share one RGB colour; label files '
-                            'coded by colour need distinct ones')
+            raise DataError(
+                'two classes share one RGB colour; label files '
+                'coded by colour need distinct ones'
+            )
         return codes[order], classes[order]
 
     def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
@@ -135,11 +160,15 @@ class LabelCodec:
             raise DataError(
                 f'{path} is an RGB label of shape {raw.shape}, expected ids '
                 'in one channel; set label=dict(colours=[...]) in the '
-                'config, or save it as grey or palette PNG')
+                'config, or save it as grey or palette PNG'
+            )
         if raw.dtype == np.uint8:
             label = raw if self._plain else cv2.LUT(raw, self.table[:256])
-            wrong = cv2.LUT(raw, self.bad[:256]) if self._range is None \
+            wrong = (
+                cv2.LUT(raw, self.bad[:256])
+                if self._range is None
                 else cv2.inRange(raw, *self._range)
+            )
         else:
             inside = (raw >= 0) & (raw < _TABLE_SIZE)
             index = np.where(inside, raw, 0)
@@ -154,7 +183,8 @@ class LabelCodec:
         if raw.ndim != 3:
             raise DataError(
                 f'{path} holds ids in one channel, expected an RGB picture '
-                'because colours=[...] is set; remove colours for this set')
+                'because colours=[...] is set; remove colours for this set'
+            )
         codes, classes = self._codes
         code = id24(raw[..., :3])
         place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
@@ -165,7 +195,8 @@ class LabelCodec:
             raise DataError(
                 f'{path} has {int(wrong.sum())} pixels of colours outside '
                 f'the palette, first {colour}; add the colour to colours or '
-                'unlabelled_colours (JPEG labels never match: use PNG)')
+                'unlabelled_colours (JPEG labels never match: use PNG)'
+            )
         return classes[place]
 
     def _make_stamp(self) -> str:
@@ -189,8 +220,10 @@ class LabelCodec:
         wrong = self.wrong_ids(raw)
         first = next(iter(wrong))
         more = '' if len(wrong) == 1 else f' and {len(wrong) - 1} other ids'
-        text = (f'{path}: label id {first} ({wrong[first]} pixels){more} is '
-                f'outside the allowed range {self.allowed()}')
+        text = (
+            f'{path}: label id {first} ({wrong[first]} pixels){more} is '
+            f'outside the allowed range {self.allowed()}'
+        )
         cause = likely_cause(wrong, self)
         return f'{text}; likely cause: {cause}' if cause else text
 
@@ -203,8 +236,7 @@ class LabelCodec:
         names = ', '.join(map(str, self.unlabelled_ids)) or 'none'
         if self.reduce_zero_label:
             names = '0, 255'
-        return (f'{first}..{self.num_classes - 1 + first} (unlabelled: '
-                f'{names})')
+        return f'{first}..{self.num_classes - 1 + first} (unlabelled: {names})'
 
 
 def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
@@ -225,13 +257,17 @@ def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
     if ids == {0}:
         return 'id 0 only: is reduce_zero_label or unlabelled_ids=(0, ) unset?'
     if ids == {num}:
-        return (f'ids run to {num}, one too far: is reduce_zero_label unset, '
-                'or is the last id the unlabelled one?')
+        return (
+            f'ids run to {num}, one too far: is reduce_zero_label unset, '
+            'or is the last id the unlabelled one?'
+        )
     if min(ids) < 0:
         return 'negative ids: signed file or unlabelled written as -1?'
     if max(ids) >= 1000:
         return 'ids above 1000: instance or panoptic ids given as labels?'
     if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
-        return ('many ids: a colour or grey picture saved as label, or too '
-                'few classes in the class list?')
+        return (
+            'many ids: a colour or grey picture saved as label, or too '
+            'few classes in the class list?'
+        )
     return 'does the class list miss classes, or label_map miss ids?'

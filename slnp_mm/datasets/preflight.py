@@ -1,4 +1,5 @@
 """Check a data set before training, file by file, on all cores."""
+
 import multiprocessing
 import os
 import time
@@ -54,7 +55,8 @@ def check_sample(info: dict, loader: SLNPLoadInstances | None) -> dict:
         try:
             results['label'] = label
             record['instances'] = len(
-                loader.transform(results)['instance_labels'])
+                loader.transform(results)['instance_labels']
+            )
         except CorruptFileError as error:
             note('unreadable', str(error))
         except DataError as error:
@@ -83,10 +85,12 @@ def _check_label(results: dict, note: Callable) -> np.ndarray | None:
     return None
 
 
-def check_dataset(dataset: SLNPDataset,
-                  num_workers: int | None = None,
-                  limit: int | None = None,
-                  progress: Progress | None = None) -> PreflightReport:
+def check_dataset(
+    dataset: SLNPDataset,
+    num_workers: int | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> PreflightReport:
     """Walk a whole data set.
 
     Args:
@@ -130,15 +134,19 @@ def spread(samples: Sequence, limit: int | None) -> list:
 
 def instance_loader(dataset: SLNPDataset) -> SLNPLoadInstances | None:
     """The instance transform of the data set's pipeline, if it has one."""
-    return next((step for step in dataset.pipeline.transforms
-                 if isinstance(step, SLNPLoadInstances)), None)
+    return next(
+        (
+            step
+            for step in dataset.pipeline.transforms
+            if isinstance(step, SLNPLoadInstances)
+        ),
+        None,
+    )
 
 
-def _walk(dataset: SLNPDataset, samples: list,
-          workers: int) -> Iterator[dict]:
+def _walk(dataset: SLNPDataset, samples: list, workers: int) -> Iterator[dict]:
     """Check samples, in this process or in several."""
-    rules = dict(
-        label_codec=dataset.codec, instance_source=dataset.source)
+    rules = dict(label_codec=dataset.codec, instance_source=dataset.source)
     state = (rules, instance_loader(dataset))
     if workers <= 1:
         for info in samples:
@@ -159,9 +167,11 @@ def _work(info: dict) -> dict:
     return check_sample({**info, **_STATE['rules']}, _STATE['loader'])
 
 
-def quick_check(dataset: SLNPDataset | dict,
-                num_samples: int = 64,
-                max_seconds: float = 10.0) -> int:
+def quick_check(
+    dataset: SLNPDataset | dict,
+    num_samples: int = 64,
+    max_seconds: float = 10.0,
+) -> int:
     """Check a few samples and raise on the first problem.
 
     Args:
@@ -183,11 +193,11 @@ def quick_check(dataset: SLNPDataset | dict,
     checked = 0
     for idx in spread(range(len(dataset)), num_samples):
         info = dataset.get_data_info(int(idx))
-        info.update(
-            label_codec=dataset.codec, instance_source=dataset.source)
+        info.update(label_codec=dataset.codec, instance_source=dataset.source)
         problems = check_sample(info, loader)['problems']
-        if problems and not (dataset.skip_corrupt
-                             and problems[0][0] == 'unreadable'):
+        if problems and not (
+            dataset.skip_corrupt and problems[0][0] == 'unreadable'
+        ):
             raise DataError(problems[0][1])
         checked += 1
         if time.time() - start > max_seconds:

@@ -1,4 +1,5 @@
 """Check the data quickly at the start of each training run."""
+
 import time
 
 from mmagic.registry import HOOKS
@@ -25,8 +26,9 @@ class SLNPPreflightHook(Hook):
         ValueError: If ``num_samples`` is below 1.
     """
 
-    def __init__(self, num_samples: int = 64,
-                 max_seconds: float = 10.0) -> None:
+    def __init__(
+        self, num_samples: int = 64, max_seconds: float = 10.0
+    ) -> None:
         if num_samples < 1:
             raise ValueError(f'num_samples must be >= 1, got {num_samples}')
         self.num_samples, self.max_seconds = num_samples, max_seconds
@@ -50,7 +52,8 @@ class SLNPPreflightHook(Hook):
             f'preflight: {num} of {len(dataset)} samples of '
             f'{dataset.data_prefix["img"]} checked in '
             f'{time.time() - start:.1f} s, no problem; the whole set: '
-            'python tools/check_dataset.py CONFIG')
+            'python tools/check_dataset.py CONFIG'
+        )
 
 
 def _own_sets(dataset) -> list[SLNPDataset]:

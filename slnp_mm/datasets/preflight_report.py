@@ -1,4 +1,5 @@
 """What a preflight check found, as text and as JSON."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,8 @@ _TITLES = dict(
     image='Image',
     size='Size mismatch',
     ids='Label id out of range',
-    instances='Instance map')
+    instances='Instance map',
+)
 
 
 class PreflightReport:
@@ -60,9 +62,7 @@ class PreflightReport:
     @property
     def empty_classes(self) -> list[str]:
         """Names of classes without a pixel."""
-        return [
-            name for name, n in zip(self.classes, self.pixels) if n == 0
-        ]
+        return [name for name, n in zip(self.classes, self.pixels) if n == 0]
 
     @property
     def unlabelled_share(self) -> float:
@@ -92,15 +92,18 @@ class PreflightReport:
             instances=dict(
                 images=len(self.instances),
                 mean=float(count.mean()),
-                max=int(count.max())),
+                max=int(count.max()),
+            ),
             classes=[
                 dict(
                     id=i,
                     name=name,
                     pixel_share=int(self.pixels[i]) / total,
-                    images=int(self.images[i]))
+                    images=int(self.images[i]),
+                )
                 for i, name in enumerate(self.classes)
-            ])
+            ],
+        )
 
     def to_text(self, num_files: int = 5, num_classes: int = 12) -> str:
         """Write the report for reading.
@@ -124,8 +127,14 @@ class PreflightReport:
                 lines.append(f'    ... and {len(texts) - num_files} more')
         if self.pixels.any():
             lines += self._statistics(num_classes)
-        lines.append('  result: ' + ('no problem found' if self.ok else
-                                     f'{self.num_problems} problems'))
+        lines.append(
+            '  result: '
+            + (
+                'no problem found'
+                if self.ok
+                else f'{self.num_problems} problems'
+            )
+        )
         return '\n'.join(lines)
 
     def _statistics(self, num_classes: int) -> list[str]:
@@ -133,15 +142,20 @@ class PreflightReport:
         lines = []
         if self.instances:
             count = np.asarray(self.instances)
-            lines.append(f'  instances an image: mean {count.mean():.1f}, '
-                         f'max {count.max()}')
-        lines.append(f'  unlabelled: {100 * self.unlabelled_share:.2f} % of '
-                     'the pixels')
+            lines.append(
+                f'  instances an image: mean {count.mean():.1f}, '
+                f'max {count.max()}'
+            )
+        lines.append(
+            f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels'
+        )
         empty = self.empty_classes
         if empty:
             shown = ', '.join(empty[:8]) + (' ...' if len(empty) > 8 else '')
-            lines.append(f'  classes without a pixel: {len(empty)} of '
-                         f'{len(self.classes)} ({shown})')
+            lines.append(
+                f'  classes without a pixel: {len(empty)} of '
+                f'{len(self.classes)} ({shown})'
+            )
         total = self.pixels.sum()
         num = len(self.classes)
         for i in np.argsort(-self.pixels[:num])[:num_classes]:
@@ -149,5 +163,6 @@ class PreflightReport:
                 lines.append(
                     f'  {i:4d} {self.classes[i]:<20.20s} '
                     f'{100 * self.pixels[i] / total:6.2f} % of pixels, in '
-                    f'{self.images[i]} images')
+                    f'{self.images[i]} images'
+                )
         return lines

@@ -1,4 +1,5 @@
 """Any folder pair of pictures and label maps as a data set."""
+
 import os
 from collections.abc import Sequence
 
@@ -53,22 +54,25 @@ class SLNPDataset(BaseDataset):
     LABEL: dict = dict()
     INSTANCE: dict = dict()
 
-    def __init__(self,
-                 data_root: str = '',
-                 data_prefix: dict | None = None,
-                 metainfo: dict | None = None,
-                 img_suffix: Suffix = ('.jpg', '.jpeg', '.png'),
-                 label_suffix: Suffix = '.png',
-                 instance_suffix: Suffix = '.png',
-                 label: dict | None = None,
-                 instance: dict | None = None,
-                 image_size: int | tuple[int, int] | None = None,
-                 skip_corrupt: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        metainfo: dict | None = None,
+        img_suffix: Suffix = ('.jpg', '.jpeg', '.png'),
+        label_suffix: Suffix = '.png',
+        instance_suffix: Suffix = '.png',
+        label: dict | None = None,
+        instance: dict | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        skip_corrupt: bool = False,
+        **kwargs,
+    ) -> None:
         self.suffixes = dict(
             img=_as_tuple(img_suffix),
             label=_as_tuple(label_suffix),
-            instance=_as_tuple(instance_suffix))
+            instance=_as_tuple(instance_suffix),
+        )
         self.image_size = image_size
         self.skip_corrupt = skip_corrupt
         self._corrupt = torch.zeros(1, dtype=torch.int64).share_memory_()
@@ -76,8 +80,10 @@ class SLNPDataset(BaseDataset):
         prefix.update(data_prefix or {})
         unknown = set(prefix) - {'img', 'label', 'instance'}
         if unknown:
-            raise DataError('data_prefix has the keys img, label and '
-                            f'instance, got also {sorted(unknown)}')
+            raise DataError(
+                'data_prefix has the keys img, label and '
+                f'instance, got also {sorted(unknown)}'
+            )
         self._label_cfg = {**self.LABEL, **(label or {})}
         self._instance_cfg = {**self.INSTANCE, **(instance or {})}
         self._has_instances = bool(prefix['instance'])
@@ -85,7 +91,8 @@ class SLNPDataset(BaseDataset):
             data_root=data_root,
             data_prefix=prefix,
             metainfo=self._fill_metainfo(metainfo),
-            **{'lazy_init': False, **kwargs})
+            **{'lazy_init': False, **kwargs},
+        )
 
     def _fill_metainfo(self, metainfo: dict | None) -> dict:
         """Add names from mmseg and a palette; check their lengths."""
@@ -96,13 +103,16 @@ class SLNPDataset(BaseDataset):
             raise DataError(
                 f'{type(self).__name__} needs the class names in id order: '
                 "metainfo=dict(classes=('sky', 'road', ...)), got "
-                f'{classes!r}')
+                f'{classes!r}'
+            )
         info['classes'] = tuple(classes)
         palette = info.get('palette') or distinct_palette(len(classes))
         if len(palette) != len(classes):
-            raise DataError(f'palette has {len(palette)} colours for '
-                            f'{len(classes)} classes; give one RGB triple '
-                            'a class')
+            raise DataError(
+                f'palette has {len(palette)} colours for '
+                f'{len(classes)} classes; give one RGB triple '
+                'a class'
+            )
         info['palette'] = [list(map(int, colour)) for colour in palette]
         return info
 
@@ -150,7 +160,10 @@ class SLNPDataset(BaseDataset):
                 img_path=found['img'][stem],
                 label_path=found['label'][stem],
                 instance_path=found['instance'][stem]
-                if self._has_instances else '') for stem in sorted(stems)
+                if self._has_instances
+                else '',
+            )
+            for stem in sorted(stems)
         ]
 
     def find_files(self, key: str) -> dict[str, str]:
@@ -169,11 +182,14 @@ class SLNPDataset(BaseDataset):
         if self.data_root and not os.path.isdir(self.data_root):
             raise DataError(
                 f'data root {self.data_root} not found; put the data there '
-                'or set data_root in the config (docs/data.md)')
+                'or set data_root in the config (docs/data.md)'
+            )
         folder = self.data_prefix[key]
         if not os.path.isdir(folder):
-            raise DataError(f'{key} folder {folder} not found; check '
-                            'data_root and data_prefix in the config')
+            raise DataError(
+                f'{key} folder {folder} not found; check '
+                'data_root and data_prefix in the config'
+            )
         suffixes = self.suffixes[key]
         files: dict[str, str] = {}
         for parent, _, names in os.walk(folder, followlinks=True):
@@ -183,30 +199,37 @@ class SLNPDataset(BaseDataset):
                 if suffix is None:
                     continue
                 stem = os.path.normpath(
-                    os.path.join(below, name[:-len(suffix)]))
+                    os.path.join(below, name[: -len(suffix)])
+                )
                 if stem in files:
                     raise DataError(
                         f'{files[stem]} and {os.path.join(parent, name)} '
-                        'have one name; remove one or narrow the suffix')
+                        'have one name; remove one or narrow the suffix'
+                    )
                 files[stem] = os.path.join(parent, name)
         if not files:
-            raise DataError(f'no {key} file ending in '
-                            f'{" or ".join(suffixes)} in {folder}')
+            raise DataError(
+                f'no {key} file ending in {" or ".join(suffixes)} in {folder}'
+            )
         return files
 
     def unpaired(self, found: dict[str, dict[str, str]]) -> list[str]:
         """Say which files lack their partner, one sentence a file."""
         words = dict(img='image', label='label', instance='instance map')
         texts = []
-        for one, other in (('img', 'label'), ('label', 'img'),
-                           ('img', 'instance')):
+        for one, other in (
+            ('img', 'label'),
+            ('label', 'img'),
+            ('img', 'instance'),
+        ):
             if other not in found:
                 continue
             lonely = sorted(set(found[one]) - set(found[other]))
             texts += [
                 f'{words[one]} {found[one][stem]} has no {words[other]} in '
                 f'{self.data_prefix[other]} ({len(lonely)} such files); add '
-                f'it or remove the {words[one]}' for stem in lonely
+                f'it or remove the {words[one]}'
+                for stem in lonely
             ]
         return texts
 
@@ -231,8 +254,9 @@ class SLNPDataset(BaseDataset):
                 the data set.
         """
         if not -len(self) <= idx < len(self):
-            raise IndexError(f'the data set has {len(self)} samples, got '
-                             f'index {idx}')
+            raise IndexError(
+                f'the data set has {len(self)} samples, got index {idx}'
+            )
         for step in range(len(self)):
             try:
                 return self._run_pipeline((idx + step) % len(self))
@@ -244,10 +268,12 @@ class SLNPDataset(BaseDataset):
                     f'skip_corrupt: replaced a sample, {self.num_corrupt} '
                     f'so far: {error}',
                     logger='current',
-                    level=30)
+                    level=30,
+                )
         raise CorruptFileError(
             f'not one of the {len(self)} samples of {self.data_root} can be '
-            'decoded')
+            'decoded'
+        )
 
     def _run_pipeline(self, idx: int) -> dict:
         """Run the pipeline on one sample."""
@@ -256,11 +282,12 @@ class SLNPDataset(BaseDataset):
             label_codec=self.codec,
             instance_source=self.source,
             palette=self._metainfo['palette'],
-            image_size=self.image_size)
+            image_size=self.image_size,
+        )
         return self.pipeline(info)
 
 
 def _as_tuple(suffix: Suffix) -> tuple:
     """One suffix or several as a tuple, longest first."""
-    suffixes = (suffix, ) if isinstance(suffix, str) else tuple(suffix)
+    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
     return tuple(sorted(suffixes, key=len, reverse=True))

@@ -24,16 +24,20 @@ class SLNPToyScenes(SLNPDataset):
 
     METAINFO = dict(classes=CLASSES, palette=PALETTE)
 
-    def __init__(self,
-                 data_root: str = 'data/toyscenes',
-                 split: str = 'train2017',
-                 data_prefix: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = 'data/toyscenes',
+        split: str = 'train2017',
+        data_prefix: dict | None = None,
+        **kwargs,
+    ) -> None:
         prefix = dict(
             img=f'images/{split}',
             label=f'stuffthingmaps/{split}',
-            instance=f'instances/{split}')
+            instance=f'instances/{split}',
+        )
         super().__init__(
             data_root=data_root,
             data_prefix={**prefix, **(data_prefix or {})},
-            **kwargs)
+            **kwargs,
+        )

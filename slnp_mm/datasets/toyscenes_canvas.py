@@ -1,4 +1,5 @@
 """The drawing surface of ToyScenes: colour, class and object in one go."""
+
 from collections.abc import Sequence
 
 import cv2
@@ -24,10 +25,12 @@ def make_noise(seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
     for octaves in ((1, 2, 4), (16, 32, 64)):
         total = np.zeros((_NOISE_SIZE, _NOISE_SIZE), np.float32)
         for step in octaves:
-            small = rng.standard_normal((_NOISE_SIZE // step, ) * 2)
+            small = rng.standard_normal((_NOISE_SIZE // step,) * 2)
             total += cv2.resize(
-                small.astype(np.float32), (_NOISE_SIZE, ) * 2,
-                interpolation=cv2.INTER_CUBIC)
+                small.astype(np.float32),
+                (_NOISE_SIZE,) * 2,
+                interpolation=cv2.INTER_CUBIC,
+            )
         fields.append((total - total.mean()) / total.std())
     return fields[0], fields[1]
 
@@ -46,9 +49,14 @@ class Canvas:
         noise (tuple[ndarray]): Fine and coarse field of ``make_noise``.
     """
 
-    def __init__(self, size: int, light: Light, sun: float,
-                 rng: np.random.Generator,
-                 noise: tuple[np.ndarray, np.ndarray]) -> None:
+    def __init__(
+        self,
+        size: int,
+        light: Light,
+        sun: float,
+        rng: np.random.Generator,
+        noise: tuple[np.ndarray, np.ndarray],
+    ) -> None:
         self.side = 2 * size
         self.light, self.sun, self.rng, self.noise = light, sun, rng, noise
         self.tint = np.asarray(light.tint, np.float32)
@@ -61,13 +69,19 @@ class Canvas:
         """Return the id of a new object, 0..254."""
         if self.num_ids >= UNLABELLED:
             raise ValueError(
-                f'a scene can have {UNLABELLED} objects, got one more')
+                f'a scene can have {UNLABELLED} objects, got one more'
+            )
         self.num_ids += 1
         return self.num_ids - 1
 
-    def texture(self, height: int, width: int, amount: float,
-                coarse: bool = False, stretch: tuple[float, float] = (1, 1)
-                ) -> np.ndarray:
+    def texture(
+        self,
+        height: int,
+        width: int,
+        amount: float,
+        coarse: bool = False,
+        stretch: tuple[float, float] = (1, 1),
+    ) -> np.ndarray:
         """Cut a random piece of noise.
 
         Args:
@@ -85,7 +99,7 @@ class Canvas:
         cols = max(1, int(np.ceil(width / stretch[1])))
         top = self.rng.integers(max(1, _NOISE_SIZE - rows))
         left = self.rng.integers(max(1, _NOISE_SIZE - cols))
-        piece = field[top:top + rows, left:left + cols]
+        piece = field[top : top + rows, left : left + cols]
         if piece.shape != (height, width):
             piece = cv2.resize(piece, (width, height))
         return (1.0 + amount * piece)[..., None]
@@ -94,13 +108,17 @@ class Canvas:
         """Bounding box of a polygon, cut to the canvas: x0, y0, x1, y1."""
         x0, y0 = np.floor(points.min(0)).astype(int)
         x1, y1 = np.ceil(points.max(0)).astype(int) + 1
-        return (max(x0, 0), max(y0, 0), min(x1, self.side),
-                min(y1, self.side))
+        return (max(x0, 0), max(y0, 0), min(x1, self.side), min(y1, self.side))
 
-    def polygon(self, points: Sequence, colour: np.ndarray,
-                cls: int | None, obj: int | None,
-                factor: np.ndarray | None = None,
-                grain: float = 0.0) -> None:
+    def polygon(
+        self,
+        points: Sequence,
+        colour: np.ndarray,
+        cls: int | None,
+        obj: int | None,
+        factor: np.ndarray | None = None,
+        grain: float = 0.0,
+    ) -> None:
         """Fill a polygon.
 
         Args:
@@ -114,8 +132,12 @@ class Canvas:
         """
         points = np.asarray(points, np.float32)
         if not grain and (factor is None or np.ndim(factor) == 0):
-            self._plain(points, colour * self.tint *
-                        (1 if factor is None else factor), cls, obj)
+            self._plain(
+                points,
+                colour * self.tint * (1 if factor is None else factor),
+                cls,
+                obj,
+            )
             return
         x0, y0, x1, y1 = self.box(points)
         if x1 <= x0 or y1 <= y0:
@@ -124,21 +146,35 @@ class Canvas:
         cv2.fillPoly(mask, [np.round(points - (x0, y0)).astype(np.int32)], 1)
         self.stamp(mask > 0, (x0, y0), colour, cls, obj, factor, grain)
 
-    def _plain(self, points: np.ndarray, colour: np.ndarray,
-               cls: int | None, obj: int | None) -> None:
+    def _plain(
+        self,
+        points: np.ndarray,
+        colour: np.ndarray,
+        cls: int | None,
+        obj: int | None,
+    ) -> None:
         """Fill a polygon with one colour; much faster than ``stamp``."""
         corners = [np.round(points).astype(np.int32)]
-        cv2.fillPoly(self.image, corners,
-                     np.clip(colour, 0, 255).astype(int).tolist())
+        cv2.fillPoly(
+            self.image, corners, np.clip(colour, 0, 255).astype(int).tolist()
+        )
         if cls is not None:
             cv2.fillPoly(self.label, corners, int(cls))
-            cv2.fillPoly(self.ids, corners,
-                         UNLABELLED if obj is None else int(obj))
+            cv2.fillPoly(
+                self.ids, corners, UNLABELLED if obj is None else int(obj)
+            )
 
-    def stamp(self, mask: np.ndarray, corner: tuple[int, int],
-              colour: np.ndarray, cls: int | None, obj: int | None,
-              factor: np.ndarray | None = None,
-              grain: float = 0.0, lit: bool = True) -> None:
+    def stamp(
+        self,
+        mask: np.ndarray,
+        corner: tuple[int, int],
+        colour: np.ndarray,
+        cls: int | None,
+        obj: int | None,
+        factor: np.ndarray | None = None,
+        grain: float = 0.0,
+        lit: bool = True,
+    ) -> None:
         """Paint a boolean mask, whose top left corner lies at ``corner``.
 
         ``colour`` is one BGR colour or an array (h, w, 3) of the mask's
@@ -154,9 +190,11 @@ class Canvas:
         if grain:
             paint = paint * self.texture(height, width, grain)
         area = (slice(y0, y0 + height), slice(x0, x0 + width))
-        np.copyto(self.image[area],
-                  np.clip(paint, 0, 255).astype(np.uint8),
-                  where=mask[..., None])
+        np.copyto(
+            self.image[area],
+            np.clip(paint, 0, 255).astype(np.uint8),
+            where=mask[..., None],
+        )
         if cls is not None:
             self.label[area][mask] = cls
             self.ids[area][mask] = UNLABELLED if obj is None else obj
@@ -182,14 +220,24 @@ class Canvas:
         """
         size = self.side // 2
         image = cv2.resize(
-            self.image, (size, size), interpolation=cv2.INTER_AREA)
-        return (image, self.label[1::2, 1::2].copy(),
-                self.ids[1::2, 1::2].copy())
+            self.image, (size, size), interpolation=cv2.INTER_AREA
+        )
+        return (
+            image,
+            self.label[1::2, 1::2].copy(),
+            self.ids[1::2, 1::2].copy(),
+        )
 
 
-def ellipse_points(centre: tuple[float, float], axes: tuple[float, float],
-                   num: int = 20) -> np.ndarray:
+def ellipse_points(
+    centre: tuple[float, float], axes: tuple[float, float], num: int = 20
+) -> np.ndarray:
     """Corners of an ellipse, (num, 2), x and y in canvas pixels."""
     angle = np.linspace(0, 2 * np.pi, num, endpoint=False)
-    return np.stack([centre[0] + axes[0] * np.cos(angle),
-                     centre[1] + axes[1] * np.sin(angle)], 1)
+    return np.stack(
+        [
+            centre[0] + axes[0] * np.cos(angle),
+            centre[1] + axes[1] * np.sin(angle),
+        ],
+        1,
+    )

@@ -1,4 +1,5 @@
 """Stuff of ToyScenes: sky, clouds, mountains, ground, road and water."""
+
 import cv2
 import numpy as np
 
@@ -12,16 +13,23 @@ def draw_sky(canvas: Canvas, horizon: float) -> None:
     ramp = np.arange(side, dtype=np.float32)[:, None, None]
     ramp = np.clip(ramp / max(horizon, 1), 0, 1)
     paint = (1 - ramp) * np.float32(light.zenith) + ramp * np.float32(
-        light.horizon)
+        light.horizon
+    )
     sun_y = rng.uniform(0.1, 0.8) * horizon
     place = np.arange(side, dtype=np.float32) / side
-    across = np.exp(-(place - canvas.sun)**2 / 0.035)[None, :, None]
-    down = np.exp(-(place - sun_y / side)**2 / 0.035)[:, None, None]
+    across = np.exp(-((place - canvas.sun) ** 2) / 0.035)[None, :, None]
+    down = np.exp(-((place - sun_y / side) ** 2) / 0.035)[:, None, None]
     glow = 0.75 * across * down
     paint = paint * (1 - glow) + glow * np.float32(light.glow)
     paint = paint * canvas.texture(side, side, 0.012, coarse=True)
-    canvas.stamp(np.ones((side, side), bool), (0, 0), paint, SKY,
-                 canvas.new_id(), lit=False)
+    canvas.stamp(
+        np.ones((side, side), bool),
+        (0, 0),
+        paint,
+        SKY,
+        canvas.new_id(),
+        lit=False,
+    )
 
 
 def draw_cloud(canvas: Canvas, horizon: float) -> None:
@@ -40,18 +48,23 @@ def draw_cloud(canvas: Canvas, horizon: float) -> None:
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     for _ in range(rng.integers(6, 10)):
         px = rng.normal(0, 0.24) * width
-        radius = height * rng.uniform(0.35, 0.8) * np.exp(
-            -(px / (0.5 * width))**2)
+        radius = (
+            height
+            * rng.uniform(0.35, 0.8)
+            * np.exp(-((px / (0.5 * width)) ** 2))
+        )
         centre = (int(cx + px - x0), int(cy - 0.5 * radius - y0))
         axes = (int(1.5 * radius) + 1, int(radius) + 1)
         cv2.ellipse(mask, centre, axes, 0, 0, 360, 1, -1)
-    mask[int(cy + 0.15 * height) - y0:] = 0
+    mask[int(cy + 0.15 * height) - y0 :] = 0
     ramp = np.linspace(1.05, 0.84, y1 - y0)[:, None, None]
     colour = 0.72 * np.float32((250, 250, 250)) * canvas.tint.clip(
-        0.62) + 0.28 * np.float32(light.glow)
+        0.62
+    ) + 0.28 * np.float32(light.glow)
     factor = ramp * canvas.texture(y1 - y0, x1 - x0, 0.025, coarse=True)
-    canvas.stamp(mask > 0, (x0, y0), colour, CLOUD, canvas.new_id(),
-                 factor, lit=False)
+    canvas.stamp(
+        mask > 0, (x0, y0), colour, CLOUD, canvas.new_id(), factor, lit=False
+    )
 
 
 def _ridge(rng: np.random.Generator, num: int, rough: float) -> np.ndarray:
@@ -59,12 +72,12 @@ def _ridge(rng: np.random.Generator, num: int, rough: float) -> np.ndarray:
     line = rng.uniform(-0.6, 0.6, 3)
     step = rough
     while len(line) < num:
-        mid = (line[1:] + line[:-1]) / 2 + rng.normal(
-            0, step, len(line) - 1)
+        mid = (line[1:] + line[:-1]) / 2 + rng.normal(0, step, len(line) - 1)
         line = np.insert(line, np.arange(1, len(line)), mid)
         step *= 0.52
-    return np.interp(np.linspace(0, 1, num),
-                     np.linspace(0, 1, len(line)), line)
+    return np.interp(
+        np.linspace(0, 1, num), np.linspace(0, 1, len(line)), line
+    )
 
 
 def draw_mountain(canvas: Canvas, horizon: float, far: bool) -> None:
@@ -90,7 +103,8 @@ def draw_mountain(canvas: Canvas, horizon: float, far: bool) -> None:
         paint[snow] = np.clip(1.9 * paint[snow] + 30, 0, 250)
     haze = 0.42 if far else 0.15
     paint = (1 - haze) * paint * canvas.tint + haze * np.float32(
-        canvas.light.horizon)
+        canvas.light.horizon
+    )
     canvas.stamp(mask, (0, y0), paint, MOUNTAIN, canvas.new_id(), lit=False)
 
 
@@ -99,16 +113,25 @@ def draw_grass(canvas: Canvas, horizon: float) -> None:
     side, rng = canvas.side, canvas.rng
     y0 = int(horizon)
     height = side - y0
-    colour = pick(rng, ((52, 148, 92), (60, 160, 120), (44, 126, 70),
-                        (70, 170, 150)))
+    colour = pick(
+        rng, ((52, 148, 92), (60, 160, 120), (44, 126, 70), (70, 170, 150))
+    )
     near = np.linspace(0.86, 1.06, height)[:, None, None]
     blades = canvas.texture(height, side, 1.0, stretch=(3.0, 1.2)) - 1
-    factor = near * (1 + blades * np.linspace(0.05, 0.17, height)[
-        :, None, None])
-    factor = factor * canvas.texture(height, side, 0.09, coarse=True,
-                                     stretch=(0.6, 2.0))
-    canvas.stamp(np.ones((height, side), bool), (0, y0), colour, GRASS,
-                 canvas.new_id(), factor)
+    factor = near * (
+        1 + blades * np.linspace(0.05, 0.17, height)[:, None, None]
+    )
+    factor = factor * canvas.texture(
+        height, side, 0.09, coarse=True, stretch=(0.6, 2.0)
+    )
+    canvas.stamp(
+        np.ones((height, side), bool),
+        (0, y0),
+        colour,
+        GRASS,
+        canvas.new_id(),
+        factor,
+    )
 
 
 class Road:
@@ -138,23 +161,34 @@ class Road:
         rng = canvas.rng
         shade = rng.uniform(78, 116)
         colour = np.float32([shade * 1.04, shade, shade * 0.98])
-        corners = [self.at(0.0, -1), self.at(0.0, 1), self.at(1.02, 1),
-                   self.at(1.02, -1)]
+        corners = [
+            self.at(0.0, -1),
+            self.at(0.0, 1),
+            self.at(1.02, 1),
+            self.at(1.02, -1),
+        ]
         obj = canvas.new_id()
         canvas.polygon(corners, colour, ROAD, obj, grain=0.06)
         paint = np.float32((226, 232, 234))
         for side in (-0.93, 0.9):
-            line = [self.at(0.02, side), self.at(0.02, side + 0.03),
-                    self.at(1.02, side + 0.03), self.at(1.02, side)]
+            line = [
+                self.at(0.02, side),
+                self.at(0.02, side + 0.03),
+                self.at(1.02, side + 0.03),
+                self.at(1.02, side),
+            ]
             canvas.polygon(line, paint * 0.86, None, None)
         start = rng.uniform(0, 0.1)
         for k in range(8):
-            a, b = start + 0.004 + np.array([k, k + 0.5])**1.9 / 38
+            a, b = start + 0.004 + np.array([k, k + 0.5]) ** 1.9 / 38
             if a > 1:
                 break
-            dash = [self.at(a, -0.022), self.at(a, 0.022),
-                    self.at(min(b, 1.02), 0.022), self.at(min(b, 1.02),
-                                                          -0.022)]
+            dash = [
+                self.at(a, -0.022),
+                self.at(a, 0.022),
+                self.at(min(b, 1.02), 0.022),
+                self.at(min(b, 1.02), -0.022),
+            ]
             canvas.polygon(dash, paint, None, None)
 
 
@@ -162,8 +196,10 @@ def draw_water(canvas: Canvas, horizon: float) -> None:
     """Draw a lake that mirrors the sky, with ripples and glints."""
     side, rng, light = canvas.side, canvas.rng, canvas.light
     top = horizon + rng.uniform(0.0, 0.12) * side
-    centre = (rng.uniform(0.1, 0.9) * side, top + rng.uniform(
-        0.12, 0.26) * side)
+    centre = (
+        rng.uniform(0.1, 0.9) * side,
+        top + rng.uniform(0.12, 0.26) * side,
+    )
     axes = (rng.uniform(0.35, 0.8) * side, centre[1] - top)
     points = ellipse_points(centre, axes, 40)
     points[:, 0] += rng.normal(0, 0.008 * side, len(points))
@@ -177,5 +213,4 @@ def draw_water(canvas: Canvas, horizon: float) -> None:
     ripples = canvas.texture(y1 - y0, x1 - x0, 0.11, stretch=(1.5, 14))
     paint = mirror * ripples * (0.96, 0.9, 0.82)
     paint = paint + 30 * (ripples > 1.2)
-    canvas.stamp(mask > 0, (x0, y0), paint, WATER, canvas.new_id(),
-                 lit=False)
+    canvas.stamp(mask > 0, (x0, y0), paint, WATER, canvas.new_id(), lit=False)

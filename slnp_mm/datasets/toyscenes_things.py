@@ -1,4 +1,5 @@
 """Things of ToyScenes: buildings, trees, cars, people and lamp posts."""
+
 import numpy as np
 
 from .toyscenes_canvas import Canvas, ellipse_points
@@ -21,8 +22,9 @@ def _rect(x0: float, y0: float, x1: float, y1: float) -> list:
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
-def draw_building(canvas: Canvas, x: float, base: float, width: float,
-                  height: float) -> None:
+def draw_building(
+    canvas: Canvas, x: float, base: float, width: float, height: float
+) -> None:
     """Draw a house or a block: lit front, side wall, roof and windows.
 
     Args:
@@ -39,37 +41,76 @@ def draw_building(canvas: Canvas, x: float, base: float, width: float,
     side_w = width * rng.uniform(0.15, 0.35)
     edge = x - side_w if left_dark else x + width
     top = base - height
-    canvas.polygon(_rect(edge, top, edge + side_w, base), wall, BUILDING,
-                   obj, np.float32(0.62), grain=0.03)
-    canvas.polygon(_rect(x, top, x + width, base), wall, BUILDING, obj,
-                   np.float32(front), grain=0.045)
+    canvas.polygon(
+        _rect(edge, top, edge + side_w, base),
+        wall,
+        BUILDING,
+        obj,
+        np.float32(0.62),
+        grain=0.03,
+    )
+    canvas.polygon(
+        _rect(x, top, x + width, base),
+        wall,
+        BUILDING,
+        obj,
+        np.float32(front),
+        grain=0.045,
+    )
     if height < 1.3 * width and rng.random() < 0.75:
         _draw_gable(canvas, x, top, width, side_w, left_dark, obj)
     else:
         slab = wall * rng.uniform(0.5, 0.75)
         lo, hi = min(x, edge), max(x + width, edge + side_w)
-        canvas.polygon(_rect(lo - 1, top - 0.03 * height, hi + 1, top + 2),
-                       slab, BUILDING, obj)
+        canvas.polygon(
+            _rect(lo - 1, top - 0.03 * height, hi + 1, top + 2),
+            slab,
+            BUILDING,
+            obj,
+        )
     _draw_windows(canvas, x, top, width, height)
 
 
-def _draw_gable(canvas: Canvas, x: float, top: float, width: float,
-                side_w: float, left_dark: bool, obj: int) -> None:
+def _draw_gable(
+    canvas: Canvas,
+    x: float,
+    top: float,
+    width: float,
+    side_w: float,
+    left_dark: bool,
+    obj: int,
+) -> None:
     """Draw a pitched roof over the front and the side wall."""
     tile = pick(canvas.rng, ((50, 62, 150), (60, 70, 110), (74, 60, 58)))
     rise = width * canvas.rng.uniform(0.28, 0.45)
     peak = x + width / 2
     shift = -side_w if left_dark else side_w
     far = x if left_dark else x + width
-    canvas.polygon([(peak, top - rise), (peak + shift, top - rise),
-                    (far + shift, top), (far, top)], tile, BUILDING, obj,
-                   np.float32(0.8), grain=0.08)
-    canvas.polygon([(x - 2, top), (peak, top - rise), (x + width + 2, top)],
-                   tile, BUILDING, obj, grain=0.08)
+    canvas.polygon(
+        [
+            (peak, top - rise),
+            (peak + shift, top - rise),
+            (far + shift, top),
+            (far, top),
+        ],
+        tile,
+        BUILDING,
+        obj,
+        np.float32(0.8),
+        grain=0.08,
+    )
+    canvas.polygon(
+        [(x - 2, top), (peak, top - rise), (x + width + 2, top)],
+        tile,
+        BUILDING,
+        obj,
+        grain=0.08,
+    )
 
 
-def _draw_windows(canvas: Canvas, x: float, top: float, width: float,
-                  height: float) -> None:
+def _draw_windows(
+    canvas: Canvas, x: float, top: float, width: float, height: float
+) -> None:
     """Draw a grid of windows, some lit by lamps at dusk."""
     rng = canvas.rng
     cols = int(np.clip(width / rng.uniform(11, 17), 1, 6))
@@ -83,31 +124,57 @@ def _draw_windows(canvas: Canvas, x: float, top: float, width: float,
             lit = rng.random() < canvas.light.windows_lit
             x0 = x + (c + frame) * pane_w
             y0 = top + (r + frame) * pane_h
-            x1, y1 = x + (c + 1 - frame) * pane_w, top + (
-                r + 0.86) * pane_h
-            canvas.polygon(_rect(x0, y0, x1, y1), lamp if lit else glass,
-                           None, None, np.float32(rng.uniform(0.85, 1.1)))
+            x1, y1 = x + (c + 1 - frame) * pane_w, top + (r + 0.86) * pane_h
+            canvas.polygon(
+                _rect(x0, y0, x1, y1),
+                lamp if lit else glass,
+                None,
+                None,
+                np.float32(rng.uniform(0.85, 1.1)),
+            )
 
 
 def draw_tree(canvas: Canvas, x: float, base: float, height: float) -> None:
     """Draw a broad-leaved tree or a conifer of the given height."""
     rng, obj = canvas.rng, canvas.new_id()
     lean = -1 if canvas.sun > 0.5 else 1
-    canvas.darken(ellipse_points((x + lean * 0.18 * height, base),
-                                 (0.34 * height, 0.06 * height)),
-                  0.2 + 0.6 * canvas.light.contrast)
+    canvas.darken(
+        ellipse_points(
+            (x + lean * 0.18 * height, base), (0.34 * height, 0.06 * height)
+        ),
+        0.2 + 0.6 * canvas.light.contrast,
+    )
     trunk = np.float32((44, 66, 96)) * rng.uniform(0.7, 1.15)
     half = max(1.5, 0.045 * height)
-    canvas.polygon(_rect(x - half, base - 0.4 * height, x + half, base),
-                   trunk, TREE, obj, grain=0.1)
-    leaf = pick(rng, ((36, 96, 44), (40, 110, 70), (30, 78, 46),
-                      (44, 124, 108), (38, 88, 30)), 10)
+    canvas.polygon(
+        _rect(x - half, base - 0.4 * height, x + half, base),
+        trunk,
+        TREE,
+        obj,
+        grain=0.1,
+    )
+    leaf = pick(
+        rng,
+        (
+            (36, 96, 44),
+            (40, 110, 70),
+            (30, 78, 46),
+            (44, 124, 108),
+            (38, 88, 30),
+        ),
+        10,
+    )
     if rng.random() < 0.35:
         for k in range(3):
             w = height * (0.3 - 0.07 * k)
             y = base - height * (0.14 + 0.25 * k)
-            _leaves(canvas, [(x - w, y), (x, y - 0.4 * height), (x + w, y)],
-                    leaf * 0.8, obj, lean)
+            _leaves(
+                canvas,
+                [(x - w, y), (x, y - 0.4 * height), (x + w, y)],
+                leaf * 0.8,
+                obj,
+                lean,
+            )
         return
     crown = base - 0.66 * height
     points = ellipse_points((x, crown), (0.32 * height, 0.35 * height), 26)
@@ -116,8 +183,9 @@ def draw_tree(canvas: Canvas, x: float, base: float, height: float) -> None:
     _leaves(canvas, points, leaf, obj, lean)
 
 
-def _leaves(canvas: Canvas, points: np.ndarray, colour: np.ndarray, obj: int,
-            lean: int) -> None:
+def _leaves(
+    canvas: Canvas, points: np.ndarray, colour: np.ndarray, obj: int, lean: int
+) -> None:
     """Fill a crown: mottled, brighter on the sun's side and at the top."""
     points = np.asarray(points, np.float32)
     x0, y0, x1, y1 = canvas.box(points)
@@ -140,66 +208,107 @@ def draw_car(canvas: Canvas, x: float, base: float, length: float) -> None:
     def place(points: list) -> np.ndarray:
         """Car coordinates (along 0..1, up 0..2) to canvas pixels."""
         arr = np.asarray(points, np.float32)
-        return np.stack([x + turn * (arr[:, 0] - 0.5) * length,
-                         base - high * arr[:, 1]], 1)
+        return np.stack(
+            [x + turn * (arr[:, 0] - 0.5) * length, base - high * arr[:, 1]], 1
+        )
 
-    canvas.darken(ellipse_points((x, base), (0.55 * length, 0.2 * high)),
-                  0.55)
-    body = [(0, 0.25), (0, 0.85), (0.04, 1.05), (0.3, 1.12), (0.9, 1.05),
-            (1, 0.8), (1, 0.25)]
+    canvas.darken(ellipse_points((x, base), (0.55 * length, 0.2 * high)), 0.55)
+    body = [
+        (0, 0.25),
+        (0, 0.85),
+        (0.04, 1.05),
+        (0.3, 1.12),
+        (0.9, 1.05),
+        (1, 0.8),
+        (1, 0.25),
+    ]
     cabin_top = rng.uniform(1.75, 2.05)
-    cabin = [(0.14, 1.05), (0.24, cabin_top), (0.62, cabin_top),
-             (0.8, 1.05)]
+    cabin = [(0.14, 1.05), (0.24, cabin_top), (0.62, cabin_top), (0.8, 1.05)]
     canvas.polygon(place(cabin), paint, CAR, obj, np.float32(1.06))
     canvas.polygon(place(body), paint, CAR, obj, grain=0.02)
-    canvas.polygon(place([(0, 0.25), (0, 0.5), (1, 0.5), (1, 0.25)]), paint,
-                   None, None, np.float32(0.62))
+    canvas.polygon(
+        place([(0, 0.25), (0, 0.5), (1, 0.5), (1, 0.25)]),
+        paint,
+        None,
+        None,
+        np.float32(0.62),
+    )
     glass = np.float32((140, 116, 92)) * rng.uniform(0.5, 0.9)
     up = cabin_top - 0.12
     for a, b, c, d in ((0.2, 0.27, 0.42, 0.42), (0.46, 0.46, 0.6, 0.72)):
-        canvas.polygon(place([(a, 1.15), (b, up), (c, up), (d, 1.15)]),
-                       glass, None, None)
+        canvas.polygon(
+            place([(a, 1.15), (b, up), (c, up), (d, 1.15)]), glass, None, None
+        )
     for along in (0.2, 0.79):
         centre = place([(along, 0.3)])[0]
         for radius, grey in ((0.42 * high, 28), (0.2 * high, 150)):
-            canvas.polygon(ellipse_points(centre, (radius, radius), 14),
-                           np.float32((grey, grey, grey)),
-                           CAR if grey < 100 else None, obj)
+            canvas.polygon(
+                ellipse_points(centre, (radius, radius), 14),
+                np.float32((grey, grey, grey)),
+                CAR if grey < 100 else None,
+                obj,
+            )
     lamp = place([(0.96, 0.75), (0.96, 0.95), (1, 0.95), (1, 0.75)])
     canvas.polygon(lamp, np.float32((200, 245, 255)), None, None)
 
 
-def draw_person(canvas: Canvas, x: float, base: float,
-                height: float) -> None:
+def draw_person(canvas: Canvas, x: float, base: float, height: float) -> None:
     """Draw a standing or walking person of the given height."""
     rng, obj = canvas.rng, canvas.new_id()
     shirt, legs = pick(rng, CLOTHES), pick(rng, CLOTHES) * 0.6
     skin = pick(rng, SKINS, 6)
     step = rng.uniform(0.02, 0.1) * height
     wide = rng.uniform(0.11, 0.15) * height
-    canvas.darken(ellipse_points((x, base), (0.2 * height, 0.03 * height)),
-                  0.45)
+    canvas.darken(
+        ellipse_points((x, base), (0.2 * height, 0.03 * height)), 0.45
+    )
     hip, neck = base - 0.46 * height, base - 0.83 * height
     for sign in (-1, 1):
         foot = x + sign * step
-        canvas.polygon([(x + sign * 0.7 * wide, hip), (x, hip),
-                        (foot, base), (foot + sign * 0.5 * wide, base)],
-                       legs, PERSON, obj)
+        canvas.polygon(
+            [
+                (x + sign * 0.7 * wide, hip),
+                (x, hip),
+                (foot, base),
+                (foot + sign * 0.5 * wide, base),
+            ],
+            legs,
+            PERSON,
+            obj,
+        )
         arm = x + sign * 1.25 * wide
-        canvas.polygon([(x + sign * 0.6 * wide, neck), (arm, neck + 3),
-                        (arm + sign * 0.3 * wide, hip),
-                        (arm - sign * 0.2 * wide, hip)], shirt * 0.82,
-                       PERSON, obj)
-    canvas.polygon([(x - wide, neck), (x + wide, neck),
-                    (x + 0.8 * wide, hip + 2), (x - 0.8 * wide, hip + 2)],
-                   shirt, PERSON, obj, grain=0.04)
+        canvas.polygon(
+            [
+                (x + sign * 0.6 * wide, neck),
+                (arm, neck + 3),
+                (arm + sign * 0.3 * wide, hip),
+                (arm - sign * 0.2 * wide, hip),
+            ],
+            shirt * 0.82,
+            PERSON,
+            obj,
+        )
+    canvas.polygon(
+        [
+            (x - wide, neck),
+            (x + wide, neck),
+            (x + 0.8 * wide, hip + 2),
+            (x - 0.8 * wide, hip + 2),
+        ],
+        shirt,
+        PERSON,
+        obj,
+        grain=0.04,
+    )
     radius = 0.085 * height
     head = (x, base - 0.91 * height)
-    canvas.polygon(ellipse_points(head, (radius, radius * 1.15), 14), skin,
-                   PERSON, obj)
+    canvas.polygon(
+        ellipse_points(head, (radius, radius * 1.15), 14), skin, PERSON, obj
+    )
     hair = np.float32((36, 44, 60)) * rng.uniform(0.5, 2.2)
-    cap = ellipse_points((head[0], head[1] - 0.35 * radius),
-                         (1.05 * radius, 0.85 * radius), 14)
+    cap = ellipse_points(
+        (head[0], head[1] - 0.35 * radius), (1.05 * radius, 0.85 * radius), 14
+    )
     canvas.polygon(cap[7:], hair, PERSON, obj)
 
 
@@ -207,7 +316,8 @@ def draw_post(canvas: Canvas, x: float, base: float, height: float) -> None:
     """Draw a lamp post: nobody labelled it, so it is unlabelled (255)."""
     half = max(1.2, 0.02 * height)
     iron = np.float32((70, 68, 66))
-    canvas.polygon(_rect(x - half, base - height, x + half, base), iron,
-                   UNLABELLED, None)
+    canvas.polygon(
+        _rect(x - half, base - height, x + half, base), iron, UNLABELLED, None
+    )
     lamp = ellipse_points((x, base - height), (3.2 * half, 2.2 * half), 12)
     canvas.polygon(lamp, np.float32((190, 235, 250)), UNLABELLED, None)

@@ -1,4 +1,5 @@
 """Write ToyScenes to disk once, and know when it is already there."""
+
 import json
 import os
 import shutil
@@ -16,13 +17,15 @@ _FOLDERS = ('images', 'stuffthingmaps', 'instances')
 Progress = Callable[[int, int], None]
 
 
-def write_toyscenes(out: str,
-                    num_train: int = 800,
-                    num_val: int = 100,
-                    size: int = 128,
-                    seed: int = 0,
-                    quality: int = 92,
-                    progress: Progress | None = None) -> bool:
+def write_toyscenes(
+    out: str,
+    num_train: int = 800,
+    num_val: int = 100,
+    size: int = 128,
+    seed: int = 0,
+    quality: int = 92,
+    progress: Progress | None = None,
+) -> bool:
     """Write the data set in COCO-Stuff's folder layout.
 
     All is written to a temporary folder that is renamed at the end, so an
@@ -44,8 +47,13 @@ def write_toyscenes(out: str,
         DataError: If ``out`` holds something else.
     """
     settings = dict(
-        version=_VERSION, num_train=num_train, num_val=num_val, size=size,
-        seed=seed, quality=quality)
+        version=_VERSION,
+        num_train=num_train,
+        num_val=num_val,
+        size=size,
+        seed=seed,
+        quality=quality,
+    )
     for key in ('num_train', 'num_val'):
         if settings[key] < 1:
             raise DataError(f'{key} must be >= 1, got {settings[key]}')
@@ -55,7 +63,8 @@ def write_toyscenes(out: str,
         if _settings_of(out) is None and os.listdir(out):
             raise DataError(
                 f'{out} exists and was not written by this tool; choose '
-                'another --out or remove it')
+                'another --out or remove it'
+            )
     parent = os.path.dirname(os.path.abspath(out))
     os.makedirs(parent, exist_ok=True)
     temp = tempfile.mkdtemp(dir=parent, prefix='.toyscenes-')
@@ -92,8 +101,9 @@ def _settings_of(folder: str) -> dict | None:
         return None
 
 
-def _write_splits(root: str, settings: dict,
-                  progress: Progress | None) -> None:
+def _write_splits(
+    root: str, settings: dict, progress: Progress | None
+) -> None:
     """Draw and write both splits."""
     total = settings['num_train'] + settings['num_val']
     done = 0
@@ -103,13 +113,18 @@ def _write_splits(root: str, settings: dict,
             os.makedirs(os.path.join(root, folder, split))
         for number in range(settings[key]):
             image, label, ids = draw_scene(
-                (settings['seed'], part, number), settings['size'])
+                (settings['seed'], part, number), settings['size']
+            )
             name = f'{number:06d}'
             for folder, suffix, array in zip(
-                    _FOLDERS, ('.jpg', '.png', '.png'), (image, label, ids)):
+                _FOLDERS, ('.jpg', '.png', '.png'), (image, label, ids)
+            ):
                 path = os.path.join(root, folder, split, name + suffix)
-                flags = [cv2.IMWRITE_JPEG_QUALITY, settings['quality']
-                         ] if suffix == '.jpg' else []
+                flags = (
+                    [cv2.IMWRITE_JPEG_QUALITY, settings['quality']]
+                    if suffix == '.jpg'
+                    else []
+                )
                 if not cv2.imwrite(path, array, flags):
                     raise DataError(f'cannot write {path}; is the disk full?')
             done += 1

@@ -1,4 +1,5 @@
 """Optimizers and hooks."""
+
 from .hooks import SLNPReportHook, SLNPVisualizationHook
 from .optimizers import AMM
 

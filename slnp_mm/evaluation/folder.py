@@ -36,17 +36,20 @@ def list_images(folder: str) -> Dict[str, str]:
                 continue
             path = os.path.join(root, name)
             if stem in found:
-                raise ValueError(f'Expected one image named {stem}, got '
-                                 f'{found[stem]} and {path}.')
+                raise ValueError(
+                    f'Expected one image named {stem}, got '
+                    f'{found[stem]} and {path}.'
+                )
             found[stem] = path
     if not found:
-        raise ValueError(f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in '
-                         f'{folder}, got none.')
+        raise ValueError(
+            f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in '
+            f'{folder}, got none.'
+        )
     return found
 
 
-def pair(images: Dict[str, str], wanted: List[str],
-         folder: str) -> List[str]:
+def pair(images: Dict[str, str], wanted: List[str], folder: str) -> List[str]:
     """Image of each wanted stem, in that order; nothing is dropped.
 
     Args:
@@ -64,17 +67,21 @@ def pair(images: Dict[str, str], wanted: List[str],
     missing = sorted(set(wanted) - set(images))
     extra = sorted(set(images) - set(wanted))
     if missing or extra:
-        parts = [f'{len(names)} {word}: {", ".join(names)}'
-                 for word, names in (('missing', missing), ('extra', extra))
-                 if names]
+        parts = [
+            f'{len(names)} {word}: {", ".join(names)}'
+            for word, names in (('missing', missing), ('extra', extra))
+            if names
+        ]
         raise ValueError(
             f'Expected in {folder} exactly one image for each of the '
-            f'{len(wanted)} labels, by name; {"; ".join(parts)}.')
+            f'{len(wanted)} labels, by name; {"; ".join(parts)}.'
+        )
     return [images[stem] for stem in wanted]
 
 
-def build_dataset(cfg: Config, labels: Optional[str] = None,
-                  reals: Optional[str] = None) -> Any:
+def build_dataset(
+    cfg: Config, labels: Optional[str] = None, reals: Optional[str] = None
+) -> Any:
     """The test data set of a config, optionally with other folders.
 
     Args:
@@ -87,6 +94,7 @@ def build_dataset(cfg: Config, labels: Optional[str] = None,
         SLNPDataset: Built in mmagic's scope.
     """
     from mmagic.registry import DATASETS
+
     dataset = copy.deepcopy(cfg.test_dataloader.dataset)
     if labels or reals:
         prefix = dict(dataset.get('data_prefix') or {})
@@ -108,22 +116,36 @@ def build_metrics(cfg: Config) -> List[Any]:
     from mmagic.registry import METRICS
 
     from .metrics.base import PairedMetric
+
     evaluator = cfg.get('test_evaluator') or {}
-    entries = (evaluator.get('metrics', evaluator)
-               if isinstance(evaluator, dict) else evaluator)
+    entries = (
+        evaluator.get('metrics', evaluator)
+        if isinstance(evaluator, dict)
+        else evaluator
+    )
     entries = [entries] if isinstance(entries, dict) else list(entries)
     with DefaultScope.overwrite_default_scope('mmagic'):
-        built = [METRICS.build(copy.deepcopy(e)) for e in entries
-                 if issubclass(METRICS.get(e['type']), PairedMetric)]
+        built = [
+            METRICS.build(copy.deepcopy(e))
+            for e in entries
+            if issubclass(METRICS.get(e['type']), PairedMetric)
+        ]
     if not built:
-        raise ValueError('Expected an SLNP metric in test_evaluator of the '
-                         'config, got none.')
+        raise ValueError(
+            'Expected an SLNP metric in test_evaluator of the '
+            'config, got none.'
+        )
     return built
 
 
-def score_folder(dataset: Any, metrics: List[Any], folder: str,
-                 batch_size: int = 16, device: str = 'cpu',
-                 progress: Progress = None) -> Dict[str, float]:
+def score_folder(
+    dataset: Any,
+    metrics: List[Any],
+    folder: str,
+    batch_size: int = 16,
+    device: str = 'cpu',
+    progress: Progress = None,
+) -> Dict[str, float]:
     """Score images against a data set's labels and real images.
 
     Labels and real images go through the data set's own pipeline, the
@@ -143,11 +165,15 @@ def score_folder(dataset: Any, metrics: List[Any], folder: str,
     Raises:
         ValueError: If names do not pair up or an image does not decode.
     """
-    stems = [_stem(dataset.get_data_info(i)['img_path'])
-             for i in range(len(dataset))]
+    stems = [
+        _stem(dataset.get_data_info(i)['img_path'])
+        for i in range(len(dataset))
+    ]
     if len(set(stems)) != len(stems):
-        raise ValueError('Expected images of different names in the data '
-                         'set, got two of one name.')
+        raise ValueError(
+            'Expected images of different names in the data '
+            'set, got two of one name.'
+        )
     paths = pair(list_images(folder), stems, folder)
     for metric in metrics:
         metric.dataset_meta = dataset.metainfo
@@ -177,14 +203,16 @@ def _sample(dataset: Any, index: int, path: str) -> Dict[str, Any]:
         gt_img=item['inputs']['img'],
         gt_sem_seg=item['inputs']['label'][0],
         sample_idx=index,
-        img_path=path)
+        img_path=path,
+    )
 
 
 def _read(path: str) -> torch.Tensor:
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f'Expected an image in {path}, got a file that does '
-                         'not decode.')
+        raise ValueError(
+            f'Expected an image in {path}, got a file that does not decode.'
+        )
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
@@ -197,4 +225,5 @@ def names_of(dataset: Any) -> Tuple[str, str]:
     root = str(dataset.data_root or '')
     split = os.path.relpath(labels, root) if root else labels
     return type(dataset).__name__, split if '..' not in split else _stem(
-        labels)
+        labels
+    )

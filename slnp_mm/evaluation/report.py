@@ -9,12 +9,31 @@ from typing import Any, Dict, List, Optional, Sequence
 from .scorers.deeplabv3 import file_sha256
 
 FORMAT = 1
-PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmagic',
-            'mmsegmentation', 'numpy', 'scipy', 'opencv-python')
+PACKAGES = (
+    'torch',
+    'torchvision',
+    'mmengine',
+    'mmcv',
+    'mmagic',
+    'mmsegmentation',
+    'numpy',
+    'scipy',
+    'opencv-python',
+)
 # Differences in these make two reports incomparable.
-PROTOCOL_KEYS = ('data', 'split', 'num_images', 'image_sizes',
-                 'label_pixels', 'ignored_pixels', 'ignore_index',
-                 'class_map', 'quantised', 'segmentation', 'features')
+PROTOCOL_KEYS = (
+    'data',
+    'split',
+    'num_images',
+    'image_sizes',
+    'label_pixels',
+    'ignored_pixels',
+    'ignore_index',
+    'class_map',
+    'quantised',
+    'segmentation',
+    'features',
+)
 # Recorded inside a scorer's entry, but not part of the protocol.
 SCORER_NOTES = ('config', 'checkpoint', 'training')
 
@@ -22,6 +41,7 @@ SCORER_NOTES = ('config', 'checkpoint', 'training')
 def versions() -> Dict[str, str]:
     """Versions of all packages that take part in a score."""
     from slnp_mm.version import __version__
+
     out = dict(slnp_mm=__version__, python=platform.python_version())
     for name in PACKAGES:
         try:
@@ -31,9 +51,12 @@ def versions() -> Dict[str, str]:
     return out
 
 
-def build_report(metrics: Sequence[Any], run: Dict[str, Any],
-                 data: Optional[str] = None,
-                 split: Optional[str] = None) -> Dict[str, Any]:
+def build_report(
+    metrics: Sequence[Any],
+    run: Dict[str, Any],
+    data: Optional[str] = None,
+    split: Optional[str] = None,
+) -> Dict[str, Any]:
     """Join the metrics' last results into one report.
 
     Args:
@@ -53,29 +76,44 @@ def build_report(metrics: Sequence[Any], run: Dict[str, Any],
     """
     parts = [m for m in metrics if getattr(m, 'last_report', None)]
     if not parts:
-        raise ValueError('Expected a metric of slnp_mm with a result, got '
-                         'none: there is nothing to report.')
+        raise ValueError(
+            'Expected a metric of slnp_mm with a result, got '
+            'none: there is nothing to report.'
+        )
     figures: Dict[str, Any] = {}
     protocol: Dict[str, Any] = dict(
-        data=data, split=split, quantised='uint8, rounded to nearest',
+        data=data,
+        split=split,
+        quantised='uint8, rounded to nearest',
         num_images=max(m.last_report['num_images'] for m in parts),
-        features=[])
+        features=[],
+    )
     per_class: List[dict] = []
     for metric in parts:
         part = metric.last_report
         if 'scorer' in part:
             figures.update(metric.figures())
             per_class = class_rows(part)
-            for key in ('label_pixels', 'ignored_pixels', 'class_map',
-                        'image_sizes'):
+            for key in (
+                'label_pixels',
+                'ignored_pixels',
+                'class_map',
+                'image_sizes',
+            ):
                 protocol[key] = part[key]
             protocol['ignore_index'] = metric.ignore_index
             protocol['segmentation'] = part['scorer']
         else:
             figures.update(part['figures'])
             protocol['features'].append(part['extractor'])
-    return dict(format=FORMAT, figures=figures, per_class=per_class,
-                protocol=protocol, run=run, versions=versions())
+    return dict(
+        format=FORMAT,
+        figures=figures,
+        per_class=per_class,
+        protocol=protocol,
+        run=run,
+        versions=versions(),
+    )
 
 
 def class_rows(part: Dict[str, Any]) -> List[dict]:
@@ -83,8 +121,13 @@ def class_rows(part: Dict[str, Any]) -> List[dict]:
     fake, real = part['figures']['fake'], part['figures']['real']
     names = part['classes'] or [str(i) for i in range(len(fake['IoU']))]
     return [
-        {'class': name, 'IoU': fake['IoU'][i], 'real/IoU': real['IoU'][i],
-         'Acc': fake['Acc'][i], 'real/Acc': real['Acc'][i]}
+        {
+            'class': name,
+            'IoU': fake['IoU'][i],
+            'real/IoU': real['IoU'][i],
+            'Acc': fake['Acc'][i],
+            'real/Acc': real['Acc'][i],
+        }
         for i, name in enumerate(names)
     ]
 
@@ -110,12 +153,15 @@ def save_report(report: Dict[str, Any], path: str) -> List[str]:
         ValueError: If the path ends otherwise.
     """
     if not path.endswith('.json'):
-        raise ValueError(f'Expected a report path ending in .json, got '
-                         f'{path}.')
+        raise ValueError(
+            f'Expected a report path ending in .json, got {path}.'
+        )
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     table = f'{path[:-5]}.md'
-    for name, text in ((path, json.dumps(report, indent=2, default=str)),
-                       (table, markdown(report))):
+    for name, text in (
+        (path, json.dumps(report, indent=2, default=str)),
+        (table, markdown(report)),
+    ):
         draft = f'{name}.part{os.getpid()}'
         with open(draft, 'w', encoding='utf-8') as file:
             file.write(text + '\n')
@@ -136,11 +182,15 @@ def load_report(path: str) -> Dict[str, Any]:
         with open(path, encoding='utf-8') as file:
             report = json.load(file)
     except ValueError as error:
-        raise ValueError(f'Expected a JSON report in {path}, got a file '
-                         f'that does not parse ({error}).') from error
+        raise ValueError(
+            f'Expected a JSON report in {path}, got a file '
+            f'that does not parse ({error}).'
+        ) from error
     if not isinstance(report, dict) or report.get('format') != FORMAT:
-        raise ValueError(f'Expected a report of format {FORMAT} in {path}, '
-                         'got another file.')
+        raise ValueError(
+            f'Expected a report of format {FORMAT} in {path}, '
+            'got another file.'
+        )
     return report
 
 
@@ -184,34 +234,65 @@ def markdown(report: Dict[str, Any]) -> str:
     for name in ('PA', 'mIoU', 'mAcc'):
         if name in figures:
             share = figures.get(f'share/{name}')
-            rows.append([name, figures[name], figures[f'real/{name}'],
-                         '' if share is None else f'{share:.1f} %'])
+            rows.append(
+                [
+                    name,
+                    figures[name],
+                    figures[f'real/{name}'],
+                    '' if share is None else f'{share:.1f} %',
+                ]
+            )
     text = []
     if rows:
-        text.append(table(['score', 'generated', 'real (ceiling)',
-                           'share of ceiling'], rows))
-    rest = [[k, v] for k, v in figures.items()
-            if k.split('/')[-1] not in ('PA', 'mIoU', 'mAcc')]
+        text.append(
+            table(
+                ['score', 'generated', 'real (ceiling)', 'share of ceiling'],
+                rows,
+            )
+        )
+    rest = [
+        [k, v]
+        for k, v in figures.items()
+        if k.split('/')[-1] not in ('PA', 'mIoU', 'mAcc')
+    ]
     if rest:
         text.append(table(['score', 'value'], rest))
     if report['per_class']:
-        text.append(table(
-            ['class', 'IoU', 'IoU of real', 'Acc', 'Acc of real'],
-            [[_cell(v) for v in row.values()]
-             for row in report['per_class']]))
-    text.append('Protocol: ' + '; '.join(
-        f'{k} {short(strip_notes(v))}' for k, v in protocol.items()
-        if v not in (None, [])))
-    text.append('Run: ' + '; '.join(
-        f'{k} {short(v)}' for k, v in report['run'].items()
-        if v is not None))
-    text.append('Versions: ' + ', '.join(
-        f'{k} {v}' for k, v in report['versions'].items()))
+        text.append(
+            table(
+                ['class', 'IoU', 'IoU of real', 'Acc', 'Acc of real'],
+                [
+                    [_cell(v) for v in row.values()]
+                    for row in report['per_class']
+                ],
+            )
+        )
+    text.append(
+        'Protocol: '
+        + '; '.join(
+            f'{k} {short(strip_notes(v))}'
+            for k, v in protocol.items()
+            if v not in (None, [])
+        )
+    )
+    text.append(
+        'Run: '
+        + '; '.join(
+            f'{k} {short(v)}'
+            for k, v in report['run'].items()
+            if v is not None
+        )
+    )
+    text.append(
+        'Versions: '
+        + ', '.join(f'{k} {v}' for k, v in report['versions'].items())
+    )
     return '\n\n'.join(text)
 
 
-def compare(first: Dict[str, Any], second: Dict[str, Any],
-            names: Sequence[str]) -> str:
+def compare(
+    first: Dict[str, Any], second: Dict[str, Any], names: Sequence[str]
+) -> str:
     """Two reports side by side.
 
     Args:
@@ -236,8 +317,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table with padded columns."""
     cells = [[str(v) for v in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    lines = ['| ' + ' | '.join(v.ljust(w) for v, w in zip(row, widths)) + ' |'
-             for row in cells]
+    lines = [
+        '| ' + ' | '.join(v.ljust(w) for v, w in zip(row, widths)) + ' |'
+        for row in cells
+    ]
     rule = '|' + '|'.join(':' + '-' * (w + 1) for w in widths) + '|'
     return '\n'.join([lines[0], rule, *lines[1:]])
 

@@ -1,14 +1,20 @@
 """Networks, losses and the training step."""
+
 from .discriminators import SLNPDiscriminator
-from .generators import (SLNPGenerator, SLNPGlobalGenerator,
-                         SLNPLocalRefiner)
+from .generators import SLNPGenerator, SLNPGlobalGenerator, SLNPLocalRefiner
 from .losses import SLNPFeatureMatchingLoss, SLNPGANLoss
 from .slnp_data_preprocessor import SLNPDataPreprocessor
 from .slnp_gan import SLNPGAN
 from .vaes import NoisePriorVAE
 
 __all__ = [
-    'NoisePriorVAE', 'SLNPDataPreprocessor', 'SLNPDiscriminator',
-    'SLNPFeatureMatchingLoss', 'SLNPGAN', 'SLNPGANLoss', 'SLNPGenerator',
-    'SLNPGlobalGenerator', 'SLNPLocalRefiner'
+    'NoisePriorVAE',
+    'SLNPDataPreprocessor',
+    'SLNPDiscriminator',
+    'SLNPFeatureMatchingLoss',
+    'SLNPGAN',
+    'SLNPGANLoss',
+    'SLNPGenerator',
+    'SLNPGlobalGenerator',
+    'SLNPLocalRefiner',
 ]

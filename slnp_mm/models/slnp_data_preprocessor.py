@@ -1,8 +1,9 @@
 """Batch checks and normalisation."""
-from torch import Tensor
 
 from mmagic.models import DataPreprocessor
 from mmagic.registry import MODELS
+from torch import Tensor
+
 from .layers import UNLABELLED
 
 
@@ -23,7 +24,8 @@ class SLNPDataPreprocessor(DataPreprocessor):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(
-            mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[])
+            mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[]
+        )
         self.num_classes = num_classes
 
     def _check_label(self, label: Tensor, where: str) -> None:
@@ -36,14 +38,16 @@ class SLNPDataPreprocessor(DataPreprocessor):
         Raises:
             ValueError: If an id is neither in 0..C-1 nor 255.
         """
-        bad = label[(label < 0) |
-                    ((label >= self.num_classes) & (label != UNLABELLED))]
+        bad = label[
+            (label < 0) | ((label >= self.num_classes) & (label != UNLABELLED))
+        ]
         if len(bad):
             raise ValueError(
                 f'Expected label ids 0..{self.num_classes - 1} or '
                 f'{UNLABELLED} (unlabelled), but {where} holds '
                 f'{sorted(set(bad.tolist()))[:5]}; check num_classes and the '
-                'label settings of the data set.')
+                'label settings of the data set.'
+            )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Check, stack and normalise a batch.
@@ -62,9 +66,11 @@ class SLNPDataPreprocessor(DataPreprocessor):
             ValueError: If a label id is out of range.
         """
         inputs = data['inputs']
-        labels = inputs['label'] if isinstance(inputs, dict) else [
-            item['label'] for item in inputs if 'label' in item
-        ]
+        labels = (
+            inputs['label']
+            if isinstance(inputs, dict)
+            else [item['label'] for item in inputs if 'label' in item]
+        )
         samples = data.get('data_samples') or [None] * len(labels)
         for label, sample in zip(labels, samples):
             where = sample.metainfo.get('label_path') if sample else None

@@ -1,19 +1,20 @@
 """Training and sampling of SLNP-GAN."""
+
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
+from mmagic.models import BaseGAN
+from mmagic.models.utils import set_requires_grad
+from mmagic.registry import MODELS
+from mmagic.structures import DataSample
 from mmengine import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 from torch import Tensor, nn
 
-from mmagic.models import BaseGAN
-from mmagic.models.utils import set_requires_grad
-from mmagic.registry import MODELS
-from mmagic.structures import DataSample
 from .discriminators import StageDiscriminators
 from .generators.slnp_generator import GeneratorOutput
 from .layers import stride_ids
@@ -61,32 +62,36 @@ class SLNPGAN(BaseGAN):
             the generator's ``noise_shape``.
     """
 
-    def __init__(self,
-                 generator: dict,
-                 discriminator: Union[dict, Sequence[dict], None] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 gan_loss: Optional[dict] = None,
-                 feature_loss: Optional[dict] = None,
-                 noise: str = 'prior',
-                 noise_prior: Optional[dict] = None,
-                 prior_checkpoint: Optional[str] = None,
-                 prior_command: str = 'python tools/train.py '
-                 'configs/noise_prior_<data>.py',
-                 discriminator_steps: int = 1,
-                 ema_config: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        generator: dict,
+        discriminator: Union[dict, Sequence[dict], None] = None,
+        data_preprocessor: Optional[dict] = None,
+        gan_loss: Optional[dict] = None,
+        feature_loss: Optional[dict] = None,
+        noise: str = 'prior',
+        noise_prior: Optional[dict] = None,
+        prior_checkpoint: Optional[str] = None,
+        prior_command: str = 'python tools/train.py '
+        'configs/noise_prior_<data>.py',
+        discriminator_steps: int = 1,
+        ema_config: Optional[dict] = None,
+    ) -> None:
         generator = MODELS.build(generator)
         super().__init__(
             generator,
             _build_discriminators(discriminator, generator.num_stages),
             data_preprocessor,
             discriminator_steps=discriminator_steps,
-            ema_config=ema_config)
+            ema_config=ema_config,
+        )
         if gan_loss is not None:
             self.gan_loss = MODELS.build(gan_loss)
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
         if noise not in NOISES:
             raise ValueError(
-                f'noise must be one of {NOISES}, but got {noise!r}.')
+                f'noise must be one of {NOISES}, but got {noise!r}.'
+            )
         self.noise_prior = None
         self.prior_checkpoint = prior_checkpoint
         self.prior_command = prior_command
@@ -96,8 +101,9 @@ class SLNPGAN(BaseGAN):
             if self.noise_prior.latent_shape != generator.noise_shape:
                 raise ValueError(
                     f'Expected a noise prior whose latent has the shape '
-                    f'{generator.noise_shape} of the generator\'s '
-                    f'noise_shape, but got {self.noise_prior.latent_shape}.')
+                    f"{generator.noise_shape} of the generator's "
+                    f'noise_shape, but got {self.noise_prior.latent_shape}.'
+                )
 
     def init_weights(self) -> None:
         """Initialise the networks, then load the noise prior.
@@ -122,12 +128,14 @@ class SLNPGAN(BaseGAN):
                 f'Expected a trained noise prior at '
                 f'{self.prior_checkpoint!r}, but there is none; make it with '
                 f'"{self.prior_command}", or train without it by '
-                '--cfg-options model.noise=random.')
+                '--cfg-options model.noise=random.'
+            )
         stored = CheckpointLoader.load_checkpoint(path, map_location='cpu')
         stored = stored.get('state_dict', stored)
         own = self.noise_prior.state_dict()
         differing = [
-            key for key in own
+            key
+            for key in own
             if key not in stored or stored[key].shape != own[key].shape
         ]
         if differing:
@@ -135,10 +143,9 @@ class SLNPGAN(BaseGAN):
                 f'Expected a noise prior of the architecture in this config, '
                 f'but {path} differs in {len(differing)} entries (first: '
                 f'{differing[0]}); make a fitting one with '
-                f'"{self.prior_command}".')
-        self.noise_prior.load_state_dict(
-            {key: stored[key]
-             for key in own})
+                f'"{self.prior_command}".'
+            )
+        self.noise_prior.load_state_dict({key: stored[key] for key in own})
 
     def train(self, mode: bool = True) -> 'SLNPGAN':
         """Set the mode; the noise prior stays in evaluation mode."""
@@ -147,9 +154,9 @@ class SLNPGAN(BaseGAN):
             self.noise_prior.eval()
         return self
 
-    def noise_fn(self,
-                 noise: Optional[Tensor] = None,
-                 num_batches: int = 1) -> Tensor:
+    def noise_fn(
+        self, noise: Optional[Tensor] = None, num_batches: int = 1
+    ) -> Tensor:
         """Noise for the generator: given, random or shaped by the prior.
 
         Args:
@@ -167,7 +174,8 @@ class SLNPGAN(BaseGAN):
         if noise is None:
             generator = _unwrap(self.generator)
             noise = torch.randn(
-                num_batches, *generator.noise_shape, device=self.device)
+                num_batches, *generator.noise_shape, device=self.device
+            )
         if self.noise_prior is None:
             return noise
         prior = _unwrap(self.noise_prior)
@@ -175,13 +183,16 @@ class SLNPGAN(BaseGAN):
             raise RuntimeError(
                 'Expected a trained noise prior, but its weights were never '
                 f'loaded; make it with "{self.prior_command}" and start '
-                'through a runner, or load a checkpoint of the GAN.')
+                'through a runner, or load a checkpoint of the GAN.'
+            )
         return prior.shape_noise(noise)
 
-    def forward(self,
-                inputs: Dict[str, Tensor],
-                data_samples: Optional[DataSample] = None,
-                mode: Optional[str] = None) -> List[DataSample]:
+    def forward(
+        self,
+        inputs: Dict[str, Tensor],
+        data_samples: Optional[DataSample] = None,
+        mode: Optional[str] = None,
+    ) -> List[DataSample]:
         """Generate images.
 
         Args:
@@ -204,13 +215,21 @@ class SLNPGAN(BaseGAN):
         generator = self.generator_ema if name == 'ema' else self.generator
         label = inputs['label']
         noise = self.noise_fn(inputs.get('noise'), len(label))
-        output = generator(label, inputs['instances'],
-                           inputs['instance_labels'], noise,
-                           **inputs.get('sample_kwargs', {}))
+        output = generator(
+            label,
+            inputs['instances'],
+            inputs['instance_labels'],
+            noise,
+            **inputs.get('sample_kwargs', {}),
+        )
         return self._pack(output, inputs, data_samples)
 
-    def _pack(self, output: GeneratorOutput, inputs: Dict[str, Tensor],
-              data_samples: Optional[DataSample]) -> List[DataSample]:
+    def _pack(
+        self,
+        output: GeneratorOutput,
+        inputs: Dict[str, Tensor],
+        data_samples: Optional[DataSample],
+    ) -> List[DataSample]:
         """Turn a batch into samples."""
         restore = self.data_preprocessor.destruct
         stages = [restore(image) for image in output.images]
@@ -218,8 +237,8 @@ class SLNPGAN(BaseGAN):
         samples = []
         for index, label in enumerate(inputs['label']):
             sample = DataSample(
-                metainfo={key: value[index]
-                          for key, value in metas.items()})
+                metainfo={key: value[index] for key, value in metas.items()}
+            )
             sample.fake_img = stages[-1][index]
             sample.stage_imgs = [stage[index] for stage in stages]
             sample.gt_sem_seg = label
@@ -228,14 +247,16 @@ class SLNPGAN(BaseGAN):
             if output.attention:
                 sample.attention = [
                     weights[index].unflatten(
-                        0, (int(weights.shape[1]**0.5), -1))
+                        0, (int(weights.shape[1] ** 0.5), -1)
+                    )
                     for weights in output.attention
                 ]
             samples.append(sample)
         return samples
 
-    def train_step(self, data: dict,
-                   optim_wrapper: OptimWrapperDict) -> Dict[str, Tensor]:
+    def train_step(
+        self, data: dict, optim_wrapper: OptimWrapperDict
+    ) -> Dict[str, Tensor]:
         """Update the discriminators, then the generator.
 
         Args:
@@ -259,10 +280,13 @@ class SLNPGAN(BaseGAN):
         reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
         noise = self.noise_fn(num_batches=len(label))
 
-        with gen_wrapper.optim_context(self.generator), \
-                torch.set_grad_enabled(update_generator):
-            fakes = self.generator(label, inputs['instances'],
-                                   inputs['instance_labels'], noise).images
+        with (
+            gen_wrapper.optim_context(self.generator),
+            torch.set_grad_enabled(update_generator),
+        ):
+            fakes = self.generator(
+                label, inputs['instances'], inputs['instance_labels'], noise
+            ).images
         with disc_wrapper.optim_context(self.discriminator):
             loss, log_vars = self._disc_loss(reals, fakes, labels)
             disc_wrapper.update_params(loss)
@@ -282,8 +306,9 @@ class SLNPGAN(BaseGAN):
         iteration = MessageHub.get_current_instance().get_info('iter', 0)
         return (iteration + 1) % self.discriminator_steps == 0
 
-    def _disc_loss(self, reals: List[Tensor], fakes: List[Tensor],
-                   labels: List[Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+    def _disc_loss(
+        self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
+    ) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Discriminators' part of Eq. (18), summed over stages.
 
         Returns:
@@ -296,15 +321,18 @@ class SLNPGAN(BaseGAN):
         values = {}
         for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
             values[f'loss_gan_d_real_s{k}'] = self.gan_loss(
-                real.logits, target_is_real=True, is_disc=True)
+                real.logits, target_is_real=True, is_disc=True
+            )
             values[f'loss_gan_d_fake_s{k}'] = self.gan_loss(
-                fake.logits, target_is_real=False, is_disc=True)
+                fake.logits, target_is_real=False, is_disc=True
+            )
             values[f'd_real_s{k}'] = real.logits.detach().sigmoid().mean()
             values[f'd_fake_s{k}'] = fake.logits.detach().sigmoid().mean()
         return self.parse_losses(values)
 
-    def _gen_loss(self, reals: List[Tensor], fakes: List[Tensor],
-                  labels: List[Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+    def _gen_loss(
+        self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
+    ) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
 
         Returns:
@@ -315,14 +343,15 @@ class SLNPGAN(BaseGAN):
         values = {}
         for k, fake in enumerate(fake_outputs):
             values[f'loss_gan_g_s{k}'] = self.gan_loss(
-                fake.logits, target_is_real=True, is_disc=False)
+                fake.logits, target_is_real=True, is_disc=False
+            )
         if self.feature_loss is not None:
             with torch.no_grad():
                 real_outputs = self.discriminator(reals, labels)
-            for k, (real, fake) in enumerate(zip(real_outputs,
-                                                 fake_outputs)):
+            for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
                 values[f'loss_fm_g_s{k}'] = self.feature_loss(
-                    fake.features, real.features)
+                    fake.features, real.features
+                )
         return self.parse_losses(values)
 
     def _update_ema(self) -> None:
@@ -343,8 +372,8 @@ def _unwrap(model: nn.Module) -> nn.Module:
 
 
 def _build_discriminators(
-        configs: Union[dict, Sequence[dict], None],
-        num_stages: int) -> Optional[StageDiscriminators]:
+    configs: Union[dict, Sequence[dict], None], num_stages: int
+) -> Optional[StageDiscriminators]:
     """Build one discriminator a stage.
 
     Raises:
@@ -357,5 +386,6 @@ def _build_discriminators(
     if len(configs) != num_stages:
         raise ValueError(
             f'Expected one discriminator for each of the {num_stages} '
-            f'stages of the generator, but got {len(configs)}.')
+            f'stages of the generator, but got {len(configs)}.'
+        )
     return StageDiscriminators([MODELS.build(cfg) for cfg in configs])

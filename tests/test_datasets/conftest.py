@@ -1,4 +1,5 @@
 """Small made data sets, each in its true folder layout."""
+
 import json
 from pathlib import Path
 
@@ -57,8 +58,9 @@ def folder_pair(tmp_path):
     root = tmp_path / 'pair'
     for i in range(3):
         write_jpg(root / f'images/{i}.jpg', seed=i)
-        write_png(root / f'labels/{i}.png',
-                  blocks([0, 1, 2, 255]).astype(np.uint8))
+        write_png(
+            root / f'labels/{i}.png', blocks([0, 1, 2, 255]).astype(np.uint8)
+        )
     return root
 
 
@@ -79,21 +81,32 @@ def make_coco(root):
 
 def write_json(root, split):
     """An instances JSON: two boxes that overlap in every picture."""
+
     def box(x0, x1):
         return [[x0, 0, x1, 0, x1, 24, x0, 24]]
 
     anns = []
     for i in range(3):
         for k, (x0, x1, cat) in enumerate(((0, 8, 1), (6, 14, 3))):
-            anns.append(dict(id=10 * i + k + 1, image_id=i, iscrowd=0,
-                             category_id=cat, area=(x1 - x0) * 24,
-                             bbox=[x0, 0, x1 - x0, 24],
-                             segmentation=box(x0, x1)))
+            anns.append(
+                dict(
+                    id=10 * i + k + 1,
+                    image_id=i,
+                    iscrowd=0,
+                    category_id=cat,
+                    area=(x1 - x0) * 24,
+                    bbox=[x0, 0, x1 - x0, 24],
+                    segmentation=box(x0, x1),
+                )
+            )
     data = dict(
-        images=[dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32)
-                for i in range(3)],
+        images=[
+            dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32)
+            for i in range(3)
+        ],
         annotations=anns,
-        categories=[dict(id=c, name=str(c)) for c in (1, 3)])
+        categories=[dict(id=c, name=str(c)) for c in (1, 3)],
+    )
     path = root / f'annotations/instances_{split}.json'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data))
@@ -105,8 +118,10 @@ def make_ade(root):
         for i in range(3):
             name = f'ADE_{split[:5]}_{i:08d}'
             write_jpg(root / f'images/{split}/{name}.jpg', seed=i)
-            write_png(root / f'annotations/{split}/{name}.png',
-                      blocks([0, 1, 2, 150]).astype(np.uint8))
+            write_png(
+                root / f'annotations/{split}/{name}.png',
+                blocks([0, 1, 2, 150]).astype(np.uint8),
+            )
     return root
 
 
@@ -119,8 +134,9 @@ def make_cityscapes(root):
         for i in range(3):
             name = f'ulm/ulm_{i:06d}_000019'
             image = np.full((24, 32, 3), 40 * i, np.uint8)
-            write_png(root / f'leftImg8bit/{split}/{name}_leftImg8bit.png',
-                      image)
+            write_png(
+                root / f'leftImg8bit/{split}/{name}_leftImg8bit.png', image
+            )
             base = root / f'gtFine/{split}/{name}_gtFine'
             write_png(f'{base}_labelIds.png', label)
             write_png(f'{base}_instanceIds.png', ids)
@@ -133,21 +149,28 @@ def make_camvid(root):
     for split in ('train', 'val'):
         for i in range(3):
             write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
-            write_png(root / f'annotations/{split}/{i}.png',
-                      blocks([0, 3, 10, 255]).astype(np.uint8))
+            write_png(
+                root / f'annotations/{split}/{i}.png',
+                blocks([0, 3, 10, 255]).astype(np.uint8),
+            )
     return root
 
 
 def make_toyscenes(root):
     """A few ToyScenes."""
     from slnp_mm.datasets.toyscenes_write import write_toyscenes
+
     write_toyscenes(str(root), num_train=3, num_val=3, size=32)
     return root
 
 
-MAKERS = dict(coco_stuff=make_coco, ade20k=make_ade,
-              cityscapes=make_cityscapes, camvid=make_camvid,
-              toyscenes=make_toyscenes)
+MAKERS = dict(
+    coco_stuff=make_coco,
+    ade20k=make_ade,
+    cityscapes=make_cityscapes,
+    camvid=make_camvid,
+    toyscenes=make_toyscenes,
+)
 
 
 @pytest.fixture
@@ -160,4 +183,5 @@ def make_set(tmp_path):
 def files():
     """Writers of single files: png, jpg and striped labels."""
     from types import SimpleNamespace
+
     return SimpleNamespace(png=write_png, jpg=write_jpg, blocks=blocks)

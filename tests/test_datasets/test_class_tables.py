@@ -25,13 +25,23 @@ def test_coco_map_spells_one_name_on_both_sides():
 def test_coco_unused_ids_are_the_eleven_never_annotated():
     names = [COCO_RAW_NAMES[i - 1] for i in COCO_UNUSED_IDS]
     assert names == [
-        'street sign', 'hat', 'shoe', 'eye glasses', 'plate', 'mirror',
-        'window', 'desk', 'door', 'blender', 'hair brush'
+        'street sign',
+        'hat',
+        'shoe',
+        'eye glasses',
+        'plate',
+        'mirror',
+        'window',
+        'desk',
+        'door',
+        'blender',
+        'hair brush',
     ]
 
 
-@pytest.mark.parametrize('name, num', [('ADE20KDataset', 150),
-                                       ('CityscapesDataset', 19)])
+@pytest.mark.parametrize(
+    'name, num', [('ADE20KDataset', 150), ('CityscapesDataset', 19)]
+)
 def test_names_come_from_mmseg(name, num):
     info = mmseg_metainfo(name)
     assert len(info['classes']) == len(info['palette']) == num
@@ -49,6 +59,5 @@ def test_heavy_packages_are_only_imported_inside_functions():
                 names = [alias.name for alias in node.names]
             else:
                 names = [getattr(node, 'module', None) or '']
-            heavy = {n.split('.')[0] for n in names} & {'mmseg',
-                                                        'pycocotools'}
+            heavy = {n.split('.')[0] for n in names} & {'mmseg', 'pycocotools'}
             assert not heavy, (path, heavy)

@@ -1,4 +1,5 @@
 """Each set: true layout -> config -> loader -> batch of the contract."""
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,8 @@ def _at_repository_root(monkeypatch, request):
 
 
 @pytest.mark.parametrize(
-    'name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'toyscenes'])
+    'name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'toyscenes']
+)
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_config_gives_a_batch_of_the_contract(name, split, make_set):
     loader = _loader(name, make_set(name), split)
@@ -33,11 +35,12 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set):
     for i in range(2):
         img, label, inst, kinds = (
             batch['inputs'][k][i]
-            for k in ('img', 'label', 'instances', 'instance_labels'))
+            for k in ('img', 'label', 'instances', 'instance_labels')
+        )
         assert img.shape == (3, 32, 32) and img.dtype == torch.uint8
         assert label.shape == (1, 32, 32) and label.dtype == torch.int64
         assert inst.shape == (1, 32, 32) and inst.dtype == torch.int64
-        assert kinds.shape == (64, ) and kinds.dtype == torch.int64
+        assert kinds.shape == (64,) and kinds.dtype == torch.int64
         assert ((label < num) | (label == 255)).all() and label.min() >= 0
         assert (inst[label != 255] >= 0).all()
         assert (kinds[inst[inst >= 0]] >= 0).all()
@@ -46,23 +49,29 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set):
         assert (kinds >= 0).sum() == len(area)
 
 
-@pytest.mark.parametrize('name, ids', [
-    ('coco_stuff', [0, 2, 156, 255]),
-    ('ade20k', [255, 0, 1, 149]),
-    ('cityscapes', [0, 13, 255, 10]),
-    ('camvid', [0, 3, 10, 255]),
-])
+@pytest.mark.parametrize(
+    'name, ids',
+    [
+        ('coco_stuff', [0, 2, 156, 255]),
+        ('ade20k', [255, 0, 1, 149]),
+        ('cityscapes', [0, 13, 255, 10]),
+        ('camvid', [0, 3, 10, 255]),
+    ],
+)
 def test_label_ids_follow_the_set_rule(name, ids, make_set):
     dataset = _loader(name, make_set(name), 'val').dataset
     row = dataset[0]['inputs']['label'][0, 16]
     assert row[[4, 12, 20, 28]].tolist() == ids
 
 
-@pytest.mark.parametrize('name, classes', [
-    ('coco_stuff', {0: 2, 2: 1, 156: 1}),  # two persons, a car, sky
-    ('ade20k', {0: 1, 1: 1, 149: 1}),
-    ('cityscapes', {0: 1, 13: 2, 10: 1}),  # two cars, road, sky
-])
+@pytest.mark.parametrize(
+    'name, classes',
+    [
+        ('coco_stuff', {0: 2, 2: 1, 156: 1}),  # two persons, a car, sky
+        ('ade20k', {0: 1, 1: 1, 149: 1}),
+        ('cityscapes', {0: 1, 13: 2, 10: 1}),  # two cars, road, sky
+    ],
+)
 def test_instances_follow_the_set_rule(name, classes, make_set):
     dataset = _loader(name, make_set(name), 'val').dataset
     kinds = dataset[0]['inputs']['instance_labels']
@@ -71,13 +80,17 @@ def test_instances_follow_the_set_rule(name, classes, make_set):
 
 
 def test_coco_train_ids_are_171_classes(make_set):
-    dataset = _loader('coco_stuff', make_set('coco_stuff'), 'val',
-                      train_ids=True).dataset
+    dataset = _loader(
+        'coco_stuff', make_set('coco_stuff'), 'val', train_ids=True
+    ).dataset
     names = dataset.metainfo['classes']
     assert len(names) == 171
     row = dataset[0]['inputs']['label'][0, 16]
-    assert [names[i] for i in row[[4, 12, 20]]] == ['person', 'car',
-                                                   'sky-other']
+    assert [names[i] for i in row[[4, 12, 20]]] == [
+        'person',
+        'car',
+        'sky-other',
+    ]
 
 
 @pytest.mark.parametrize('source, overlap', [('json', 2), ('components', 1)])
@@ -86,8 +99,9 @@ def test_coco_instances_from_other_sources(source, overlap, make_set):
     pipeline = cfg.val_pipeline
     pipeline[2].max_overlap = overlap
     root = make_set('coco_stuff')
-    inputs = _loader('coco_stuff', root, 'val', instances=source,
-                     pipeline=pipeline).dataset[0]['inputs']
+    inputs = _loader(
+        'coco_stuff', root, 'val', instances=source, pipeline=pipeline
+    ).dataset[0]['inputs']
     masks = [(inputs['instances'] == i).any(0) for i in range(4)]
     kinds = inputs['instance_labels'].tolist()
     if source == 'components':

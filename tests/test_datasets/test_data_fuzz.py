@@ -1,4 +1,5 @@
 """Whatever files come: the contract holds, or a named error is raised."""
+
 import tempfile
 from pathlib import Path
 
@@ -24,20 +25,23 @@ from slnp_mm.datasets import (
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 SETTINGS = settings(
-    max_examples=250, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow])
+    max_examples=250,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def _ids(shape, bits):
     top = {1: 1, 8: 255, 16: 65535, 32: 2**31 - 1}[bits]
     kind = {1: bool, 8: np.uint8, 16: np.uint16, 32: np.int32}[bits]
     few = st.integers(0, min(top, 4))
-    values = few | st.sampled_from([min(255, top), top]) | st.integers(
-        0, top)
+    values = few | st.sampled_from([min(255, top), top]) | st.integers(0, top)
     if bits == 1:
         return arrays(bool, shape)
-    return st.one_of(arrays(kind, shape, elements=few),
-                     arrays(kind, shape, elements=values))
+    return st.one_of(
+        arrays(kind, shape, elements=few), arrays(kind, shape, elements=values)
+    )
 
 
 def _save(path, array, mode):
@@ -45,11 +49,13 @@ def _save(path, array, mode):
         image = Image.fromarray(array.astype(np.uint8), 'P')
         image.putpalette(list(range(256)) * 3)
     elif mode == 'rgb':
-        image = Image.fromarray(np.repeat(
-            array.astype(np.uint8)[..., None], 3, 2))
+        image = Image.fromarray(
+            np.repeat(array.astype(np.uint8)[..., None], 3, 2)
+        )
     elif mode == 'rgba':
-        image = Image.fromarray(np.repeat(
-            array.astype(np.uint8)[..., None], 4, 2), 'RGBA')
+        image = Image.fromarray(
+            np.repeat(array.astype(np.uint8)[..., None], 4, 2), 'RGBA'
+        )
     elif mode == 'la':
         image = Image.fromarray(array.astype(np.uint8)).convert('LA')
     else:
@@ -63,27 +69,51 @@ def samples(draw):
     shape = draw(SHAPES)
     other = draw(st.just(shape) | st.just(shape) | SHAPES)
     bits = draw(st.sampled_from([1, 8, 8, 8, 16, 32]))
-    rules = draw(st.sampled_from([
-        {}, {}, dict(reduce_zero_label=True), dict(unlabelled_ids=(0, )),
-        dict(label_map={i: i % 5 for i in range(200)}),
-        dict(colours=[[i, i, i] for i in range(5)]),
-    ]))
+    rules = draw(
+        st.sampled_from(
+            [
+                {},
+                {},
+                dict(reduce_zero_label=True),
+                dict(unlabelled_ids=(0,)),
+                dict(label_map={i: i % 5 for i in range(200)}),
+                dict(colours=[[i, i, i] for i in range(5)]),
+            ]
+        )
+    )
     return dict(
         image=draw(arrays(np.uint8, (*shape, 3))),
-        label=draw(_ids(other, bits)), bits=bits,
-        mode=draw(st.sampled_from(
-            ['plain', 'plain', 'palette', 'rgb', 'rgba', 'la'])),
-        ids=draw(st.none() | _ids(draw(st.just(other) | SHAPES),
-                                  draw(st.sampled_from([8, 16, 32])))),
+        label=draw(_ids(other, bits)),
+        bits=bits,
+        mode=draw(
+            st.sampled_from(['plain', 'plain', 'palette', 'rgb', 'rgba', 'la'])
+        ),
+        ids=draw(
+            st.none()
+            | _ids(
+                draw(st.just(other) | SHAPES),
+                draw(st.sampled_from([8, 16, 32])),
+            )
+        ),
         rules=rules,
-        source=draw(st.sampled_from([{}, dict(background_ids=(0, 255)),
-                                     dict(background_below=3)])),
-        cut=draw(st.none() | st.none() | st.tuples(
-            st.sampled_from(['i.png', 'l.tif', 'n.tif']),
-            st.floats(0, 0.99))),
+        source=draw(
+            st.sampled_from(
+                [{}, dict(background_ids=(0, 255)), dict(background_below=3)]
+            )
+        ),
+        cut=draw(
+            st.none()
+            | st.none()
+            | st.tuples(
+                st.sampled_from(['i.png', 'l.tif', 'n.tif']),
+                st.floats(0, 0.99),
+            )
+        ),
         slots=draw(st.integers(1, 8) | st.just(200)),
         layers=draw(st.integers(1, 3)),
-        size=draw(SHAPES), crop=draw(st.none() | SHAPES))
+        size=draw(SHAPES),
+        crop=draw(st.none() | SHAPES),
+    )
 
 
 def _write(root, sample):
@@ -100,15 +130,16 @@ def _write(root, sample):
         folder = dict(i='images', l='labels', n='inst')[sample['cut'][0][0]]
         for path in (root / folder).iterdir():
             data = path.read_bytes()
-            path.write_bytes(data[:int(sample['cut'][1] * len(data))])
+            path.write_bytes(data[: int(sample['cut'][1] * len(data))])
 
 
 def _read(root, sample):
     steps = [
         SLNPLoadImage(decode_size=4),
         SLNPLoadLabel(),
-        SLNPLoadInstances(sample['slots'], sample['layers'],
-                          cache_dir=str(root / 'cache')),
+        SLNPLoadInstances(
+            sample['slots'], sample['layers'], cache_dir=str(root / 'cache')
+        ),
         SLNPResize(sample['size']),
         SLNPFlip(),
         SLNPColorJitter(),
@@ -117,12 +148,15 @@ def _read(root, sample):
     if sample['crop']:
         steps.insert(4, SLNPCrop(sample['crop']))
     dataset = SLNPDataset(
-        str(root), pipeline=steps,
-        metainfo=dict(classes=tuple('abcde')), label=sample['rules'],
-        instance=sample['source'], label_suffix=('.png', '.tif'),
+        str(root),
+        pipeline=steps,
+        metainfo=dict(classes=tuple('abcde')),
+        label=sample['rules'],
+        instance=sample['source'],
+        label_suffix=('.png', '.tif'),
         instance_suffix=('.png', '.tif'),
-        data_prefix=dict(
-            instance='inst' if sample['ids'] is not None else ''))
+        data_prefix=dict(instance='inst' if sample['ids'] is not None else ''),
+    )
     return dataset[0]['inputs'], dataset[0]['inputs']  # made, then cached
 
 
@@ -136,13 +170,14 @@ def _assert_contract(inputs, sample):
     assert (((label >= 0) & (label < 5)) | (label == 255)).all()
     assert ids.shape == (sample['layers'], *size)
     assert ids.dtype == kinds.dtype == torch.int64
-    assert kinds.shape == (sample['slots'], )
+    assert kinds.shape == (sample['slots'],)
     assert ids.min() >= -1 and ids.max() < sample['slots']
     assert ((ids >= 0).any(0) | (label[0] == 255)).all()
     used = (kinds >= 0).sum()
     assert (kinds[:used] < 5).all() and (kinds[used:] == -1).all()
-    area = torch.stack([(ids == i).any(0).sum() for i in range(used)] +
-                       [torch.tensor(0)])
+    area = torch.stack(
+        [(ids == i).any(0).sum() for i in range(used)] + [torch.tensor(0)]
+    )
     assert (area[:-1] > 0).all() and (area[:-1] >= area[1:]).all()
 
 
@@ -159,12 +194,24 @@ def test_contract_holds_or_a_named_error_is_raised(sample):
             assert len(str(error)) > 20
 
 
-@given(st.binary(max_size=300), st.sampled_from(
-    [b'', b'\xff\xd8', b'\xff\xd8\xff\xe0\x00\x10JFIF', b'\x89PNG\r\n\x1a\n',
-     b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR', b'GIF89a', b'II*\0']))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from(
+        [
+            b'',
+            b'\xff\xd8',
+            b'\xff\xd8\xff\xe0\x00\x10JFIF',
+            b'\x89PNG\r\n\x1a\n',
+            b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR',
+            b'GIF89a',
+            b'II*\0',
+        ]
+    ),
+)
 @SETTINGS
 def test_random_bytes_end_in_a_named_error(data, start):
     from slnp_mm.datasets.image_io import decode_ids, decode_image, header_size
+
     header_size(start + data)
     for read in (decode_image, decode_ids):
         try:

@@ -44,10 +44,16 @@ def test_decode_image_is_bgr(tmp_path):
     assert image[0, 0].tolist() == [20, 10, 250]
 
 
-@pytest.mark.parametrize('size, wanted, factor', [
-    ((480, 640), (256, 256), 1), ((512, 640), (256, 256), 2),
-    ((2048, 2100), (256, 256), 8), ((1024, 2100), (256, 256), 4),
-    ((100, 100), (256, 256), 1)])
+@pytest.mark.parametrize(
+    'size, wanted, factor',
+    [
+        ((480, 640), (256, 256), 1),
+        ((512, 640), (256, 256), 2),
+        ((2048, 2100), (256, 256), 8),
+        ((1024, 2100), (256, 256), 4),
+        ((100, 100), (256, 256), 1),
+    ],
+)
 def test_reduction_keeps_both_sides_large_enough(size, wanted, factor):
     assert reduction(size, wanted) == factor
 
@@ -71,7 +77,7 @@ def test_truncated_file_is_named(tmp_path, files, suffix, share):
         rng = np.random.default_rng(0)
         files.png(path, rng.integers(0, 9, (64, 64), np.uint8))
     data = path.read_bytes()
-    path.write_bytes(data[:int(share * len(data))])
+    path.write_bytes(data[: int(share * len(data))])
     words = rf'cannot decode .*cut\.{suffix} .*truncated or damaged'
     read = decode_image if suffix == 'jpg' else decode_ids
     with pytest.raises(CorruptFileError, match=words):

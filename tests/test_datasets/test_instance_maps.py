@@ -18,8 +18,11 @@ def test_components_separate_touching_classes_and_islands():
     found = limit(from_label(label), 9, 'a')
     # class 1 is one piece of 5, class 0 two pieces of 4 and 2
     assert found.classes.tolist() == [1, 0, 0]
-    assert found.layers[0].tolist() == [[2, 2, 0, 1], [0, 0, 0, 1],
-                                        [-1, 0, 1, 1]]
+    assert found.layers[0].tolist() == [
+        [2, 2, 0, 1],
+        [0, 0, 0, 1],
+        [-1, 0, 1, 1],
+    ]
 
 
 def test_components_count_diagonal_neighbours():
@@ -111,8 +114,11 @@ def test_merged_overlapping_masks_count_a_pixel_once():
 
 def test_more_classes_than_slots_is_named():
     ids = np.arange(3)[None, None]
-    with pytest.raises(DataError, match=r'p\.png has 3 classes, more than '
-                       'max_instances=2'):
+    with pytest.raises(
+        DataError,
+        match=r'p\.png has 3 classes, more than '
+        'max_instances=2',
+    ):
         limit(Instances(ids, np.arange(3)), 2, 'p.png')
 
 
@@ -132,6 +138,7 @@ def test_by_area_of_nothing_is_empty():
 
 def test_histogram_counts_like_numpy():
     values = np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
-    assert (histogram(values) == np.bincount(values.ravel(),
-                                             minlength=256)).all()
-    assert histogram(np.zeros((0, ), np.uint8)).sum() == 0
+    assert (
+        histogram(values) == np.bincount(values.ravel(), minlength=256)
+    ).all()
+    assert histogram(np.zeros((0,), np.uint8)).sum() == 0

@@ -20,7 +20,7 @@ def test_grey_8_bit_keeps_ids_and_255(tmp_path, files):
 
 def test_grey_16_bit_maps_large_ids(tmp_path, files):
     files.png(tmp_path / 'a.png', np.uint16([[300, 4000], [65535, 300]]))
-    codec = LabelCodec(2, (65535, ), label_map={300: 1, 4000: 0})
+    codec = LabelCodec(2, (65535,), label_map={300: 1, 4000: 0})
     assert decode(tmp_path / 'a.png', codec).tolist() == [[1, 0], [255, 1]]
 
 
@@ -42,22 +42,31 @@ def _write_low_bit_png(path, ids, bits):
 
     def chunk(kind, data):
         body = kind + data
-        return (struct.pack('>I', len(data)) + body +
-                struct.pack('>I', zlib.crc32(body)))
+        return (
+            struct.pack('>I', len(data))
+            + body
+            + struct.pack('>I', zlib.crc32(body))
+        )
 
     row = ''.join(f'{v:0{bits}b}' for v in ids[0])
     row = row.ljust(-(-len(row) // 8) * 8, '0')
     data = b'\0' + int(row, 2).to_bytes(len(row) // 8, 'big')
     head = struct.pack('>IIBBBBB', ids.shape[1], 1, bits, 0, 0, 0, 0)
-    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) +
-                     chunk(b'IDAT', zlib.compress(data)) + chunk(b'IEND', b''))
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', head)
+        + chunk(b'IDAT', zlib.compress(data))
+        + chunk(b'IEND', b'')
+    )
 
 
 def test_palette_png_gives_the_index_not_the_colour(tmp_path, files):
     palette = [[200, 0, 0], [0, 200, 0], [9, 9, 9]]
     files.png(tmp_path / 'a.png', np.uint8([[2, 1], [0, 0]]), palette)
-    assert decode(tmp_path / 'a.png',
-                  LabelCodec(3)).tolist() == [[2, 1], [0, 0]]
+    assert decode(tmp_path / 'a.png', LabelCodec(3)).tolist() == [
+        [2, 1],
+        [0, 0],
+    ]
 
 
 def test_rgb_colours_become_ids(tmp_path, files):
@@ -76,31 +85,44 @@ def test_reduce_zero_label_moves_ids_down_by_one():
 
 def test_unlabelled_ids_win_over_classes():
     codec = LabelCodec(3, unlabelled_ids=(0, 255))
-    assert codec(np.uint8([[0, 1, 2, 255]]), 'a').tolist() == [[255, 1, 2,
-                                                                255]]
+    assert codec(np.uint8([[0, 1, 2, 255]]), 'a').tolist() == [
+        [255, 1, 2, 255]
+    ]
 
 
 def test_table_remaps_ids():
     codec = LabelCodec(2, label_map={7: 0, 9: 1, 3: 255})
-    assert codec(np.uint8([[7, 9, 3, 255]]), 'a').tolist() == [[0, 1, 255,
-                                                                255]]
+    assert codec(np.uint8([[7, 9, 3, 255]]), 'a').tolist() == [
+        [0, 1, 255, 255]
+    ]
 
 
-@pytest.mark.parametrize('settings, raw, words', [
-    (dict(), [[0, 7, 7]], r'x\.png: label id 7 \(2 pixels\) is outside the '
-     r'allowed range 0\.\.2 \(unlabelled: 255\)'),
-    (dict(), [[3, 1, 2]], 'is reduce_zero_label unset'),
-    (dict(unlabelled_ids=(0, )), [[0, 1, 255]],
-     '255 only: is unlabelled_ids unset'),
-    (dict(label_map={1: 0}), [[0, 1]], 'does label_map miss these ids'),
-    (dict(), [[24001, 0]], 'instance or panoptic ids'),
-    (dict(), [[-1, 0]], 'unlabelled written as -1'),
-    (dict(), [list(range(100, 120))], 'too few classes in the class list'),
-])
+@pytest.mark.parametrize(
+    'settings, raw, words',
+    [
+        (
+            dict(),
+            [[0, 7, 7]],
+            r'x\.png: label id 7 \(2 pixels\) is outside the '
+            r'allowed range 0\.\.2 \(unlabelled: 255\)',
+        ),
+        (dict(), [[3, 1, 2]], 'is reduce_zero_label unset'),
+        (
+            dict(unlabelled_ids=(0,)),
+            [[0, 1, 255]],
+            '255 only: is unlabelled_ids unset',
+        ),
+        (dict(label_map={1: 0}), [[0, 1]], 'does label_map miss these ids'),
+        (dict(), [[24001, 0]], 'instance or panoptic ids'),
+        (dict(), [[-1, 0]], 'unlabelled written as -1'),
+        (dict(), [list(range(100, 120))], 'too few classes in the class list'),
+    ],
+)
 def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
     array = np.asarray(raw)
-    array = array.astype(np.uint8 if 0 <= array.min() and array.max() < 256
-                         else np.int32)
+    array = array.astype(
+        np.uint8 if 0 <= array.min() and array.max() < 256 else np.int32
+    )
     with pytest.raises(DataError, match=words):
         LabelCodec(3, **settings)(array, 'x.png')
 
@@ -121,15 +143,24 @@ def test_grey_label_where_colours_are_set_is_named():
         LabelCodec(1, colours=[[1, 2, 3]])(np.zeros((2, 2), np.uint8), 'x')
 
 
-@pytest.mark.parametrize('settings, words', [
-    (dict(num_classes=0), r'must be 1\.\.255 .* got 0'),
-    (dict(num_classes=256), 'got 256'),
-    (dict(num_classes=2, label_map={1: 2}), 'sends id 1 to 2'),
-    (dict(num_classes=2, label_map={}, reduce_zero_label=True), 'not both'),
-    (dict(num_classes=2, colours=[[0, 0, 0]]), r'\(2\), got 1'),
-    (dict(num_classes=1, colours=[[0, 0, 300]]), r'RGB triples of 0\.\.255'),
-    (dict(num_classes=2, colours=[[0, 0, 0]] * 2), 'share one RGB colour'),
-])
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (dict(num_classes=0), r'must be 1\.\.255 .* got 0'),
+        (dict(num_classes=256), 'got 256'),
+        (dict(num_classes=2, label_map={1: 2}), 'sends id 1 to 2'),
+        (
+            dict(num_classes=2, label_map={}, reduce_zero_label=True),
+            'not both',
+        ),
+        (dict(num_classes=2, colours=[[0, 0, 0]]), r'\(2\), got 1'),
+        (
+            dict(num_classes=1, colours=[[0, 0, 300]]),
+            r'RGB triples of 0\.\.255',
+        ),
+        (dict(num_classes=2, colours=[[0, 0, 0]] * 2), 'share one RGB colour'),
+    ],
+)
 def test_contradictory_settings_are_refused(settings, words):
     with pytest.raises(DataError, match=words):
         LabelCodec(**settings)

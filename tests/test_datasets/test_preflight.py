@@ -21,8 +21,13 @@ PIPELINE = [
 
 
 def config(root, **kwargs):
-    return dict(type='SLNPDataset', data_root=str(root), pipeline=PIPELINE,
-                metainfo=dict(classes=('a', 'b', 'c')), **kwargs)
+    return dict(
+        type='SLNPDataset',
+        data_root=str(root),
+        pipeline=PIPELINE,
+        metainfo=dict(classes=('a', 'b', 'c')),
+        **kwargs,
+    )
 
 
 def check(root, num_workers=1, **kwargs):
@@ -42,8 +47,7 @@ def broken(folder_pair, files):
     path = folder_pair / 'images/5.jpg'
     path.write_bytes(path.read_bytes()[:300])
     files.png(folder_pair / 'labels/6.png', stripes[:, :30])
-    files.png(folder_pair / 'labels/7.png', np.where(stripes == 2, 3,
-                                                     stripes))
+    files.png(folder_pair / 'labels/7.png', np.where(stripes == 2, 3, stripes))
     files.png(folder_pair / 'labels/8.png', np.zeros((24, 32, 3)))
     return folder_pair
 
@@ -62,13 +66,19 @@ def test_sound_set_has_no_problem_and_right_statistics(folder_pair):
 def test_every_kind_of_problem_is_reported(broken, workers):
     report = check(broken, workers)
     assert {k: len(v) for k, v in report.problems.items()} == dict(
-        pair=2, unreadable=1, size=1, ids=2)
+        pair=2, unreadable=1, size=1, ids=2
+    )
     text = report.to_text()
-    for words in ('images/4.jpg has no label', 'labels/3.png has no image',
-                  'images/5.jpg', 'is 30x24, but image',
-                  'label id 3 (192 pixels) is outside',
-                  'is reduce_zero_label unset', 'is an RGB label',
-                  'result: 6 problems'):
+    for words in (
+        'images/4.jpg has no label',
+        'labels/3.png has no image',
+        'images/5.jpg',
+        'is 30x24, but image',
+        'label id 3 (192 pixels) is outside',
+        'is reduce_zero_label unset',
+        'is an RGB label',
+        'result: 6 problems',
+    ):
         assert words in text
 
 
@@ -79,8 +89,9 @@ def test_missing_root_is_a_problem(tmp_path):
 
 def test_empty_class_is_listed_but_no_problem(folder_pair, files):
     for i in range(3):
-        files.png(folder_pair / f'labels/{i}.png', np.zeros((24, 32),
-                                                            np.uint8))
+        files.png(
+            folder_pair / f'labels/{i}.png', np.zeros((24, 32), np.uint8)
+        )
     report = check(folder_pair)
     assert report.ok and report.empty_classes == ['b', 'c']
 
@@ -115,7 +126,8 @@ def _runner(dataset, lines):
     return SimpleNamespace(
         train_loop=SimpleNamespace(dataloader=loader),
         val_loop=SimpleNamespace(dataloaders=[loader]),
-        logger=SimpleNamespace(info=lines.append))
+        logger=SimpleNamespace(info=lines.append),
+    )
 
 
 def test_hook_checks_wrapped_sets_and_logs(folder_pair):
@@ -142,8 +154,13 @@ def test_hook_leaves_other_sets_alone_and_checks_its_arguments():
 
 def test_overlay_mixes_colours_and_leaves_unlabelled_pixels():
     image = np.full((1, 2, 3), 100, np.uint8)
-    out = overlay(image, np.uint8([[0, 255]]), np.full((1, 1, 2), -1),
-                  np.uint8([[200, 0, 0]]), share=0.5)
+    out = overlay(
+        image,
+        np.uint8([[0, 255]]),
+        np.full((1, 1, 2), -1),
+        np.uint8([[200, 0, 0]]),
+        share=0.5,
+    )
     assert out.tolist() == [[[50, 50, 150], [100, 100, 100]]]
 
 
@@ -159,12 +176,14 @@ def test_sheet_is_a_picture_on_disk(folder_pair, tmp_path):
 def tool(request, monkeypatch, tmp_path):
     """Run tools/check_dataset.py in this process on a config text."""
     import runpy
+
     path = str(request.config.rootpath / 'tools/check_dataset.py')
 
     def run(text, *options):
         (tmp_path / 'c.py').write_text(text)
-        monkeypatch.setattr(sys, 'argv',
-                            [path, str(tmp_path / 'c.py'), *options])
+        monkeypatch.setattr(
+            sys, 'argv', [path, str(tmp_path / 'c.py'), *options]
+        )
         with pytest.raises(SystemExit) as end:
             runpy.run_path(path, run_name='__main__')
         return end.value.code
@@ -172,13 +191,26 @@ def tool(request, monkeypatch, tmp_path):
     return run
 
 
-def test_tool_ends_with_0_and_writes_json_and_sheet(folder_pair, tool,
-                                                    tmp_path, capsys):
+def test_tool_ends_with_0_and_writes_json_and_sheet(
+    folder_pair, tool, tmp_path, capsys
+):
     out = tmp_path / 'r.json'
-    text = (f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'
-            'val_dataloader = train_dataloader')
-    assert tool(text, '--json', str(out), '--sheet', str(tmp_path / 's.png'),
-                '--workers', '1') == 0
+    text = (
+        f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'
+        'val_dataloader = train_dataloader'
+    )
+    assert (
+        tool(
+            text,
+            '--json',
+            str(out),
+            '--sheet',
+            str(tmp_path / 's.png'),
+            '--workers',
+            '1',
+        )
+        == 0
+    )
     assert list(json.loads(out.read_text())) == ['train']  # equal: once
     assert (tmp_path / 's.png').exists()
     assert '3/3' in capsys.readouterr().err  # the progress bar

@@ -1,4 +1,5 @@
 """The 13 COCO-Stuff and the CamVid pictures, where they are present."""
+
 import os
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from mmengine.config import Config
 from slnp_mm.datasets import check_dataset
 from slnp_mm.datasets.contact_sheet import make_sheet
 
-DATA = Path(os.environ.get('SLNP_TEST_DATA',
-                           Path(__file__).parents[3] / 'shared/data'))
+DATA = Path(
+    os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data')
+)
 COCO, CAMVID = DATA / 'coco_stuff_sample', DATA / 'camvid'
 needs_coco = pytest.mark.skipif(
-    not COCO.is_dir(), reason=f'no real COCO-Stuff pictures in {COCO}')
+    not COCO.is_dir(), reason=f'no real COCO-Stuff pictures in {COCO}'
+)
 needs_camvid = pytest.mark.skipif(
-    not CAMVID.is_dir(), reason=f'no real CamVid pictures in {CAMVID}')
+    not CAMVID.is_dir(), reason=f'no real CamVid pictures in {CAMVID}'
+)
 
 
 @pytest.fixture
@@ -28,6 +32,7 @@ def build(request):
         cfg = Config.fromfile(path).train_dataloader.dataset
         cfg.update(data_root=str(root), **kwargs)
         return DATASETS.build(cfg)
+
     return make
 
 
@@ -53,7 +58,8 @@ def test_coco_pictures_keep_the_contract(build, instances, size):
 def test_coco_labels_are_those_of_the_file_at_each_pixel(build):
     dataset = build('coco_stuff', COCO, test_mode=True)
     dataset.pipeline.transforms = [
-        t for t in dataset.pipeline.transforms if 'Flip' not in str(type(t))]
+        t for t in dataset.pipeline.transforms if 'Flip' not in str(type(t))
+    ]
     sample = dataset[0]
     raw = cv2.imread(sample['data_samples'].label_path, -1)
     rows = ((np.arange(256) + 0.5) * raw.shape[0] / 256).astype(int)

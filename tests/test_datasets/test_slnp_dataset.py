@@ -23,8 +23,12 @@ CLASSES = dict(classes=('a', 'b', 'c'))
 
 
 def build(root, **kwargs):
-    cfg = dict(type='SLNPDataset', data_root=str(root), metainfo=CLASSES,
-               pipeline=PIPELINE)
+    cfg = dict(
+        type='SLNPDataset',
+        data_root=str(root),
+        metainfo=CLASSES,
+        pipeline=PIPELINE,
+    )
     return DATASETS.build({**cfg, **kwargs})
 
 
@@ -36,13 +40,19 @@ def test_any_folder_pair_works_by_config_alone(folder_pair):
     assert meta['img_path'].endswith('images/1.jpg')
     assert meta['label_path'].endswith('labels/1.png')
     assert (meta['sample_idx'], meta['ori_shape'], meta['img_shape']) == (
-        1, (24, 32), (16, 16))
+        1,
+        (24, 32),
+        (16, 16),
+    )
     assert sample['inputs']['instance_labels'].tolist() == [0, 1, 2] + [-1] * 5
 
 
 def test_missing_data_root_is_named(tmp_path):
-    with pytest.raises(DataError, match=r'data root .*nowhere not found; put '
-                       'the data there or set data_root'):
+    with pytest.raises(
+        DataError,
+        match=r'data root .*nowhere not found; put '
+        'the data there or set data_root',
+    ):
         build(tmp_path / 'nowhere')
 
 
@@ -53,8 +63,11 @@ def test_missing_folder_is_named(folder_pair):
 
 def test_image_without_label_is_named(folder_pair):
     (folder_pair / 'labels/1.png').unlink()
-    with pytest.raises(DataError, match=r'image .*images/1\.jpg has no label '
-                       r'in .*labels \(1 such files\)'):
+    with pytest.raises(
+        DataError,
+        match=r'image .*images/1\.jpg has no label '
+        r'in .*labels \(1 such files\)',
+    ):
         build(folder_pair)
 
 
@@ -73,15 +86,21 @@ def test_image_without_instance_map_is_named(folder_pair, files):
 
 def test_label_id_beyond_the_classes_is_named(folder_pair):
     dataset = build(folder_pair, metainfo=dict(classes=('a', 'b')))
-    with pytest.raises(DataError, match=r'labels/0\.png: label id 2 \(192 '
-                       r'pixels\) is outside the allowed range 0\.\.1'):
+    with pytest.raises(
+        DataError,
+        match=r'labels/0\.png: label id 2 \(192 '
+        r'pixels\) is outside the allowed range 0\.\.1',
+    ):
         dataset[0]
 
 
 def test_size_mismatch_is_named(folder_pair, files):
     files.jpg(folder_pair / 'images/0.jpg', (24, 30))
-    with pytest.raises(DataError, match=r'label .*0\.png is 32x24, but image '
-                       r'.*0\.jpg is 30x24 \(width x height\)'):
+    with pytest.raises(
+        DataError,
+        match=r'label .*0\.png is 32x24, but image '
+        r'.*0\.jpg is 30x24 \(width x height\)',
+    ):
         build(folder_pair)[0]
 
 
@@ -95,8 +114,11 @@ def test_instance_size_mismatch_is_named(folder_pair, files):
     for i in range(3):
         files.png(folder_pair / f'inst/{i}.png', np.zeros((24, 30), np.uint8))
     dataset = build(folder_pair, data_prefix=dict(instance='inst'))
-    with pytest.raises(DataError, match=r'instance map .*0\.png is 30x24, '
-                       'but its label is 32x24'):
+    with pytest.raises(
+        DataError,
+        match=r'instance map .*0\.png is 30x24, '
+        'but its label is 32x24',
+    ):
         dataset[0]
 
 
@@ -144,8 +166,10 @@ def test_skip_corrupt_replaces_counts_and_logs(one_cut, caplog):
 
 def test_skip_corrupt_log_names_file_and_count(one_cut, monkeypatch):
     lines = []
-    monkeypatch.setattr('slnp_mm.datasets.slnp_dataset.print_log',
-                        lambda text, **_: lines.append(text))
+    monkeypatch.setattr(
+        'slnp_mm.datasets.slnp_dataset.print_log',
+        lambda text, **_: lines.append(text),
+    )
     build(one_cut, skip_corrupt=True)[1]
     assert 'replaced a sample, 1 so far: cannot decode' in lines[0]
     assert 'images/1.jpg' in lines[0]
@@ -153,14 +177,16 @@ def test_skip_corrupt_log_names_file_and_count(one_cut, monkeypatch):
 
 def test_skip_corrupt_counts_over_workers(one_cut):
     from torch.utils.data import DataLoader
+
     dataset = build(one_cut, skip_corrupt=True)
     list(DataLoader(dataset, num_workers=2, collate_fn=list))
     assert dataset.num_corrupt == 1
 
 
 def test_skip_corrupt_does_not_hide_wrong_ids(folder_pair):
-    dataset = build(folder_pair, skip_corrupt=True,
-                    metainfo=dict(classes=('a', 'b')))
+    dataset = build(
+        folder_pair, skip_corrupt=True, metainfo=dict(classes=('a', 'b'))
+    )
     with pytest.raises(DataError, match='label id 2'):
         dataset[0]
 
@@ -182,8 +208,10 @@ def test_image_size_of_the_set_is_used_by_the_pipeline(folder_pair):
 def test_cache_follows_a_changed_label(folder_pair, files):
     dataset = build(folder_pair)
     assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 3
-    files.png(folder_pair / 'labels/0.png',
-              files.blocks([1, 0, 1, 0, 2]).astype(np.uint8))
+    files.png(
+        folder_pair / 'labels/0.png',
+        files.blocks([1, 0, 1, 0, 2]).astype(np.uint8),
+    )
     assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 5
 
 
@@ -204,25 +232,30 @@ def test_coco_json_without_the_picture_is_named(make_set):
     root = make_set('coco_stuff')
     path = root / 'annotations/instances_val2017.json'
     path.write_text(path.read_text().replace('000000000001.jpg', 'x.jpg'))
-    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json',
-                            pipeline=PIPELINE)
+    dataset = SLNPCOCOStuff(
+        str(root), 'val2017', instances='json', pipeline=PIPELINE
+    )
     with pytest.raises(DataError, match=r'000000000001\.jpg is not listed'):
         dataset[1]
 
 
-@pytest.mark.parametrize('content, words', [
-    (None, r'instance file .*val2017\.json not found'),
-    ('{}[', 'is not a COCO instances file'),
-    ('[1]', 'is not a COCO instances file'),
-])
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        (None, r'instance file .*val2017\.json not found'),
+        ('{}[', 'is not a COCO instances file'),
+        ('[1]', 'is not a COCO instances file'),
+    ],
+)
 def test_bad_coco_json_is_named(make_set, content, words):
     root = make_set('coco_stuff')
     path = root / 'annotations/instances_val2017.json'
     path.unlink()
     if content is not None:
         path.write_text(content)
-    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json',
-                            pipeline=PIPELINE)
+    dataset = SLNPCOCOStuff(
+        str(root), 'val2017', instances='json', pipeline=PIPELINE
+    )
     with pytest.raises(DataError, match=words):
         dataset[0]
 

@@ -43,8 +43,7 @@ def test_objects_overlap_and_vary_in_colour():
     cars, hidden = [], 0
     for number in range(60):
         image, label, ids = draw_scene((1, 0, number), 64)
-        cars += [image[ids == i].mean(0)
-                 for i in np.unique(ids[label == 8])]
+        cars += [image[ids == i].mean(0) for i in np.unique(ids[label == 8])]
         hidden += len(np.unique(ids)) < ids[ids < 255].max() + 1
     assert np.std(cars, 0).min() > 25  # grey levels
     assert hidden > 5  # scenes with an object hidden by nearer ones
@@ -53,7 +52,7 @@ def test_objects_overlap_and_vary_in_colour():
 @pytest.mark.parametrize('size', [30, 65])
 def test_bad_size_is_refused(size):
     with pytest.raises(ValueError, match=f'even number >= 32, got {size}'):
-        draw_scene((0, ), size)
+        draw_scene((0,), size)
 
 
 def test_set_is_written_once_and_reused(tmp_path):

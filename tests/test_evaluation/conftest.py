@@ -28,6 +28,7 @@ def tiny_scorer(tmp_path_factory):
     from mmengine.config import Config
 
     from slnp_mm.evaluation.scorers.deeplabv3 import _build_segmentor
+
     folder = tmp_path_factory.mktemp('scorer')
     config = folder / 'tiny.py'
     config.write_text(TINY)
@@ -53,10 +54,15 @@ def samples():
         for i in range(count):
             label = torch.randint(0, num_classes, (size, size), generator=gen)
             label[:2, :3] = 255
-            out.append(dict(
-                fake_img=torch.rand(3, size, size, generator=gen) * 255,
-                gt_img=torch.rand(3, size, size, generator=gen) * 255,
-                gt_sem_seg=label, sample_idx=i, img_path=f'{i}.png'))
+            out.append(
+                dict(
+                    fake_img=torch.rand(3, size, size, generator=gen) * 255,
+                    gt_img=torch.rand(3, size, size, generator=gen) * 255,
+                    gt_sem_seg=label,
+                    sample_idx=i,
+                    img_path=f'{i}.png',
+                )
+            )
         return out
 
     return make

@@ -32,25 +32,36 @@ def toy(tmp_path, tiny_scorer):
             cv2.imwrite(str(tmp_path / folder / f'{i}.png'), image)
         cv2.imwrite(str(tmp_path / 'labels/val' / f'{i}.png'), label)
     dataset = dict(
-        type='SLNPDataset', data_root=str(tmp_path),
+        type='SLNPDataset',
+        data_root=str(tmp_path),
         data_prefix=dict(img='images/val', label='labels/val'),
-        metainfo=dict(classes=('a', 'b', 'c', 'd')), test_mode=True,
-        image_size=32, pipeline=[
-            dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel'),
+        metainfo=dict(classes=('a', 'b', 'c', 'd')),
+        test_mode=True,
+        image_size=32,
+        pipeline=[
+            dict(type='SLNPLoadImage'),
+            dict(type='SLNPLoadLabel'),
             dict(type='SLNPLoadInstances', max_instances=8, max_overlap=1),
-            dict(type='SLNPResize'), dict(type='SLNPPackInputs')])
+            dict(type='SLNPResize'),
+            dict(type='SLNPPackInputs'),
+        ],
+    )
     metric = dict(type='SLNPSegMetric', scorer=tiny_scorer)
-    return tmp_path, Config(dict(
-        test_dataloader=dict(dataset=dataset),
-        test_evaluator=dict(type='Evaluator', metrics=metric)))
+    return tmp_path, Config(
+        dict(
+            test_dataloader=dict(dataset=dataset),
+            test_evaluator=dict(type='Evaluator', metrics=metric),
+        )
+    )
 
 
 def make_report(cfg, folder):
     dataset, metrics = build_dataset(cfg), build_metrics(cfg)
     figures = score_folder(dataset, metrics, str(folder), batch_size=2)
     data, split = names_of(dataset)
-    return report.build_report(metrics, dict(config='c.py', seed=0), data,
-                               split), figures
+    return report.build_report(
+        metrics, dict(config='c.py', seed=0), data, split
+    ), figures
 
 
 def test_real_images_as_a_folder_reach_the_ceiling_exactly(toy):
@@ -69,8 +80,10 @@ def test_report_holds_the_protocol_and_survives_saving(toy, tmp_path):
     assert protocol['ignored_pixels'] == 5 * 2 * 32
     assert protocol['label_pixels'] == 5 * 32 * 32
     assert len(protocol['segmentation']['sha256']) == 64
-    assert (protocol['data'], protocol['split']) == ('SLNPDataset',
-                                                     'labels/val')
+    assert (protocol['data'], protocol['split']) == (
+        'SLNPDataset',
+        'labels/val',
+    )
     assert [row['class'] for row in result['per_class']] == list('abcd')
     path, table = report.save_report(result, str(tmp_path / 'out' / 'r.json'))
     loaded = report.load_report(path)
@@ -88,8 +101,10 @@ def test_another_scorer_or_count_is_a_difference(toy):
     second['protocol']['segmentation']['checkpoint'] = 'renamed.pth'
     second['protocol']['num_images'] = 4
     gaps = report.differences(first, second)
-    assert [gap.split(':')[0] for gap in gaps] == ['num_images',
-                                                   'segmentation']
+    assert [gap.split(':')[0] for gap in gaps] == [
+        'num_images',
+        'segmentation',
+    ]
 
 
 def test_comparison_shows_second_minus_first(toy):
@@ -112,9 +127,17 @@ def test_metric_and_folder_give_the_same_figures(toy, tiny_scorer):
         item = dataset[i]
         made = cv2.imread(str(root / f'made/{i}.png')).transpose(2, 0, 1)
         made = item['inputs']['img'].new_tensor(made).float() + 0.4
-        metric.process(None, [dict(
-            fake_img=made, gt_img=item['inputs']['img'].float(),
-            gt_sem_seg=item['inputs']['label'][0], sample_idx=i)])
+        metric.process(
+            None,
+            [
+                dict(
+                    fake_img=made,
+                    gt_img=item['inputs']['img'].float(),
+                    gt_sem_seg=item['inputs']['label'][0],
+                    sample_idx=i,
+                )
+            ],
+        )
     assert metric.evaluate(5) == figures
 
 

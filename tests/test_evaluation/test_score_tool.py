@@ -16,18 +16,30 @@ def tool():
 
 
 def write(path, **protocol):
-    path.write_text(json.dumps(dict(
-        format=1, figures=dict(PA=50.0), per_class=[], run={}, versions={},
-        protocol=dict(num_images=4, **protocol))))
+    path.write_text(
+        json.dumps(
+            dict(
+                format=1,
+                figures=dict(PA=50.0),
+                per_class=[],
+                run={},
+                versions={},
+                protocol=dict(num_images=4, **protocol),
+            )
+        )
+    )
     return str(path)
 
 
 def test_compare_refuses_other_protocols(tool, tmp_path, capsys):
-    paths = [write(tmp_path / 'a.json', split='val'),
-             write(tmp_path / 'b.json', split='train')]
+    paths = [
+        write(tmp_path / 'a.json', split='val'),
+        write(tmp_path / 'b.json', split='train'),
+    ]
     assert tool.compare(paths, force=False) == 1
     assert 'protocols differ in split: val and train' in (
-        capsys.readouterr().err)
+        capsys.readouterr().err
+    )
     assert tool.compare(paths, force=True) == 0
     assert '| PA' in capsys.readouterr().out
 

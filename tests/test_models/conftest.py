@@ -1,4 +1,5 @@
 """Small label maps, instances and models, the same for all tests."""
+
 import copy
 from contextlib import contextmanager
 
@@ -64,7 +65,8 @@ GENERATOR = dict(
         base_channels=8,
         max_channels=16,
         num_downs=2,
-        num_blocks=1),
+        num_blocks=1,
+    ),
     refiners=[
         dict(
             type='SLNPLocalRefiner',
@@ -72,14 +74,17 @@ GENERATOR = dict(
             attention_channels=8,
             base_channels=8,
             num_blocks=1,
-            num_regions=4)
-    ])
+            num_regions=4,
+        )
+    ],
+)
 PRIOR = dict(
     type='NoisePriorVAE',
     image_size=8,
     latent_channels=4,
     base_channels=4,
-    num_scales=2)
+    num_scales=2,
+)
 MODEL = dict(
     type='SLNPGAN',
     data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=CLASSES),
@@ -90,12 +95,14 @@ MODEL = dict(
         base_channels=8,
         max_channels=16,
         num_layers=2,
-        embed_channels=8),
+        embed_channels=8,
+    ),
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     noise='random',
     noise_prior=PRIOR,
-    prior_command='python tools/train.py configs/noise_prior_x.py')
+    prior_command='python tools/train.py configs/noise_prior_x.py',
+)
 
 
 def build(cfg, seed=0):
@@ -103,6 +110,7 @@ def build(cfg, seed=0):
     from mmagic.registry import MODELS
 
     import slnp_mm  # noqa: F401
+
     torch.manual_seed(seed)
     return MODELS.build(copy.deepcopy(cfg))
 
@@ -119,22 +127,27 @@ def generator_cfg(stages=2, modulated=False, **options):
 def make_data(size=32, seed=0):
     """A batch of two as the loader gives it: BGR uint8, DataSamples."""
     from mmagic.structures import DataSample
+
     ids, labels, label = make_instances(size)
     rng = torch.Generator().manual_seed(seed)
     image = torch.randint(
-        0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
+        0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8
+    )
     return dict(
         inputs=[
             dict(
                 img=image[b],
                 label=label[b][None],
                 instances=ids[b],
-                instance_labels=labels[b]) for b in range(2)
+                instance_labels=labels[b],
+            )
+            for b in range(2)
         ],
         data_samples=[
             DataSample(metainfo=dict(sample_idx=b, label_path=f'{b}.png'))
             for b in range(2)
-        ])
+        ],
+    )
 
 
 def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
@@ -146,20 +159,24 @@ def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
     from mmengine.optim import OptimWrapper, OptimWrapperDict
 
     class CPUAutocast(OptimWrapper):
-
         @contextmanager
         def optim_context(self, module):
-            with super().optim_context(module), \
-                    torch.autocast('cpu', torch.bfloat16):
+            with (
+                super().optim_context(module),
+                torch.autocast('cpu', torch.bfloat16),
+            ):
                 yield
 
     kind = CPUAutocast if autocast else OptimWrapper
-    return OptimWrapperDict(**{
-        name: kind(
-            torch.optim.SGD(getattr(model, name).parameters(), lr=lr),
-            accumulative_counts=accumulate)
-        for name in ('generator', 'discriminator')
-    })
+    return OptimWrapperDict(
+        **{
+            name: kind(
+                torch.optim.SGD(getattr(model, name).parameters(), lr=lr),
+                accumulative_counts=accumulate,
+            )
+            for name in ('generator', 'discriminator')
+        }
+    )
 
 
 class Tools:
@@ -184,6 +201,7 @@ def _fresh():
     """Seed, first iteration and mmagic's scope for every test."""
     from mmengine.logging import MessageHub
     from mmengine.registry import DefaultScope
+
     torch.manual_seed(0)
     MessageHub.get_current_instance().update_info('iter', 0)
     with DefaultScope.overwrite_default_scope('mmagic'):

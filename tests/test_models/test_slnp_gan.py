@@ -1,4 +1,5 @@
 """Training step, sampling, checkpoints and the errors of SLNPGAN."""
+
 import copy
 import math
 import warnings
@@ -41,8 +42,7 @@ def snapshot(module):
 
 
 def changed(module, before):
-    return any(not v.equal(before[k])
-               for k, v in module.state_dict().items())
+    return any(not v.equal(before[k]) for k, v in module.state_dict().items())
 
 
 def set_iteration(iteration):
@@ -54,9 +54,13 @@ def stage_tensors(double=True):
     kind = torch.float64 if double else torch.float32
     rng = torch.Generator().manual_seed(1)
     sizes = (16, 32)
-    reals, fakes = ([
-        torch.rand(2, 3, s, s, generator=rng, dtype=kind) * 2 - 1
-        for s in sizes] for _ in range(2))
+    reals, fakes = (
+        [
+            torch.rand(2, 3, s, s, generator=rng, dtype=kind) * 2 - 1
+            for s in sizes
+        ]
+        for _ in range(2)
+    )
     labels = [torch.randint(0, 5, (2, s, s), generator=rng) for s in sizes]
     return reals, fakes, labels
 
@@ -76,14 +80,18 @@ def test_discriminators_loss_sums_both_terms_and_stages(make):
     loss, log_vars = model._disc_loss(reals, fakes, labels)
     want = 0.0
     for k, stage in enumerate(model.discriminator.stages):
-        for name, images, real in (('real', reals, True),
-                                   ('fake', fakes, False)):
+        for name, images, real in (
+            ('real', reals, True),
+            ('fake', fakes, False),
+        ):
             logits = stage(images[k], labels[k]).logits
             value = bits(logits, real)
-            assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == \
-                pytest.approx(value)
+            assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == pytest.approx(
+                value
+            )
             assert log_vars[f'd_{name}_s{k}'].item() == pytest.approx(
-                logits.sigmoid().mean().item())
+                logits.sigmoid().mean().item()
+            )
             want += value
     assert loss.item() == pytest.approx(want)
 
@@ -91,8 +99,9 @@ def test_discriminators_loss_sums_both_terms_and_stages(make):
 @pytest.mark.parametrize('weight', [0.0, 2.5, 10.0])
 def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
     """Eq. (20), the generator's part, with D = 1 - (1 - D) by loops."""
-    model = make(feature_loss=dict(
-        type='SLNPFeatureMatchingLoss', loss_weight=weight)).double()
+    model = make(
+        feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=weight)
+    ).double()
     reals, fakes, labels = stage_tensors()
     gan, matching = 0.0, 0.0
     for k, stage in enumerate(model.discriminator.stages):
@@ -100,21 +109,28 @@ def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
         real = stage(reals[k], labels[k])
         gan -= bits(fake.logits, False)  # lb(1 - D), saturating
         for f, r in zip(fake.features, real.features):
-            matching += sum(
-                abs(a - b) for a, b in zip(f.flatten().tolist(),
-                                           r.flatten().tolist())
-            ) / f.numel()
+            matching += (
+                sum(
+                    abs(a - b)
+                    for a, b in zip(f.flatten().tolist(), r.flatten().tolist())
+                )
+                / f.numel()
+            )
     loss, log_vars = model._gen_loss(reals, fakes, labels)
     assert loss.item() == pytest.approx(gan + weight * matching)
-    assert sum(log_vars[f'loss_fm_g_s{k}'].item() for k in range(2)) == \
-        pytest.approx(weight * matching)
+    assert sum(
+        log_vars[f'loss_fm_g_s{k}'].item() for k in range(2)
+    ) == pytest.approx(weight * matching)
 
 
 def test_without_feature_loss_only_the_gan_term_is_left(make):
     model = make(feature_loss=None)
     _, log_vars = model._gen_loss(*stage_tensors(double=False))
     assert {k for k in log_vars if 'loss' in k} == {
-        'loss_gan_g_s0', 'loss_gan_g_s1', 'loss'}
+        'loss_gan_g_s0',
+        'loss_gan_g_s1',
+        'loss',
+    }
 
 
 def test_losses_reach_their_own_networks_only(make):
@@ -134,9 +150,18 @@ def test_train_step_updates_both_networks_and_logs(make, tools):
     log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model))
     assert changed(model.generator, before[0])
     assert changed(model.discriminator, before[1])
-    names = {f'{name}_s{k}' for k in range(2) for name in (
-        'loss_gan_d_real', 'loss_gan_d_fake', 'd_real', 'd_fake',
-        'loss_gan_g', 'loss_fm_g')}
+    names = {
+        f'{name}_s{k}'
+        for k in range(2)
+        for name in (
+            'loss_gan_d_real',
+            'loss_gan_d_fake',
+            'd_real',
+            'd_fake',
+            'loss_gan_g',
+            'loss_fm_g',
+        )
+    }
     assert set(log_vars) == names
     assert all(math.isfinite(v.item()) for v in log_vars.values())
     assert all(p.requires_grad for p in model.discriminator.parameters())
@@ -146,7 +171,8 @@ def test_train_step_derives_lower_stages(make, tools):
     """Images by area, labels by every second pixel."""
     model, seen = make(), []
     model.discriminator.register_forward_pre_hook(
-        lambda _, args: seen.append(args))
+        lambda _, args: seen.append(args)
+    )
     data = tools.make_data()
     model.train_step(data, tools.make_wrappers(model))
     images, labels = seen[0]
@@ -158,12 +184,17 @@ def test_train_step_derives_lower_stages(make, tools):
     assert labels[1].equal(label) and labels[0].equal(label[:, ::2, ::2])
 
 
-@pytest.mark.parametrize('options', [
-    dict(generator=dict(stages=1)), dict(generator=dict(stages=3)),
-    dict(generator=dict(attention=False, modulated=True)),
-    dict(generator=dict(instance_pathway=False)),
-    dict(gan_loss=dict(type='SLNPGANLoss', gan_type='hinge')),
-    dict(gan_loss=dict(type='SLNPGANLoss', saturating=False))])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(generator=dict(stages=1)),
+        dict(generator=dict(stages=3)),
+        dict(generator=dict(attention=False, modulated=True)),
+        dict(generator=dict(instance_pathway=False)),
+        dict(gan_loss=dict(type='SLNPGANLoss', gan_type='hinge')),
+        dict(gan_loss=dict(type='SLNPGANLoss', saturating=False)),
+    ],
+)
 def test_each_switch_trains_and_samples(options, make, tools):
     model = make(**options)
     before = snapshot(model.generator)
@@ -202,18 +233,21 @@ def test_gradients_accumulate_over_two_batches(make, tools):
 
     optimizer = torch.optim.SGD(twin.discriminator.parameters(), lr=1e-3)
     for seed in (1, 2):
-        inputs = twin.data_preprocessor(
-            tools.make_data(seed=seed), True)['inputs']
+        inputs = twin.data_preprocessor(tools.make_data(seed=seed), True)[
+            'inputs'
+        ]
         label, image = inputs['label'], inputs['img']
         with torch.no_grad():
-            fakes = twin.generator(label, inputs['instances'],
-                                   inputs['instance_labels'], noise).images
+            fakes = twin.generator(
+                label, inputs['instances'], inputs['instance_labels'], noise
+            ).images
         reals = [F.avg_pool2d(image, 2), image]
         loss, _ = twin._disc_loss(reals, fakes, [label[:, ::2, ::2], label])
         (loss / 2).backward()
     optimizer.step()
-    for (name, one), two in zip(model.discriminator.named_parameters(),
-                                twin.discriminator.parameters()):
+    for (name, one), two in zip(
+        model.discriminator.named_parameters(), twin.discriminator.parameters()
+    ):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7, msg=name)
 
 
@@ -221,7 +255,8 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     model, plain = make(), make()
     before = snapshot(model.generator)
     log_vars = model.train_step(
-        tools.make_data(), tools.make_wrappers(model, autocast=True))
+        tools.make_data(), tools.make_wrappers(model, autocast=True)
+    )
     assert changed(model.generator, before)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     torch.manual_seed(0)
@@ -230,42 +265,55 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     for name, value in log_vars.items():
         assert math.isfinite(value.item()), name
     assert log_vars['loss_gan_d_real_s1'].item() == pytest.approx(
-        exact['loss_gan_d_real_s1'].item(), rel=0.05)
+        exact['loss_gan_d_real_s1'].item(), rel=0.05
+    )
 
 
 def test_average_of_the_generator_by_hand(make, tools):
-    model = make(ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.25, interval=1))
+    model = make(
+        ema_config=dict(
+            type='ExponentialMovingAverage', momentum=0.25, interval=1
+        )
+    )
     wrappers = tools.make_wrappers(model, lr=0.1)
     start = snapshot(model.generator)
     model.train_step(tools.make_data(), wrappers)
     first = snapshot(model.generator)
     model.train_step(tools.make_data(), wrappers)
     second = snapshot(model.generator)
-    assert changed(model.generator, start) and changed(
-        model.generator, first)
+    assert changed(model.generator, start) and changed(model.generator, first)
     for name, value in model.generator_ema.module.state_dict().items():
         torch.testing.assert_close(
-            value, 0.75 * first[name] + 0.25 * second[name])
+            value, 0.75 * first[name] + 0.25 * second[name]
+        )
 
 
 def test_before_its_start_the_average_is_a_copy(make, tools):
-    model = make(ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.25, interval=1,
-        start_iter=2))
+    model = make(
+        ema_config=dict(
+            type='ExponentialMovingAverage',
+            momentum=0.25,
+            interval=1,
+            start_iter=2,
+        )
+    )
     wrappers = tools.make_wrappers(model, lr=0.1)
     equal = []
     for iteration in range(3):
         set_iteration(iteration)
         model.train_step(tools.make_data(), wrappers)
-        equal.append(not changed(model.generator_ema.module,
-                                 snapshot(model.generator)))
+        equal.append(
+            not changed(model.generator_ema.module, snapshot(model.generator))
+        )
     assert equal == [True, True, False]
 
 
 def test_samples_come_from_the_average_unless_asked(make, tools):
-    model = make(ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.01, interval=1))
+    model = make(
+        ema_config=dict(
+            type='ExponentialMovingAverage', momentum=0.01, interval=1
+        )
+    )
     wrappers = tools.make_wrappers(model, lr=0.1)
     for _ in range(2):
         model.train_step(tools.make_data(), wrappers)
@@ -291,7 +339,9 @@ def test_samples_hold_what_the_metrics_read(make, tools):
     assert sample.fake_img.dtype == torch.float32
     assert 0 <= sample.fake_img.min() and sample.fake_img.max() <= 255
     assert [tuple(s.shape) for s in sample.stage_imgs] == [
-        (3, 16, 16), (3, 32, 32)]
+        (3, 16, 16),
+        (3, 32, 32),
+    ]
     assert sample.stage_imgs[-1].equal(sample.fake_img)
     torch.testing.assert_close(sample.gt_img, want, atol=1e-4, rtol=0)
     assert sample.gt_sem_seg.equal(label)
@@ -304,8 +354,12 @@ def test_samples_are_bgr_of_the_generators_rgb(make, tools):
     inputs = model.data_preprocessor(tools.make_data())['inputs']
     noise = inputs['noise'] = torch.randn(2, 4, 2, 2)
     with torch.no_grad():
-        rgb = model.generator(inputs['label'], inputs['instances'],
-                              inputs['instance_labels'], noise).images[-1]
+        rgb = model.generator(
+            inputs['label'],
+            inputs['instances'],
+            inputs['instance_labels'],
+            noise,
+        ).images[-1]
         sample = model(inputs)[0]
     torch.testing.assert_close(sample.fake_img.flip(0), (rgb[0] + 1) * 127.5)
 
@@ -351,8 +405,9 @@ def test_noise_goes_through_the_prior(make, tools, prior_file):
     model.train()
     z = torch.randn(2, 4, 2, 2)
     shaped = model.noise_fn(z)
-    assert shaped.equal(model.noise_prior.encode(
-        model.noise_prior.decode(z))[0])
+    assert shaped.equal(
+        model.noise_prior.encode(model.noise_prior.decode(z))[0]
+    )
     assert not shaped.requires_grad and shaped.shape == z.shape
     assert not shaped.equal(z)
     assert make(noise='random').noise_fn(z).equal(z)
@@ -376,14 +431,22 @@ def test_checkpoint_of_the_gan_holds_the_prior(make, prior_file, tools):
     inputs['noise'] = torch.randn(2, 4, 2, 2)
     with torch.no_grad():
         assert model.eval()(inputs)[0].fake_img.equal(
-            other.eval()(inputs)[0].fake_img)
+            other.eval()(inputs)[0].fake_img
+        )
 
 
 def test_fig4_prior_fits_through_its_latent_shape(make, tools):
-    prior = dict(type='NoisePriorVAE', arrangement='fig4', image_size=8,
-                 latent_channels=4, base_channels=4, num_scales=1)
-    assert NoisePriorVAE(**{k: v for k, v in prior.items() if k != 'type'}
-                         ).latent_shape == (4, 16, 16)
+    prior = dict(
+        type='NoisePriorVAE',
+        arrangement='fig4',
+        image_size=8,
+        latent_channels=4,
+        base_channels=4,
+        num_scales=1,
+    )
+    assert NoisePriorVAE(
+        **{k: v for k, v in prior.items() if k != 'type'}
+    ).latent_shape == (4, 16, 16)
     generator = {**tools.generator_cfg(), 'noise_shape': (4, 16, 16)}
     cfg = {**copy.deepcopy(tools.MODEL), 'generator': generator}
     model = tools.build({**cfg, 'noise': 'prior', 'noise_prior': prior})
@@ -400,9 +463,11 @@ def test_fig4_prior_fits_through_its_latent_shape(make, tools):
 def test_missing_prior_names_the_command(path, make):
     model = make(noise='prior', prior_checkpoint=path)
     with pytest.raises(
-            FileNotFoundError, match=r'Expected a trained noise prior at .*, '
-            r'but there is none; make it with "python tools/train\.py '
-            r'configs/noise_prior_x\.py"'):
+        FileNotFoundError,
+        match=r'Expected a trained noise prior at .*, '
+        r'but there is none; make it with "python tools/train\.py '
+        r'configs/noise_prior_x\.py"',
+    ):
         model.init_weights()
 
 
@@ -413,19 +478,29 @@ def test_empty_work_directory_counts_as_missing(make, tmp_path):
 
 
 def test_prior_of_another_architecture_names_entry_and_command(
-        make, tools, prior_file):
-    model = make(noise='prior', prior_checkpoint=str(prior_file),
-                 noise_prior={**tools.PRIOR, 'base_channels': 8})
-    with pytest.raises(ValueError, match=r'architecture in this config, but '
-                       r'.*iter_3\.pth differs in \d+ entries \(first: '
-                       r'encoder\.0\.weight\); make a fitting one with "pyth'):
+    make, tools, prior_file
+):
+    model = make(
+        noise='prior',
+        prior_checkpoint=str(prior_file),
+        noise_prior={**tools.PRIOR, 'base_channels': 8},
+    )
+    with pytest.raises(
+        ValueError,
+        match=r'architecture in this config, but '
+        r'.*iter_3\.pth differs in \d+ entries \(first: '
+        r'encoder\.0\.weight\); make a fitting one with "pyth',
+    ):
         model.init_weights()
 
 
 def test_untrained_prior_is_refused_when_sampling(make, tools):
     model = make(noise='prior').eval()
-    with pytest.raises(RuntimeError, match='Expected a trained noise prior, '
-                       'but its weights were never loaded; make it with'):
+    with pytest.raises(
+        RuntimeError,
+        match='Expected a trained noise prior, '
+        'but its weights were never loaded; make it with',
+    ):
         model.val_step(tools.make_data())
 
 
@@ -434,25 +509,33 @@ def test_checkpoint_of_another_class_count_is_refused(make, tools, tmp_path):
     cfg = copy.deepcopy(tools.MODEL)
     cfg['generator']['num_classes'] = 11
     torch.save(dict(state_dict=tools.build(cfg).state_dict()), path)
-    with pytest.raises(ValueError, match='Expected a checkpoint of 5 classes '
-                       'as in this config, but it holds 11'):
+    with pytest.raises(
+        ValueError,
+        match='Expected a checkpoint of 5 classes '
+        'as in this config, but it holds 11',
+    ):
         load_checkpoint(make(), str(path), map_location='cpu')
 
 
 def test_label_out_of_range_stops_the_training_step(make, tools):
     model, data = make(), tools.make_data()
     data['inputs'][0]['label'][0, 0, 0] = 5
-    with pytest.raises(ValueError, match=r'0\.\.4 or 255 \(unlabelled\), but '
-                       r'0\.png holds \[5\]'):
+    with pytest.raises(
+        ValueError,
+        match=r'0\.\.4 or 255 \(unlabelled\), but '
+        r'0\.png holds \[5\]',
+    ):
         model.train_step(data, tools.make_wrappers(model))
 
 
 def test_third_stage_starts_from_a_two_stage_checkpoint(
-        make, tools, prior_file, tmp_path):
+    make, tools, prior_file, tmp_path
+):
     """Lower stages load as they are; the new one trains at once."""
     ema = dict(type='ExponentialMovingAverage', momentum=0.5, interval=1)
-    common = dict(noise='prior', prior_checkpoint=str(prior_file),
-                  ema_config=ema)
+    common = dict(
+        noise='prior', prior_checkpoint=str(prior_file), ema_config=ema
+    )
     trained = make(**common)
     trained.init_weights()
     trained.train_step(tools.make_data(), tools.make_wrappers(trained))
@@ -474,34 +557,57 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(
             assert average.equal(value)
     before = snapshot(model)
     model.train_step(tools.make_data(size=64), tools.make_wrappers(model))
-    for part in ('generator.refiners.0', 'generator.refiners.1',
-                 'generator_ema.module.refiners.1',
-                 'discriminator.stages.2'):
-        assert any(not value.equal(before[name])
-                   for name, value in model.state_dict().items()
-                   if name.startswith(part)), part
+    for part in (
+        'generator.refiners.0',
+        'generator.refiners.1',
+        'generator_ema.module.refiners.1',
+        'discriminator.stages.2',
+    ):
+        assert any(
+            not value.equal(before[name])
+            for name, value in model.state_dict().items()
+            if name.startswith(part)
+        ), part
 
 
-@pytest.mark.parametrize('options, text', [
-    (dict(noise='white'),
-     r"noise must be one of \('prior', 'random'\), but got 'white'"),
-    (dict(noise='prior', noise_prior=dict(
-        type='NoisePriorVAE', image_size=16, latent_channels=4,
-        num_scales=2)),
-     r'shape \(4, 2, 2\) of the generator.s noise_shape, but got '
-     r'\(4, 4, 4\)'),
-    (dict(discriminator=[dict(type='SLNPDiscriminator', num_classes=5)]),
-     'one discriminator for each of the 2 stages of the generator, but got '
-     '1'),
-])
+@pytest.mark.parametrize(
+    'options, text',
+    [
+        (
+            dict(noise='white'),
+            r"noise must be one of \('prior', 'random'\), but got 'white'",
+        ),
+        (
+            dict(
+                noise='prior',
+                noise_prior=dict(
+                    type='NoisePriorVAE',
+                    image_size=16,
+                    latent_channels=4,
+                    num_scales=2,
+                ),
+            ),
+            r'shape \(4, 2, 2\) of the generator.s noise_shape, but got '
+            r'\(4, 4, 4\)',
+        ),
+        (
+            dict(
+                discriminator=[dict(type='SLNPDiscriminator', num_classes=5)]
+            ),
+            'one discriminator for each of the 2 stages of the generator, but '
+            'got 1',
+        ),
+    ],
+)
 def test_bad_settings_are_refused(options, text, make):
     with pytest.raises(ValueError, match=text):
         make(**options)
 
 
 def test_discriminators_may_differ_by_stage(make):
-    cfg = dict(type='SLNPDiscriminator', num_classes=5, base_channels=8,
-               num_layers=2)
+    cfg = dict(
+        type='SLNPDiscriminator', num_classes=5, base_channels=8, num_layers=2
+    )
     model = make(discriminator=[cfg, {**cfg, 'num_layers': 3}])
     assert [len(d.layers) for d in model.discriminator.stages] == [2, 3]
 

@@ -88,9 +88,7 @@ def make_batch(num_classes: int, size: int, instances: int) -> dict:
     side = int(instances**0.5)
     cell = torch.arange(size) * side // size
     ids = cell[:, None] * side + cell
-    classes = torch.randint(
-        0, num_classes, (instances,), generator=generator
-    )
+    classes = torch.randint(0, num_classes, (instances,), generator=generator)
     image = torch.randint(0, 256, (3, size, size), generator=generator)
     item = dict(
         img=image.to(torch.uint8),

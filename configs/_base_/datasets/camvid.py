@@ -7,7 +7,8 @@ dataset_type = 'SLNPCamVid'
 data_root = 'data/camvid'
 image_size = 256
 load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1)
+    type='SLNPLoadInstances', max_instances=64, max_overlap=1
+)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),
@@ -35,7 +36,9 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         image_size=image_size,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     num_workers=2,
@@ -47,5 +50,7 @@ val_dataloader = dict(
         split='val',
         image_size=image_size,
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = val_dataloader

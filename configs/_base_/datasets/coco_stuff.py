@@ -5,7 +5,8 @@ dataset_type = 'SLNPCOCOStuff'
 data_root = 'data/coco_stuff164k'
 image_size = 256
 load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1)
+    type='SLNPLoadInstances', max_instances=64, max_overlap=1
+)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),
@@ -33,7 +34,9 @@ train_dataloader = dict(
         data_root=data_root,
         split='train2017',
         image_size=image_size,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
@@ -45,5 +48,7 @@ val_dataloader = dict(
         split='val2017',
         image_size=image_size,
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = val_dataloader

@@ -7,4 +7,5 @@ model = dict(
     base_channels=32,
     num_scales=3,
     recon_std=0.1,
-    data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=182))
+    data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=182),
+)

@@ -1,11 +1,11 @@
 # Paper, 2.1: AMM, eta 1e-4 (G) and 4e-4 (D), betas, delta and alpha as given.
 # The length is ours: the paper gives hours (171 on one P100), no iterations.
-amm = dict(
-    type='AMM', betas=(0.9, 0.999), delta=1e-8, momentum=0.9)
+amm = dict(type='AMM', betas=(0.9, 0.999), delta=1e-8, momentum=0.9)
 optim_wrapper = dict(
     constructor='MultiOptimWrapperConstructor',
     generator=dict(type='OptimWrapper', optimizer=dict(lr=1e-4, **amm)),
-    discriminator=dict(type='OptimWrapper', optimizer=dict(lr=4e-4, **amm)))
+    discriminator=dict(type='OptimWrapper', optimizer=dict(lr=4e-4, **amm)),
+)
 del amm
 
 train_cfg = dict(by_epoch=False, max_iters=200000, val_interval=10000)

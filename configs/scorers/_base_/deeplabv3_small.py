@@ -13,7 +13,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(128, 128)),
+        size=(128, 128),
+    ),
     backbone=dict(
         type='ResNetV1c',
         depth=18,
@@ -25,7 +26,8 @@ model = dict(
         strides=(1, 2, 1),
         norm_cfg=norm_cfg,
         style='pytorch',
-        contract_dilation=True),
+        contract_dilation=True,
+    ),
     decode_head=dict(
         type='ASPPHead',
         in_channels=128,
@@ -37,9 +39,12 @@ model = dict(
         norm_cfg=norm_cfg,
         align_corners=False,
         loss_decode=dict(
-            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0
+        ),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)
 
 # Pixels and labels come from the generator's own pipeline; only augmentation
 # is mmseg's.
@@ -48,7 +53,7 @@ load = [
     dict(type='mmagic.SLNPLoadImage'),
     dict(type='mmagic.SLNPLoadLabel'),
     dict(type='mmagic.SLNPResize'),
-    dict(type='mmagic.SLNPToSeg')
+    dict(type='mmagic.SLNPToSeg'),
 ]
 train_pipeline = [
     *load,
@@ -56,10 +61,11 @@ train_pipeline = [
         type='RandomResize',
         scale=size[::-1],
         ratio_range=(1.0, 1.5),
-        keep_ratio=True),
+        keep_ratio=True,
+    ),
     dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs')
+    dict(type='PackSegInputs'),
 ]
 test_pipeline = [*load, dict(type='PackSegInputs')]
 train_dataloader = dict(
@@ -67,14 +73,15 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(image_size=size, pipeline=train_pipeline))
+    dataset=dict(image_size=size, pipeline=train_pipeline),
+)
 val_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        image_size=size, test_mode=True, pipeline=test_pipeline))
+    dataset=dict(image_size=size, test_mode=True, pipeline=test_pipeline),
+)
 test_dataloader = val_dataloader
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -90,12 +97,15 @@ default_hooks = dict(
         by_epoch=False,
         interval=10000,
         save_optimizer=False,
-        max_keep_ckpts=1),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+        max_keep_ckpts=1,
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

@@ -1,4 +1,5 @@
 """Transforms over picture, label and instances."""
+
 from .color_jitter import SLNPColorJitter
 from .crop import SLNPCrop
 from .flip import SLNPFlip
@@ -10,7 +11,13 @@ from .pack import SLNPPackInputs
 from .resize import SLNPResize
 
 __all__ = [
-    'SLNPColorJitter', 'SLNPCrop', 'SLNPFlip', 'SLNPLabelToImage',
-    'SLNPLoadImage', 'SLNPLoadInstances', 'SLNPLoadLabel', 'SLNPPackInputs',
-    'SLNPResize'
+    'SLNPColorJitter',
+    'SLNPCrop',
+    'SLNPFlip',
+    'SLNPLabelToImage',
+    'SLNPLoadImage',
+    'SLNPLoadInstances',
+    'SLNPLoadLabel',
+    'SLNPPackInputs',
+    'SLNPResize',
 ]

@@ -22,12 +22,13 @@ class SLNPCrop(BaseTransform):
         DataError: If a picture is smaller than the window.
     """
 
-    def __init__(self,
-                 size: int | tuple[int, int],
-                 mode: str = 'random') -> None:
+    def __init__(
+        self, size: int | tuple[int, int], mode: str = 'random'
+    ) -> None:
         if mode not in ('random', 'centre'):
             raise ValueError(
-                f"mode must be 'random' or 'centre', got {mode!r}")
+                f"mode must be 'random' or 'centre', got {mode!r}"
+            )
         self.size = as_sides(size)
         self.mode = mode
 
@@ -38,19 +39,24 @@ class SLNPCrop(BaseTransform):
             raise DataError(
                 'SLNPCrop needs picture and label of one size, got '
                 f'{shape} and {results["label"].shape}; put SLNPResize '
-                'before it where SLNPLoadImage has decode_size')
+                'before it where SLNPLoadImage has decode_size'
+            )
         room = [s - c for s, c in zip(shape, self.size)]
         if min(room) < 0:
             raise DataError(
                 f'{results.get("img_path", "picture")} is {shape[1]}x'
                 f'{shape[0]}, smaller than the crop {self.size[1]}x'
-                f'{self.size[0]} (width x height); put SLNPResize before')
+                f'{self.size[0]} (width x height); put SLNPResize before'
+            )
         if self.mode == 'random':
             top, left = (int(np.random.randint(r + 1)) for r in room)
         else:
             top, left = (r // 2 for r in room)
-        window = (Ellipsis, slice(top, top + self.size[0]),
-                  slice(left, left + self.size[1]))
+        window = (
+            Ellipsis,
+            slice(top, top + self.size[0]),
+            slice(left, left + self.size[1]),
+        )
         results['img'] = results['img'][window[1:]]
         for key in ('label', 'instances'):
             if key in results:

@@ -1,4 +1,5 @@
 """Mirror picture, label and instances together."""
+
 import cv2
 import numpy as np
 from mmagic.registry import TRANSFORMS

@@ -1,4 +1,5 @@
 """Show a label map as a picture, for models that take pictures."""
+
 import numpy as np
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -27,13 +28,16 @@ class SLNPLabelToImage(BaseTransform):
         DataError: If the pipeline has no label yet.
     """
 
-    def __init__(self,
-                 mode: str = 'palette',
-                 label_domain: str = 'mask',
-                 image_domain: str = 'photo') -> None:
+    def __init__(
+        self,
+        mode: str = 'palette',
+        label_domain: str = 'mask',
+        image_domain: str = 'photo',
+    ) -> None:
         if mode not in ('palette', 'onehot'):
             raise ValueError(
-                f"mode must be 'palette' or 'onehot', got {mode!r}")
+                f"mode must be 'palette' or 'onehot', got {mode!r}"
+            )
         self.mode = mode
         self.keys = (f'img_{label_domain}', f'img_{image_domain}')
 
@@ -45,7 +49,7 @@ class SLNPLabelToImage(BaseTransform):
         if self.mode == 'palette':
             table = np.zeros((256, 3), np.uint8)
             colours = np.asarray(results['palette'], np.uint8)[:, ::-1]
-            table[:len(colours)] = colours
+            table[: len(colours)] = colours
             picture = table[label]
         else:
             num = results['label_codec'].num_classes

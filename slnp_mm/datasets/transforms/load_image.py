@@ -28,8 +28,7 @@ class SLNPLoadImage(BaseTransform):
     """
 
     def __init__(
-        self,
-        decode_size: int | tuple[int, int] | str | None = 'auto'
+        self, decode_size: int | tuple[int, int] | str | None = 'auto'
     ) -> None:
         self.decode_size = decode_size
 

@@ -1,4 +1,5 @@
 """Read or make the instances of a sample."""
+
 import os
 
 from mmagic.registry import TRANSFORMS
@@ -29,13 +30,16 @@ class SLNPLoadInstances(BaseTransform):
             not fit the label.
     """
 
-    def __init__(self,
-                 max_instances: int = 64,
-                 max_overlap: int = 1,
-                 cache_dir: str | None = 'auto') -> None:
+    def __init__(
+        self,
+        max_instances: int = 64,
+        max_overlap: int = 1,
+        cache_dir: str | None = 'auto',
+    ) -> None:
         if not 1 <= max_instances <= 32767:
-            raise DataError('max_instances must be 1..32767, got '
-                            f'{max_instances}')
+            raise DataError(
+                f'max_instances must be 1..32767, got {max_instances}'
+            )
         if max_overlap < 1:
             raise DataError(f'max_overlap must be >= 1, got {max_overlap}')
         self.max_instances = max_instances
@@ -50,9 +54,13 @@ class SLNPLoadInstances(BaseTransform):
         name = os.path.abspath(paths[0])
         found = self.cache.load(name, made_of)
         if found is None or found.layers.shape[1:] != results['label'].shape:
-            found = source.make(results['label'], results['img_path'],
-                                paths[1], self.max_instances,
-                                self.max_overlap)
+            found = source.make(
+                results['label'],
+                results['img_path'],
+                paths[1],
+                self.max_instances,
+                self.max_overlap,
+            )
             self.cache.save(name, made_of, found)
         results['instances'] = found.layers
         results['instance_labels'] = found.classes
@@ -62,7 +70,10 @@ class SLNPLoadInstances(BaseTransform):
     def _made_of(self, source, codec, paths: list) -> list:
         """All that the result depends on, as text."""
         return [
-            str(self.max_instances), str(self.max_overlap), source.stamp(),
-            codec.stamp, file_stamp(source.json_file or ''),
-            *map(file_stamp, paths)
+            str(self.max_instances),
+            str(self.max_overlap),
+            source.stamp(),
+            codec.stamp,
+            file_stamp(source.json_file or ''),
+            *map(file_stamp, paths),
         ]

@@ -29,9 +29,9 @@ class SLNPResize(BaseTransform):
         DataError: If neither transform nor data set gives a size.
     """
 
-    def __init__(self,
-                 size: int | tuple[int, int] | None = None,
-                 mode: str = 'square') -> None:
+    def __init__(
+        self, size: int | tuple[int, int] | None = None, mode: str = 'square'
+    ) -> None:
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
         if mode == 'short_side' and not isinstance(size, (int, type(None))):
@@ -39,8 +39,9 @@ class SLNPResize(BaseTransform):
         self.size = None if size is None else as_sides(size)
         self.mode = mode
 
-    def target(self, shape: tuple[int, int],
-               size: tuple[int, int]) -> tuple[int, int]:
+    def target(
+        self, shape: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[int, int]:
         """Height and width that a picture of ``shape`` gets."""
         if self.mode == 'square':
             return size
@@ -50,13 +51,18 @@ class SLNPResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize ``img``, ``label`` and ``instances``, where present."""
-        shape = results['label'].shape if 'label' in results else results[
-            'img'].shape[:2]
+        shape = (
+            results['label'].shape
+            if 'label' in results
+            else results['img'].shape[:2]
+        )
         size = self.size
         if size is None:
             if results.get('image_size') is None:
-                raise DataError('SLNPResize has no size; give it one, or '
-                                'set image_size of the dataset')
+                raise DataError(
+                    'SLNPResize has no size; give it one, or '
+                    'set image_size of the dataset'
+                )
             size = as_sides(results['image_size'])
         height, width = self.target(shape, size)
         if 'img' in results:
@@ -65,10 +71,12 @@ class SLNPResize(BaseTransform):
         if 'label' in results:
             results['label'] = _nearest(results['label'], height, width)
         if 'instances' in results:
-            results['instances'] = np.stack([
-                _nearest(layer, height, width)
-                for layer in results['instances']
-            ])
+            results['instances'] = np.stack(
+                [
+                    _nearest(layer, height, width)
+                    for layer in results['instances']
+                ]
+            )
         return results
 
 
@@ -80,8 +88,9 @@ def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
-        raise ValueError('size must be one side or (height, width), >= 1, '
-                         f'got {size}')
+        raise ValueError(
+            f'size must be one side or (height, width), >= 1, got {size}'
+        )
     return sides
 
 
@@ -98,9 +107,12 @@ def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return image
     if height > old[0] or width > old[1]:
         return cv2.resize(
-            image, (width, height), interpolation=cv2.INTER_CUBIC)
-    rows, cols = (new * (1 if new == now else max(2, round(now / new)))
-                  for new, now in zip((height, width), old))
+            image, (width, height), interpolation=cv2.INTER_CUBIC
+        )
+    rows, cols = (
+        new * (1 if new == now else max(2, round(now / new)))
+        for new, now in zip((height, width), old)
+    )
     image = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_LINEAR)
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
@@ -110,4 +122,5 @@ def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
     if ids.shape == (height, width):
         return ids
     return cv2.resize(
-        ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+    )

@@ -29,14 +29,16 @@ class SLNPReportHook(Hook):
     priority = 'LOW'
 
     @master_only
-    def after_val_epoch(self, runner: Runner,
-                        metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         """Write the validation's report."""
         self._write(runner, runner.val_loop, 'val_report.json')
 
     @master_only
-    def after_test_epoch(self, runner: Runner,
-                         metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_test_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         """Write the test's report and show its table."""
         table = self._write(runner, runner.test_loop, 'test_report.json')
         if table:
@@ -48,17 +50,25 @@ class SLNPReportHook(Hook):
         """Write one report; the table's path, None without a result."""
         evaluators = getattr(loop, 'evaluators', None) or [loop.evaluator]
         loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
-        metrics = [m for e in evaluators for m in e.metrics or ()
-                   if getattr(m, 'last_report', None)]
+        metrics = [
+            m
+            for e in evaluators
+            for m in e.metrics or ()
+            if getattr(m, 'last_report', None)
+        ]
         if not metrics:
             return None
         dataset = loaders[0].dataset
-        data, split = (names_of(dataset) if hasattr(dataset, 'data_prefix')
-                       else (type(dataset).__name__, None))
+        data, split = (
+            names_of(dataset)
+            if hasattr(dataset, 'data_prefix')
+            else (type(dataset).__name__, None)
+        )
         run = dict(
             config=os.path.basename(runner.cfg.filename or ''),
             checkpoint=describe_checkpoint(runner._load_from),
             iteration=runner.iter,
-            seed=runner.seed)
+            seed=runner.seed,
+        )
         path = os.path.join(runner.work_dir, name)
         return save_report(build_report(metrics, run, data, split), path)[1]

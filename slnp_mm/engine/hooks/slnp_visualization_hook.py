@@ -43,15 +43,18 @@ class SLNPVisualizationHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(self,
-                 num_images: int = 8,
-                 train_interval: Optional[int] = None,
-                 cell_size: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        num_images: int = 8,
+        train_interval: Optional[int] = None,
+        cell_size: Optional[int] = None,
+    ) -> None:
         if num_images < 1:
             raise ValueError(f'Expected num_images >= 1, got {num_images}.')
         if train_interval is not None and train_interval < 1:
-            raise ValueError('Expected train_interval >= 1 or None, got '
-                             f'{train_interval}.')
+            raise ValueError(
+                f'Expected train_interval >= 1 or None, got {train_interval}.'
+            )
         self.num_images = num_images
         self.train_interval = train_interval
         self.cell_size = cell_size
@@ -65,35 +68,52 @@ class SLNPVisualizationHook(Hook):
         """Start a new grid."""
         self._rows = []
 
-    def after_val_iter(self, runner: Runner, batch_idx: int,
-                       data_batch: Any = None,
-                       outputs: Optional[Sequence] = None) -> None:
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[Sequence] = None,
+    ) -> None:
         """Keep the rows of the first validation images."""
         self._collect(runner, data_batch, outputs)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int,
-                        data_batch: Any = None,
-                        outputs: Optional[Sequence] = None) -> None:
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[Sequence] = None,
+    ) -> None:
         """Keep the rows of the first test images."""
         self._collect(runner, data_batch, outputs)
 
-    def after_val_epoch(self, runner: Runner,
-                        metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         """Write the grid ``val_samples``."""
         self._write(runner, 'val_samples')
 
-    def after_test_epoch(self, runner: Runner,
-                         metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_test_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         """Write the grid ``test_samples``."""
         self._write(runner, 'test_samples')
 
     @master_only
-    def after_train_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Every ``train_interval`` iterations: write ``train_samples``."""
-        if self.train_interval is None or runner.val_loop is None \
-                or not self.every_n_train_iters(runner, self.train_interval):
+        if (
+            self.train_interval is None
+            or runner.val_loop is None
+            or not self.every_n_train_iters(runner, self.train_interval)
+        ):
             return
         self._rows = []
         runner.model.eval()
@@ -106,8 +126,9 @@ class SLNPVisualizationHook(Hook):
         self._write(runner, 'train_samples')
 
     @master_only
-    def _collect(self, runner: Runner, data_batch: Any,
-                 outputs: Optional[Sequence]) -> None:
+    def _collect(
+        self, runner: Runner, data_batch: Any, outputs: Optional[Sequence]
+    ) -> None:
         for i, sample in enumerate(outputs or ()):
             if len(self._rows) >= self.num_images:
                 return
@@ -116,21 +137,26 @@ class SLNPVisualizationHook(Hook):
                 meta = getattr(_val_loader(runner).dataset, 'metainfo', {})
             classes = _instance_classes(data_batch, i)
             self._rows.append(
-                sample_row(sample, meta.get('palette') or [], classes))
+                sample_row(sample, meta.get('palette') or [], classes)
+            )
 
     @master_only
     def _write(self, runner: Runner, name: str) -> None:
         if not self._rows:
             return
         titles = self._rows[0][1]
-        grid = make_grid([row for row, _ in self._rows], titles,
-                         self.cell_size)
+        grid = make_grid(
+            [row for row, _ in self._rows], titles, self.cell_size
+        )
         runner.visualizer.add_image(name, grid, step=runner.iter)
         self._rows = []
 
 
-def sample_row(sample: Any, palette: Sequence[Sequence[int]],
-               classes: Optional[np.ndarray] = None) -> Row:
+def sample_row(
+    sample: Any,
+    palette: Sequence[Sequence[int]],
+    classes: Optional[np.ndarray] = None,
+) -> Row:
     """Pictures and titles of one model output.
 
     Args:
@@ -158,9 +184,14 @@ def sample_row(sample: Any, palette: Sequence[Sequence[int]],
     if isinstance(attention, (list, tuple)):
         attention = attention[-1] if attention else None
     if attention is not None:
-        pictures.append(colour_attention(
-            attention.detach().float().cpu().numpy(), classes, palette,
-            pictures[-1].shape[:2]))
+        pictures.append(
+            colour_attention(
+                attention.detach().float().cpu().numpy(),
+                classes,
+                palette,
+                pictures[-1].shape[:2],
+            )
+        )
         titles.append('attention')
     if sample.get('gt_img') is not None:
         pictures.append(_rgb(sample.get('gt_img')))

@@ -4,19 +4,30 @@ from .class_map import build_class_map, map_label
 from .frechet import feature_statistics, frechet_distance
 from .grid import colour_attention, colour_label, make_grid
 from .images import (
-                     RESIZE_FILTERS,
-                     check_filter,
-                     resize_image,
-                     resize_label,
-                     to_uint8,
+    RESIZE_FILTERS,
+    check_filter,
+    resize_image,
+    resize_label,
+    to_uint8,
 )
 from .kernel import kernel_distance, polynomial_mmd
 from .manifold import pairwise_diversity, precision_recall
 
 __all__ = [
-    'RESIZE_FILTERS', 'build_class_map', 'check_filter', 'colour_attention',
-    'colour_label', 'feature_statistics', 'frechet_distance',
-    'kernel_distance', 'make_grid', 'map_label', 'pairwise_diversity',
-    'polynomial_mmd', 'precision_recall', 'resize_image', 'resize_label',
-    'to_uint8'
+    'RESIZE_FILTERS',
+    'build_class_map',
+    'check_filter',
+    'colour_attention',
+    'colour_label',
+    'feature_statistics',
+    'frechet_distance',
+    'kernel_distance',
+    'make_grid',
+    'map_label',
+    'pairwise_diversity',
+    'polynomial_mmd',
+    'precision_recall',
+    'resize_image',
+    'resize_label',
+    'to_uint8',
 ]

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 
-def build_class_map(class_map: Optional[Sequence[int]], num_classes: int,
-                    num_scorer_classes: int,
-                    ignore_index: int = 255) -> Optional[Tensor]:
+def build_class_map(
+    class_map: Optional[Sequence[int]],
+    num_classes: int,
+    num_scorer_classes: int,
+    ignore_index: int = 255,
+) -> Optional[Tensor]:
     """Check a class map and make it a look-up table.
 
     Args:
@@ -34,19 +37,25 @@ def build_class_map(class_map: Optional[Sequence[int]], num_classes: int,
                 f'The scorer has {num_scorer_classes} classes, the data set '
                 f'{num_classes}: give `class_map` with one scorer id '
                 f'(0..{num_scorer_classes - 1}, or {ignore_index} for none) '
-                'for each class of the data set.')
+                'for each class of the data set.'
+            )
         return None
     if len(class_map) != num_classes:
         raise ValueError(
             f'Expected a class map with {num_classes} entries (one a class '
-            f'of the data set), got {len(class_map)}.')
-    bad = [i for i in class_map
-           if i != ignore_index and not 0 <= i < num_scorer_classes]
+            f'of the data set), got {len(class_map)}.'
+        )
+    bad = [
+        i
+        for i in class_map
+        if i != ignore_index and not 0 <= i < num_scorer_classes
+    ]
     if bad:
         raise ValueError(
             f'Expected scorer ids 0..{num_scorer_classes - 1} or '
-            f'{ignore_index} in the class map, got {bad[0]}.')
-    table = torch.full((256, ), ignore_index, dtype=torch.int64)
+            f'{ignore_index} in the class map, got {bad[0]}.'
+        )
+    table = torch.full((256,), ignore_index, dtype=torch.int64)
     table[:num_classes] = torch.as_tensor(list(class_map), dtype=torch.int64)
     return table
 

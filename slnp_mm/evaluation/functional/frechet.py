@@ -24,8 +24,10 @@ def feature_statistics(features: np.ndarray) -> Statistics:
     """
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or len(features) < 2:
-        raise ValueError('Expected features of shape (N, D) with N >= 2, got '
-                         f'shape {features.shape}.')
+        raise ValueError(
+            'Expected features of shape (N, D) with N >= 2, got '
+            f'shape {features.shape}.'
+        )
     if not np.isfinite(features).all():
         raise ValueError('Expected finite features, got NaN or inf.')
     mean = features.mean(axis=0)
@@ -61,8 +63,10 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
     """
     (mean_r, cov_r, num_r), (mean_g, cov_g, num_g) = real, fake
     if mean_r.shape != mean_g.shape or cov_r.shape != cov_g.shape:
-        raise ValueError(f'Expected statistics of one size, got {mean_r.shape}'
-                         f' and {mean_g.shape}.')
+        raise ValueError(
+            f'Expected statistics of one size, got {mean_r.shape}'
+            f' and {mean_g.shape}.'
+        )
     warn_few(min(num_r, num_g), len(mean_r))
     values, vectors = np.linalg.eigh(_symmetric(cov_r))
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
@@ -79,7 +83,9 @@ def warn_few(count: int, dims: int) -> None:
         warnings.warn(
             f'{count} images for {dims} feature dimensions: the covariance '
             'is singular and the Frechet distance is biased upwards; compare '
-            'only with figures of the same count.', stacklevel=3)
+            'only with figures of the same count.',
+            stacklevel=3,
+        )
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:

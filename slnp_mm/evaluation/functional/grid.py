@@ -12,8 +12,9 @@ BACKGROUND = 255
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def colour_label(label: np.ndarray,
-                 palette: Sequence[Sequence[int]]) -> np.ndarray:
+def colour_label(
+    label: np.ndarray, palette: Sequence[Sequence[int]]
+) -> np.ndarray:
     """Paint a label map.
 
     Args:
@@ -25,14 +26,16 @@ def colour_label(label: np.ndarray,
         unlabelled) are black.
     """
     table = np.zeros((256, 3), np.uint8)
-    table[:len(palette)] = np.asarray(palette, np.uint8)[:256]
+    table[: len(palette)] = np.asarray(palette, np.uint8)[:256]
     return table[np.clip(label, 0, 255).astype(np.uint8)]
 
 
-def colour_attention(attention: np.ndarray,
-                     classes: Optional[np.ndarray],
-                     palette: Sequence[Sequence[int]],
-                     size: Tuple[int, int]) -> np.ndarray:
+def colour_attention(
+    attention: np.ndarray,
+    classes: Optional[np.ndarray],
+    palette: Sequence[Sequence[int]],
+    size: Tuple[int, int],
+) -> np.ndarray:
     """Paint which instance each sub-region attends to (paper, fig. 12).
 
     A sub-region has the colour of its strongest instance's class; the
@@ -50,20 +53,24 @@ def colour_attention(attention: np.ndarray,
     """
     weight = attention.max(axis=2)
     if classes is None:
-        colour = np.full(weight.shape + (3, ), 255, np.float32)
+        colour = np.full(weight.shape + (3,), 255, np.float32)
     else:
         top = np.asarray(classes)[attention.argmax(axis=2)]
         colour = colour_label(np.where(top < 0, 255, top), palette)
     painted = np.round(colour * np.clip(weight, 0, 1)[..., None])
     return cv2.resize(
-        painted.astype(np.uint8), (size[1], size[0]),
-        interpolation=cv2.INTER_NEAREST)
+        painted.astype(np.uint8),
+        (size[1], size[0]),
+        interpolation=cv2.INTER_NEAREST,
+    )
 
 
-def make_grid(rows: Sequence[Sequence[np.ndarray]],
-              titles: Optional[Sequence[str]] = None,
-              cell_size: Optional[int] = None,
-              gap: int = 4) -> np.ndarray:
+def make_grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Optional[Sequence[str]] = None,
+    cell_size: Optional[int] = None,
+    gap: int = 4,
+) -> np.ndarray:
     """Lay pictures out in rows under column titles.
 
     Args:
@@ -83,27 +90,38 @@ def make_grid(rows: Sequence[Sequence[np.ndarray]],
             columns than the first, or the titles do.
     """
     if not rows or not rows[0]:
-        raise ValueError('Expected at least one picture for the grid, got '
-                         'none.')
+        raise ValueError(
+            'Expected at least one picture for the grid, got none.'
+        )
     columns = len(rows[0])
     for i, row in enumerate(rows):
         if len(row) != columns:
-            raise ValueError(f'Expected {columns} pictures in row {i}, got '
-                             f'{len(row)}.')
+            raise ValueError(
+                f'Expected {columns} pictures in row {i}, got {len(row)}.'
+            )
     if titles is not None and len(titles) != columns:
         raise ValueError(f'Expected {columns} titles, got {len(titles)}.')
     height = cell_size or max(128, max(p.shape[0] for r in rows for p in r))
     height, width = _cell(rows, height)
     head = 0 if titles is None else max(20, height // 8)
-    grid = np.full((head + gap + len(rows) * (height + gap),
-                    gap + columns * (width + gap), 3), BACKGROUND, np.uint8)
+    grid = np.full(
+        (
+            head + gap + len(rows) * (height + gap),
+            gap + columns * (width + gap),
+            3,
+        ),
+        BACKGROUND,
+        np.uint8,
+    )
     for r, row in enumerate(rows):
         top = head + gap + r * (height + gap)
         for c, picture in enumerate(row):
             left = gap + c * (width + gap)
-            grid[top:top + height, left:left + width] = cv2.resize(
-                picture, (width, height), interpolation=_filter(
-                    picture.shape[0], height))
+            grid[top : top + height, left : left + width] = cv2.resize(
+                picture,
+                (width, height),
+                interpolation=_filter(picture.shape[0], height),
+            )
     for c, title in enumerate(titles or ()):
         _write(grid, title, gap + c * (width + gap), width, head)
     return grid
@@ -119,8 +137,9 @@ def _filter(source: int, target: int) -> int:
     return cv2.INTER_NEAREST if source <= target else cv2.INTER_AREA
 
 
-def _write(grid: np.ndarray, text: str, left: int, width: int,
-           head: int) -> None:
+def _write(
+    grid: np.ndarray, text: str, left: int, width: int, head: int
+) -> None:
     """Put a title in the middle of its column, shrunk until it fits."""
     scale = head / 36
     while True:

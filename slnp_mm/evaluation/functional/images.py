@@ -25,7 +25,8 @@ def check_filter(name: str) -> str:
     if name not in RESIZE_FILTERS:
         raise ValueError(
             f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, '
-            f'got {name!r}.')
+            f'got {name!r}.'
+        )
     return name
 
 
@@ -48,19 +49,23 @@ def to_uint8(image: Tensor) -> np.ndarray:
         ValueError: If the shape is not (3, H, W) or a value is not finite.
     """
     if image.ndim != 3 or image.shape[0] != 3:
-        raise ValueError('Expected an image of shape (3, H, W), got '
-                         f'{tuple(image.shape)}.')
+        raise ValueError(
+            f'Expected an image of shape (3, H, W), got {tuple(image.shape)}.'
+        )
     if image.dtype != torch.uint8:
         image = image.detach().float()
         if not bool(torch.isfinite(image).all()):
-            raise ValueError('Expected finite pixel values, got NaN or inf: '
-                             'the generator has diverged.')
+            raise ValueError(
+                'Expected finite pixel values, got NaN or inf: '
+                'the generator has diverged.'
+            )
         image = image.round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
 
 
-def resize_image(image: np.ndarray, size: Tuple[int, int],
-                 filter_name: str) -> np.ndarray:
+def resize_image(
+    image: np.ndarray, size: Tuple[int, int], filter_name: str
+) -> np.ndarray:
     """Resize one uint8 image with a named OpenCV filter.
 
     Args:
@@ -75,8 +80,10 @@ def resize_image(image: np.ndarray, size: Tuple[int, int],
     if tuple(image.shape[:2]) == tuple(size):
         return image
     return cv2.resize(
-        image, (size[1], size[0]),
-        interpolation=RESIZE_FILTERS[check_filter(filter_name)])
+        image,
+        (size[1], size[0]),
+        interpolation=RESIZE_FILTERS[check_filter(filter_name)],
+    )
 
 
 def resize_label(label: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -92,4 +99,5 @@ def resize_label(label: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     if tuple(label.shape) == tuple(size):
         return label
     return cv2.resize(
-        label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+        label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST
+    )

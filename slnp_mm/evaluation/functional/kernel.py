@@ -24,21 +24,30 @@ def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
     real = np.asarray(real, np.float64)
     fake = np.asarray(fake, np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise ValueError('Expected features (N, D) and (M, D), got '
-                         f'{real.shape} and {fake.shape}.')
+        raise ValueError(
+            'Expected features (N, D) and (M, D), got '
+            f'{real.shape} and {fake.shape}.'
+        )
     n, m, dims = len(real), len(fake), real.shape[1]
     if min(n, m) < 2:
         raise ValueError(f'Expected at least 2 images a set, got {n} and {m}.')
     rr = (real @ real.T / dims + 1) ** 3
     ff = (fake @ fake.T / dims + 1) ** 3
     rf = (real @ fake.T / dims + 1) ** 3
-    return float((rr.sum() - np.trace(rr)) / (n * (n - 1)) +
-                 (ff.sum() - np.trace(ff)) / (m * (m - 1)) - 2 * rf.mean())
+    return float(
+        (rr.sum() - np.trace(rr)) / (n * (n - 1))
+        + (ff.sum() - np.trace(ff)) / (m * (m - 1))
+        - 2 * rf.mean()
+    )
 
 
-def kernel_distance(real: np.ndarray, fake: np.ndarray, subsets: int = 100,
-                    subset_size: int = 1000,
-                    seed: int = 0) -> Tuple[float, float]:
+def kernel_distance(
+    real: np.ndarray,
+    fake: np.ndarray,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> Tuple[float, float]:
     """Mean and spread of the MMD over random subsets.
 
     Args:
@@ -58,8 +67,10 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, subsets: int = 100,
         return polynomial_mmd(real, fake), 0.0
     rng = np.random.default_rng(seed)
     values = [
-        polynomial_mmd(real[rng.choice(len(real), size, replace=False)],
-                       fake[rng.choice(len(fake), size, replace=False)])
+        polynomial_mmd(
+            real[rng.choice(len(real), size, replace=False)],
+            fake[rng.choice(len(fake), size, replace=False)],
+        )
         for _ in range(subsets)
     ]
     return float(np.mean(values)), float(np.std(values))

@@ -21,13 +21,16 @@ def pairwise_diversity(features: np.ndarray) -> float:
     """
     rows = torch.as_tensor(np.asarray(features, np.float64))
     if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError('Expected at least 2 images of one label, got shape '
-                         f'{tuple(rows.shape)}.')
+        raise ValueError(
+            'Expected at least 2 images of one label, got shape '
+            f'{tuple(rows.shape)}.'
+        )
     return float(torch.pdist(rows).mean())
 
 
-def precision_recall(real: np.ndarray, fake: np.ndarray,
-                     neighbours: int = 3) -> Tuple[float, float]:
+def precision_recall(
+    real: np.ndarray, fake: np.ndarray, neighbours: int = 3
+) -> Tuple[float, float]:
     """Improved precision and recall by mmagic's distance code.
 
     Source:
@@ -52,10 +55,13 @@ def precision_recall(real: np.ndarray, fake: np.ndarray,
     from mmagic.evaluation.metrics.precision_and_recall import (
         compute_pr_distances,
     )
+
     sets = [torch.as_tensor(np.asarray(s, np.float32)) for s in (real, fake)]
     if min(map(len, sets)) <= neighbours:
-        raise ValueError(f'Expected more than {neighbours} images a set, got '
-                         f'{len(real)} and {len(fake)}.')
+        raise ValueError(
+            f'Expected more than {neighbours} images a set, got '
+            f'{len(real)} and {len(fake)}.'
+        )
     shares = []
     for manifold, probes in (sets, sets[::-1]):
         own = compute_pr_distances(manifold, manifold)

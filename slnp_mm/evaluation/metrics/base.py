@@ -44,9 +44,9 @@ class PairedMetric(BaseMetric):
     SAMPLER_MODE = 'slnp_paired'
     sample_model = 'orig'
 
-    def __init__(self,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self, collect_device: str = 'cpu', prefix: Optional[str] = None
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.device = torch.device('cpu')
 
@@ -56,8 +56,9 @@ class PairedMetric(BaseMetric):
         if parameter is not None:
             self.device = parameter.device
 
-    def get_metric_sampler(self, model: nn.Module, dataloader: DataLoader,
-                           metrics: List[Any]) -> Iterable:
+    def get_metric_sampler(
+        self, model: nn.Module, dataloader: DataLoader, metrics: List[Any]
+    ) -> Iterable:
         """Return the validation loader itself."""
         return dataloader
 
@@ -89,11 +90,15 @@ class PairedMetric(BaseMetric):
         """Scores, or the text of an error for every process to raise."""
         results = merge_results(parts)
         if not results:
-            return (f'{type(self).__name__} got no image: the validation '
-                    'loader is empty.')
+            return (
+                f'{type(self).__name__} got no image: the validation '
+                'loader is empty.'
+            )
         if size is not None and len(results) != size:
-            return (f'{type(self).__name__} expected {size} images, got '
-                    f'{len(results)} different ones.')
+            return (
+                f'{type(self).__name__} expected {size} images, got '
+                f'{len(results)} different ones.'
+            )
         metrics = self.compute_metrics(results)
         if self.prefix:
             metrics = {f'{self.prefix}/{k}': v for k, v in metrics.items()}
@@ -112,7 +117,8 @@ class PairedMetric(BaseMetric):
                 raise ValueError(
                     'Expected `sample_idx` or `img_path` in the data '
                     'samples of a distributed run, got neither: add them to '
-                    '`meta_keys` of the packing transform.')
+                    '`meta_keys` of the packing transform.'
+                )
             return (len(self.results), '')
         return (-1 if index is None else int(index), str(path or ''))
 
@@ -126,7 +132,8 @@ class PairedMetric(BaseMetric):
             if sample.get(key) is None:
                 raise ValueError(
                     f'{type(self).__name__} expected `{key}` in every data '
-                    f'sample, got {sorted(sample)}.')
+                    f'sample, got {sorted(sample)}.'
+                )
         return [to_uint8(as_tensor(sample[key])) for sample in samples]
 
 

@@ -33,12 +33,14 @@ class FeatureMetric(PairedMetric):
 
     NAMES: Dict[str, str] = {}
 
-    def __init__(self,
-                 kernel: bool = True,
-                 manifold: bool = True,
-                 cache: Optional[str] = None,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        kernel: bool = True,
+        manifold: bool = True,
+        cache: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.kernel = kernel
         self.manifold = manifold
@@ -79,11 +81,11 @@ class FeatureMetric(PairedMetric):
         fakes = describe(net, self.images(data_samples, 'fake_img'))
         reals = self._describe_real(self.images(data_samples, 'gt_img'))
         for i, sample in enumerate(data_samples):
-            self.results.append(
-                (self.identity(sample), (fakes[i], reals[i])))
+            self.results.append((self.identity(sample), (fakes[i], reals[i])))
 
-    def compute_metrics(self, results: List[Tuple[Tensor, Tensor]]
-                        ) -> Dict[str, float]:
+    def compute_metrics(
+        self, results: List[Tuple[Tensor, Tensor]]
+    ) -> Dict[str, float]:
         """Distances over the set.
 
         Args:
@@ -98,8 +100,10 @@ class FeatureMetric(PairedMetric):
         out = distances(real, fake, self.kernel, self.manifold)
         out = {self.NAMES[k]: round(v, 6) for k, v in out.items()}
         self.last_report = dict(
-            figures=out, num_images=len(results),
-            extractor=self._extractor.describe())
+            figures=out,
+            num_images=len(results),
+            extractor=self._extractor.describe(),
+        )
         return out
 
     def _describe_real(self, images: List[np.ndarray]) -> List[Tensor]:
@@ -111,8 +115,11 @@ class FeatureMetric(PairedMetric):
         return [self._real[key] for key in keys]
 
     def _tag(self) -> str:
-        return repr(sorted(self._extractor.describe().items(),
-                           key=lambda item: item[0]))
+        return repr(
+            sorted(
+                self._extractor.describe().items(), key=lambda item: item[0]
+            )
+        )
 
 
 @METRICS.register_module()
@@ -133,11 +140,15 @@ class SLNPFID(FeatureMetric):
         **kwargs: See :class:`FeatureMetric`.
     """
 
-    NAMES = dict(frechet='FID', kernel='KID', kernel_std='KID_std',
-                 precision='precision', recall='recall')
+    NAMES = dict(
+        frechet='FID',
+        kernel='KID',
+        kernel_std='KID_std',
+        precision='precision',
+        recall='recall',
+    )
 
-    def __init__(self, weights: str, style: str = 'pytorch',
-                 **kwargs) -> None:
+    def __init__(self, weights: str, style: str = 'pytorch', **kwargs) -> None:
         super().__init__(**kwargs)
         self.weights = weights
         self.style = style
@@ -159,9 +170,13 @@ class SLNPScorerFrechet(FeatureMetric):
         **kwargs: See :class:`FeatureMetric`.
     """
 
-    NAMES = dict(frechet='scorer_frechet', kernel='scorer_kernel',
-                 kernel_std='scorer_kernel_std',
-                 precision='scorer_precision', recall='scorer_recall')
+    NAMES = dict(
+        frechet='scorer_frechet',
+        kernel='scorer_kernel',
+        kernel_std='scorer_kernel_std',
+        precision='scorer_precision',
+        recall='scorer_recall',
+    )
 
     def __init__(self, scorer: dict, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -179,8 +194,9 @@ def describe(net: Any, images: List[np.ndarray]) -> List[Tensor]:
     return list(net.features(images))
 
 
-def distances(real: np.ndarray, fake: np.ndarray, kernel: bool,
-              manifold: bool) -> Dict[str, float]:
+def distances(
+    real: np.ndarray, fake: np.ndarray, kernel: bool, manifold: bool
+) -> Dict[str, float]:
     """All distances between two feature sets.
 
     Args:
@@ -192,8 +208,11 @@ def distances(real: np.ndarray, fake: np.ndarray, kernel: bool,
     Returns:
         Dict[str, float]: ``frechet`` and what was asked for.
     """
-    out = dict(frechet=frechet_distance(feature_statistics(real),
-                                        feature_statistics(fake)))
+    out = dict(
+        frechet=frechet_distance(
+            feature_statistics(real), feature_statistics(fake)
+        )
+    )
     if kernel:
         out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
     if manifold:
@@ -219,13 +238,18 @@ def load_features(path: Optional[str], tag: str) -> Dict[str, Tensor]:
         return dict(zip(data['keys'].tolist(), rows))
 
 
-def save_features(path: Optional[str], tag: str,
-                  features: Dict[str, Tensor]) -> None:
+def save_features(
+    path: Optional[str], tag: str, features: Dict[str, Tensor]
+) -> None:
     """Write the cache under another name, then move it into place."""
     if path is None or not features:
         return
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     draft = f'{path}.part{os.getpid()}.npz'
-    np.savez(draft, tag=np.array(tag), keys=np.array(list(features)),
-             features=torch.stack(list(features.values())).numpy())
+    np.savez(
+        draft,
+        tag=np.array(tag),
+        keys=np.array(list(features)),
+        features=torch.stack(list(features.values())).numpy(),
+    )
     os.replace(draft, path)

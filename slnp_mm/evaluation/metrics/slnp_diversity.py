@@ -67,19 +67,23 @@ class SLNPDiversity(PairedMetric):
 
     SAMPLER_MODE = 'slnp_repeated'
 
-    def __init__(self,
-                 num_noises: int = 4,
-                 num_images: int = 32,
-                 scorer: Optional[dict] = None,
-                 lpips_weights: Optional[str] = None,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        num_noises: int = 4,
+        num_images: int = 32,
+        scorer: Optional[dict] = None,
+        lpips_weights: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if num_noises < 2:
             raise ValueError(f'Expected num_noises >= 2, got {num_noises}.')
         if (scorer is None) == (lpips_weights is None):
-            raise ValueError('Expected either `scorer` or `lpips_weights`, '
-                             'got both or neither.')
+            raise ValueError(
+                'Expected either `scorer` or `lpips_weights`, '
+                'got both or neither.'
+            )
         self.num_noises = num_noises
         self.num_images = num_images
         self.scorer_cfg = None if scorer is None else dict(scorer)
@@ -93,13 +97,16 @@ class SLNPDiversity(PairedMetric):
     def net(self) -> Any:
         """The network that measures distance, built at first use."""
         if self._net is None:
-            self._net = (LPIPSDistance(self.lpips_weights)
-                         if self.scorer_cfg is None else
-                         DeepLabV3Scorer(**self.scorer_cfg))
+            self._net = (
+                LPIPSDistance(self.lpips_weights)
+                if self.scorer_cfg is None
+                else DeepLabV3Scorer(**self.scorer_cfg)
+            )
         return self._net.to(self.device)
 
-    def get_metric_sampler(self, model: Any, dataloader: Any,
-                           metrics: List[Any]) -> RepeatedLoader:
+    def get_metric_sampler(
+        self, model: Any, dataloader: Any, metrics: List[Any]
+    ) -> RepeatedLoader:
         """Each of the first batches ``num_noises`` times."""
         self._images.clear()
         self._done.clear()
@@ -136,9 +143,14 @@ class SLNPDiversity(PairedMetric):
         name = 'scorer' if self.scorer_cfg is not None else 'lpips'
         out = {f'diversity_{name}': round(float(np.mean(results)), 6)}
         self.last_report = dict(
-            figures=out, num_images=len(results),
-            extractor=dict(self._net.describe(), labels=len(results),
-                           num_noises=self.num_noises))
+            figures=out,
+            num_images=len(results),
+            extractor=dict(
+                self._net.describe(),
+                labels=len(results),
+                num_noises=self.num_noises,
+            ),
+        )
         return out
 
     def _measure(self, images: List[np.ndarray]) -> float:

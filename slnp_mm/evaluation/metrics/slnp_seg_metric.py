@@ -41,12 +41,14 @@ class SLNPSegMetric(PairedMetric):
         prefix (str, optional): Put before each name. Defaults to None.
     """
 
-    def __init__(self,
-                 scorer: dict,
-                 class_map: Optional[Union[Sequence[int], str]] = None,
-                 ignore_index: int = 255,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        scorer: dict,
+        class_map: Optional[Union[Sequence[int], str]] = None,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
@@ -92,8 +94,13 @@ class SLNPSegMetric(PairedMetric):
         real_areas = self._score_real(scorer, reals, labels)
         for i, sample in enumerate(data_samples):
             ignored = int((labels[i] == self.ignore_index).sum())
-            value = (fake_areas[i], real_areas[i], ignored,
-                     labels[i].numel(), fakes[i].shape[:2])
+            value = (
+                fake_areas[i],
+                real_areas[i],
+                ignored,
+                labels[i].numel(),
+                fakes[i].shape[:2],
+            )
             self.results.append((self.identity(sample), value))
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
@@ -113,15 +120,22 @@ class SLNPSegMetric(PairedMetric):
         figures = dict(fake=summarise(fake), real=summarise(real))
         self.last_report = dict(
             figures=figures,
-            classes=(list(names) if self._table is None and names else
-                     self.scorer.classes),
+            classes=(
+                list(names)
+                if self._table is None and names
+                else self.scorer.classes
+            ),
             num_images=len(results),
             ignored_pixels=sum(ignored),
             label_pixels=sum(pixels),
             image_sizes=sorted({tuple(int(v) for v in s) for s in shapes}),
-            class_map=('none' if self._table is None else
-                       hashlib.sha256(self._table.numpy()).hexdigest()[:16]),
-            scorer=self.scorer.describe())
+            class_map=(
+                'none'
+                if self._table is None
+                else hashlib.sha256(self._table.numpy()).hexdigest()[:16]
+            ),
+            scorer=self.scorer.describe(),
+        )
         print_log(self._line(figures, len(results)), 'current')
         return flatten(figures)
 
@@ -137,47 +151,64 @@ class SLNPSegMetric(PairedMetric):
         if classes is not None:
             count = len(classes)
         else:
-            count = (num_scorer_classes if class_map is None
-                     else len(class_map))
-        return build_class_map(class_map, count, num_scorer_classes,
-                               self.ignore_index)
+            count = num_scorer_classes if class_map is None else len(class_map)
+        return build_class_map(
+            class_map, count, num_scorer_classes, self.ignore_index
+        )
 
     def _label(self, sample: dict) -> Tensor:
         if sample.get('gt_sem_seg') is None:
-            raise ValueError('SLNPSegMetric expected `gt_sem_seg` in every '
-                             f'data sample, got {sorted(sample)}.')
+            raise ValueError(
+                'SLNPSegMetric expected `gt_sem_seg` in every '
+                f'data sample, got {sorted(sample)}.'
+            )
         label = as_tensor(sample['gt_sem_seg']).squeeze().long().cpu()
         return map_label(label, self._table)
 
-    def _score(self, scorer: DeepLabV3Scorer, images: List[np.ndarray],
-               labels: List[Tensor]) -> List[Areas]:
+    def _score(
+        self,
+        scorer: DeepLabV3Scorer,
+        images: List[np.ndarray],
+        labels: List[Tensor],
+    ) -> List[Areas]:
         if len({image.shape for image in images}) > 1:
-            return [self._score(scorer, [image], [label])[0]
-                    for image, label in zip(images, labels)]
+            return [
+                self._score(scorer, [image], [label])[0]
+                for image, label in zip(images, labels)
+            ]
         preds = scorer.predict(images, [tuple(lab.shape) for lab in labels])
-        return [areas_of(pred, label, scorer.num_classes, self.ignore_index)
-                for pred, label in zip(preds, labels)]
+        return [
+            areas_of(pred, label, scorer.num_classes, self.ignore_index)
+            for pred, label in zip(preds, labels)
+        ]
 
-    def _score_real(self, scorer: DeepLabV3Scorer, images: List[np.ndarray],
-                    labels: List[Tensor]) -> List[Areas]:
+    def _score_real(
+        self,
+        scorer: DeepLabV3Scorer,
+        images: List[np.ndarray],
+        labels: List[Tensor],
+    ) -> List[Areas]:
         """Score real images, each content once in the life of the metric."""
         keys = [_content_key(i, lab) for i, lab in zip(images, labels)]
-        todo = [i for i, key in enumerate(keys)
-                if key not in self._real_cache]
+        todo = [i for i, key in enumerate(keys) if key not in self._real_cache]
         if todo:
-            areas = self._score(scorer, [images[i] for i in todo],
-                                [labels[i] for i in todo])
+            areas = self._score(
+                scorer, [images[i] for i in todo], [labels[i] for i in todo]
+            )
             self._real_cache.update(
-                {keys[i]: area for i, area in zip(todo, areas)})
+                {keys[i]: area for i, area in zip(todo, areas)}
+            )
         return [self._real_cache[key] for key in keys]
 
     @staticmethod
     def _line(figures: Dict[str, dict], count: int) -> str:
         fake, real = figures['fake'], figures['real']
-        return (f'segmentation score of {count} images (generated / real): '
-                f"PA {fake['PA']:.2f} / {real['PA']:.2f}, "
-                f"mIoU {fake['mIoU']:.2f} / {real['mIoU']:.2f}, "
-                f"mAcc {fake['mAcc']:.2f} / {real['mAcc']:.2f}")
+        return (
+            f'segmentation score of {count} images (generated / real): '
+            f'PA {fake["PA"]:.2f} / {real["PA"]:.2f}, '
+            f'mIoU {fake["mIoU"]:.2f} / {real["mIoU"]:.2f}, '
+            f'mAcc {fake["mAcc"]:.2f} / {real["mAcc"]:.2f}'
+        )
 
 
 def named_class_map(name: str) -> List[int]:
@@ -189,6 +220,7 @@ def named_class_map(name: str) -> List[int]:
     if name != 'coco':
         raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
     from slnp_mm.datasets.class_tables import NUM_COCO_RAW, coco_raw_to_train
+
     table = coco_raw_to_train()
     return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]
 
@@ -209,8 +241,9 @@ def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:
     for ours, theirs in (('PA', 'aAcc'), ('mIoU', 'IoU'), ('mAcc', 'Acc')):
         out[ours] = _percent(np.nanmean(scores[theirs]))
     for name in ('IoU', 'Acc'):
-        out[name] = [None if np.isnan(v) else _percent(v)
-                     for v in scores[name]]
+        out[name] = [
+            None if np.isnan(v) else _percent(v) for v in scores[name]
+        ]
     return out
 
 

@@ -5,6 +5,10 @@ from .inception import InceptionFeatures
 from .transforms import SLNPToSeg
 
 __all__ = [
-    'DeepLabV3Scorer', 'InceptionFeatures', 'SLNPToSeg', 'areas_of',
-    'file_sha256', 'scores_of'
+    'DeepLabV3Scorer',
+    'InceptionFeatures',
+    'SLNPToSeg',
+    'areas_of',
+    'file_sha256',
+    'scores_of',
 ]

@@ -27,14 +27,16 @@ def published_weights(metafile: str, model: str) -> Tuple[str, str]:
     """
     from mmengine.fileio import load
     from mmengine.utils import get_installed_path
+
     root = get_installed_path('mmsegmentation')
     path = os.path.join(root, '.mim', 'configs', metafile)
     for entry in load(path)['Models']:
         if entry['Name'] == model:
             url = entry['Weights']
             return url, re.search(r'-([0-9a-f]{8,})\.pth$', url).group(1)
-    raise ValueError(f'Expected a model of {path}, got {model!r}, which it '
-                     'does not list.')
+    raise ValueError(
+        f'Expected a model of {path}, got {model!r}, which it does not list.'
+    )
 
 
 def fetch(url: str, hash_prefix: Optional[str] = None) -> str:
@@ -65,17 +67,20 @@ def fetch(url: str, hash_prefix: Optional[str] = None) -> str:
     except RuntimeError as error:
         raise ValueError(
             f'Expected {url} to have a SHA-256 starting with {hash_prefix}, '
-            f'got another file: {error}.') from error
+            f'got another file: {error}.'
+        ) from error
     except OSError as error:
         raise FileNotFoundError(
             f'Could not download the scorer from {url} ({error}): put the '
             f'file at {path} by hand, or name a local file as the scorer '
-            'checkpoint.') from error
+            'checkpoint.'
+        ) from error
     return path
 
 
-def resolve_checkpoint(config: str, own: dict,
-                       checkpoint: Optional[str]) -> str:
+def resolve_checkpoint(
+    config: str, own: dict, checkpoint: Optional[str]
+) -> str:
     """Local file with the scorer's weights.
 
     Args:
@@ -96,15 +101,21 @@ def resolve_checkpoint(config: str, own: dict,
         return fetch(*published_weights(**own['published']))
     path = checkpoint or own.get('checkpoint')
     if path is None:
-        raise ValueError(f'Expected a scorer checkpoint, got none: {config} '
-                         'names no weights, so give `checkpoint`.')
+        raise ValueError(
+            f'Expected a scorer checkpoint, got none: {config} '
+            'names no weights, so give `checkpoint`.'
+        )
     if urlparse(path).scheme in ('http', 'https', 'file'):
         return fetch(path)
     if not os.path.isfile(path):
-        hint = ('check the path' if 'published' in own else
-                f'train it with `python tools/train_scorer.py {config}`')
+        hint = (
+            'check the path'
+            if 'published' in own
+            else f'train it with `python tools/train_scorer.py {config}`'
+        )
         raise FileNotFoundError(
-            f'Scorer checkpoint {path} does not exist: {hint}.')
+            f'Scorer checkpoint {path} does not exist: {hint}.'
+        )
     return path
 
 
@@ -126,7 +137,8 @@ def read_state(path: str) -> dict:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f'Expected a checkpoint of tensors in {path}, got a file that '
-            f'torch refuses to load safely ({reason}).') from error
+            f'torch refuses to load safely ({reason}).'
+        ) from error
     state = data.get('state_dict', data) if isinstance(data, dict) else None
     if not state or not all(torch.is_tensor(v) for v in state.values()):
         raise ValueError(f'Expected a state dict in {path}, got none.')
@@ -152,7 +164,8 @@ def load_weights(model: nn.Module, path: str) -> None:
             raise ValueError(
                 f'The weights in {path} are of another scorer: {name} is '
                 f'{_shape(need)} in the config and {_shape(got)} in the '
-                'file.')
+                'file.'
+            )
     model.load_state_dict(state, strict=False)
 
 

@@ -25,12 +25,14 @@ from .checkpoint import load_weights, resolve_checkpoint
 def mmseg_scope() -> Iterator[None]:
     """Look names up in mmseg for the length of a ``with`` block only."""
     import mmseg  # noqa: F401  (a missing mmseg must be named, not guessed)
+
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
 
 
-def areas_of(pred: Tensor, label: Tensor, num_classes: int,
-             ignore_index: int = 255) -> Tensor:
+def areas_of(
+    pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255
+) -> Tensor:
     """Per-class pixel counts of one image by mmseg's ``IoUMetric`` code.
 
     Args:
@@ -43,8 +45,10 @@ def areas_of(pred: Tensor, label: Tensor, num_classes: int,
         Tensor: (4, C) float32, rows intersection, union, prediction, label.
     """
     from mmseg.evaluation.metrics import IoUMetric
+
     return torch.stack(
-        IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index))
+        IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index)
+    )
 
 
 def scores_of(areas: Sequence[Tensor]) -> Dict[str, np.ndarray]:
@@ -67,6 +71,7 @@ def scores_of(areas: Sequence[Tensor]) -> Dict[str, np.ndarray]:
         ValueError: If there is no image.
     """
     from mmseg.evaluation.metrics import IoUMetric
+
     if len(areas) == 0:
         raise ValueError('Expected at least one image to score, got none.')
     columns = [sum(column) for column in zip(*(a.unbind(0) for a in areas))]
@@ -95,23 +100,28 @@ class DeepLabV3Scorer:
         ValueError: If the filter is unknown or the weights do not fit.
     """
 
-    def __init__(self,
-                 config: str,
-                 checkpoint: Optional[str] = None,
-                 input_size: Optional[Tuple[int, int]] = None,
-                 resize_filter: Optional[str] = None,
-                 device: str = 'cpu',
-                 amp: bool = True) -> None:
+    def __init__(
+        self,
+        config: str,
+        checkpoint: Optional[str] = None,
+        input_size: Optional[Tuple[int, int]] = None,
+        resize_filter: Optional[str] = None,
+        device: str = 'cpu',
+        amp: bool = True,
+    ) -> None:
         if not os.path.isfile(config):
-            raise FileNotFoundError(f'Expected a scorer config, got {config}, '
-                                    'which does not exist.')
+            raise FileNotFoundError(
+                f'Expected a scorer config, got {config}, '
+                'which does not exist.'
+            )
         self.config_path = config
         cfg = Config.fromfile(config)
         own = dict(cfg.get('scorer', {}))
         size = input_size or own.get('input_size')
         self.input_size = None if size is None else tuple(size)
         self.resize_filter = check_filter(
-            resize_filter or own.get('resize_filter', 'area'))
+            resize_filter or own.get('resize_filter', 'area')
+        )
         self.checkpoint = resolve_checkpoint(config, own, checkpoint)
         self.amp = amp
         self.device = torch.device(device)
@@ -134,8 +144,9 @@ class DeepLabV3Scorer:
         return self
 
     @torch.no_grad()
-    def predict(self, images: Sequence[np.ndarray],
-                sizes: Sequence[Tuple[int, int]]) -> List[Tensor]:
+    def predict(
+        self, images: Sequence[np.ndarray], sizes: Sequence[Tuple[int, int]]
+    ) -> List[Tensor]:
         """Segment images through mmseg's own ``test_step``.
 
         Args:
@@ -147,17 +158,25 @@ class DeepLabV3Scorer:
             List[Tensor]: One (h, w) int64 map an image, on the CPU.
         """
         from mmseg.structures import SegDataSample
+
         inputs = self._inputs(images)
         samples = []
         for image, size in zip(inputs, sizes):
             shape = tuple(image.shape[1:])
-            samples.append(SegDataSample(metainfo=dict(
-                ori_shape=tuple(size), img_shape=shape, pad_shape=shape)))
+            samples.append(
+                SegDataSample(
+                    metainfo=dict(
+                        ori_shape=tuple(size), img_shape=shape, pad_shape=shape
+                    )
+                )
+            )
         with mmseg_scope(), self._autocast():
             outputs = self.model.test_step(
-                dict(inputs=inputs, data_samples=samples))
-        return [out.pred_sem_seg.data.squeeze(0).long().cpu()
-                for out in outputs]
+                dict(inputs=inputs, data_samples=samples)
+            )
+        return [
+            out.pred_sem_seg.data.squeeze(0).long().cpu() for out in outputs
+        ]
 
     @torch.no_grad()
     def features(self, images: Sequence[np.ndarray]) -> Tensor:
@@ -172,7 +191,8 @@ class DeepLabV3Scorer:
         """
         with mmseg_scope(), self._autocast():
             data = self.model.data_preprocessor(
-                dict(inputs=self._inputs(images)), False)
+                dict(inputs=self._inputs(images)), False
+            )
             maps = self.model.extract_feat(data['inputs'])[-1]
         return maps.float().mean(dim=(2, 3)).cpu()
 
@@ -184,7 +204,8 @@ class DeepLabV3Scorer:
             sha256=file_sha256(self.checkpoint),
             num_classes=self.num_classes,
             input_size=self.input_size and list(self.input_size),
-            resize_filter=self.resize_filter)
+            resize_filter=self.resize_filter,
+        )
         record = os.path.join(os.path.dirname(self.checkpoint), 'scorer.json')
         if os.path.isfile(record):
             with open(record, encoding='utf-8') as file:
@@ -196,10 +217,14 @@ class DeepLabV3Scorer:
     def _inputs(self, images: Sequence[np.ndarray]) -> List[Tensor]:
         """Resize and turn (H, W, 3) arrays into (3, h, w) uint8 tensors."""
         if self.input_size is not None:
-            images = [resize_image(image, self.input_size, self.resize_filter)
-                      for image in images]
-        return [torch.from_numpy(image).permute(2, 0, 1).contiguous()
-                for image in images]
+            images = [
+                resize_image(image, self.input_size, self.resize_filter)
+                for image in images
+            ]
+        return [
+            torch.from_numpy(image).permute(2, 0, 1).contiguous()
+            for image in images
+        ]
 
     def _autocast(self):
         use = self.amp and self.device.type == 'cuda'
@@ -211,6 +236,7 @@ def _build_segmentor(cfg: Config) -> torch.nn.Module:
     with mmseg_scope():
         from mmengine.model import revert_sync_batchnorm
         from mmseg.registry import MODELS
+
         model_cfg = cfg.model.copy()
         model_cfg.pop('_scope_', None)
         model_cfg.pretrained = None
@@ -227,6 +253,7 @@ def _class_names(cfg: Config) -> Optional[List[str]]:
         return None
     with mmseg_scope():
         from mmseg.registry import DATASETS
+
         kind = DATASETS.get(dataset['type'])
     names = getattr(kind, 'METAINFO', {}).get('classes')
     return list(names) if names else None

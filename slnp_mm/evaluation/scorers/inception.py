@@ -15,8 +15,16 @@ from .deeplabv3 import file_sha256
 BLOCKS: Tuple[Tuple[str, ...], ...] = (
     ('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3'),
     ('Conv2d_3b_1x1', 'Conv2d_4a_3x3'),
-    ('Mixed_5b', 'Mixed_5c', 'Mixed_5d', 'Mixed_6a', 'Mixed_6b', 'Mixed_6c',
-     'Mixed_6d', 'Mixed_6e'),
+    (
+        'Mixed_5b',
+        'Mixed_5c',
+        'Mixed_5d',
+        'Mixed_6a',
+        'Mixed_6b',
+        'Mixed_6c',
+        'Mixed_6d',
+        'Mixed_6e',
+    ),
     ('Mixed_7a', 'Mixed_7b', 'Mixed_7c'),
 )
 STYLES = ('pytorch', 'StyleGAN')
@@ -46,20 +54,26 @@ class InceptionFeatures:
 
     dims = 2048
 
-    def __init__(self, weights: str, style: str = 'pytorch',
-                 device: str = 'cpu') -> None:
+    def __init__(
+        self, weights: str, style: str = 'pytorch', device: str = 'cpu'
+    ) -> None:
         if style not in STYLES:
-            raise ValueError(f'Expected an Inception style out of {STYLES}, '
-                             f'got {style!r}.')
+            raise ValueError(
+                f'Expected an Inception style out of {STYLES}, got {style!r}.'
+            )
         if not os.path.isfile(weights):
             raise FileNotFoundError(
                 f'Inception weights {weights} do not exist: put '
-                f'{_source(style)} there, or leave FID and KID out.')
+                f'{_source(style)} there, or leave FID and KID out.'
+            )
         self.weights = weights
         self.style = style
         self.device = torch.device(device)
-        self.net = (_load_pytorch(weights) if style == 'pytorch' else
-                    torch.jit.load(weights, map_location='cpu'))
+        self.net = (
+            _load_pytorch(weights)
+            if style == 'pytorch'
+            else torch.jit.load(weights, map_location='cpu')
+        )
         self.net.to(self.device).eval()
 
     def to(self, device: torch.device) -> 'InceptionFeatures':
@@ -95,22 +109,24 @@ class InceptionFeatures:
             style=self.style,
             checkpoint=os.path.basename(self.weights),
             sha256=file_sha256(self.weights),
-            resize='bilinear to 299 x 299, inside the network')
+            resize='bilinear to 299 x 299, inside the network',
+        )
 
 
 def _source(style: str) -> str:
     from mmagic.evaluation.functional.fid_inception import FID_WEIGHTS_URL
     from mmagic.evaluation.functional.inception_utils import TERO_INCEPTION_URL
+
     return FID_WEIGHTS_URL if style == 'pytorch' else TERO_INCEPTION_URL
 
 
 def _load_pytorch(path: str) -> nn.Module:
     """Mmagic's ``InceptionV3`` with the FID weights of a file."""
     from mmagic.evaluation.functional.fid_inception import InceptionV3
+
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
-        net = InceptionV3([3], normalize_input=False,
-                          load_fid_inception=False)
+        net = InceptionV3([3], normalize_input=False, load_fid_inception=False)
         for block, names in zip(net.blocks, BLOCKS):
             for module, name in zip(block, names):
                 module.load_state_dict(_below(state, name))
@@ -118,10 +134,11 @@ def _load_pytorch(path: str) -> nn.Module:
         reason = re.sub(r'\s+', ' ', str(error))[:160]
         raise ValueError(
             f'Expected the FID weights of Inception v3 in {path}, got '
-            f'something else ({reason}).') from error
+            f'something else ({reason}).'
+        ) from error
     return net
 
 
 def _below(state: Dict[str, Tensor], name: str) -> Dict[str, Tensor]:
     head = f'{name}.'
-    return {k[len(head):]: v for k, v in state.items() if k.startswith(head)}
+    return {k[len(head) :]: v for k, v in state.items() if k.startswith(head)}

@@ -28,22 +28,27 @@ class LPIPSDistance:
 
     def __init__(self, weights: str, device: str = 'cpu') -> None:
         import lpips
+
         if not os.path.isfile(weights):
             raise FileNotFoundError(
-                f'AlexNet weights {weights} do not exist: put torchvision\'s '
+                f"AlexNet weights {weights} do not exist: put torchvision's "
                 'alexnet-owt-7be5be79.pth there, or leave `lpips_weights` '
-                'out to use scorer features.')
+                'out to use scorer features.'
+            )
         self.weights = weights
         self.net = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         try:
             state = torch.load(weights, map_location='cpu', weights_only=True)
-            own = {k: state[f'features.{k.split(".", 1)[1]}']
-                   for k in self.net.net.state_dict()}
+            own = {
+                k: state[f'features.{k.split(".", 1)[1]}']
+                for k in self.net.net.state_dict()
+            }
             self.net.net.load_state_dict(own)
         except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
             raise ValueError(
-                f'Expected torchvision\'s AlexNet in {weights}, got '
-                f'something else ({str(error)[:120]}).') from error
+                f"Expected torchvision's AlexNet in {weights}, got "
+                f'something else ({str(error)[:120]}).'
+            ) from error
         self.device = torch.device(device)
         self.net.to(self.device).eval()
 
@@ -71,6 +76,8 @@ class LPIPSDistance:
 
     def describe(self) -> Dict[str, object]:
         """Protocol entries."""
-        return dict(network='LPIPS AlexNet',
-                    checkpoint=os.path.basename(self.weights),
-                    sha256=file_sha256(self.weights))
+        return dict(
+            network='LPIPS AlexNet',
+            checkpoint=os.path.basename(self.weights),
+            sha256=file_sha256(self.weights),
+        )

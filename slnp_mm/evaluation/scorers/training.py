@@ -54,13 +54,16 @@ def train_scorer(cfg: Config) -> dict:
     state = {k: v.cpu() for k, v in model.state_dict().items()}
     _replace(path, lambda tmp: torch.save(dict(state_dict=state), tmp))
     record = build_record(cfg, runner, seconds, path)
-    _replace(os.path.join(cfg.work_dir, 'scorer.json'),
-             lambda tmp: mmengine.dump(record, tmp, 'json', indent=2))
+    _replace(
+        os.path.join(cfg.work_dir, 'scorer.json'),
+        lambda tmp: mmengine.dump(record, tmp, 'json', indent=2),
+    )
     return record
 
 
-def build_record(cfg: Config, runner: Runner, seconds: float,
-                 path: str) -> dict:
+def build_record(
+    cfg: Config, runner: Runner, seconds: float, path: str
+) -> dict:
     """What a report says about a trained scorer.
 
     Args:
@@ -81,17 +84,21 @@ def build_record(cfg: Config, runner: Runner, seconds: float,
             train=train.split,
             train_images=len(runner.train_dataloader.dataset),
             val=cfg.val_dataloader.dataset.split,
-            val_images=len(runner.val_dataloader.dataset)),
+            val_images=len(runner.val_dataloader.dataset),
+        ),
         input_size=list(cfg.scorer.input_size),
         resize_filter=cfg.scorer.resize_filter,
         iterations=int(runner.iter),
         batch_size=int(cfg.train_dataloader.batch_size),
         seed=runner.seed,
         seconds=round(seconds, 1),
-        ceiling={'PA': _last(runner, 'aAcc'),
-                 'mIoU': _last(runner, 'mIoU'),
-                 'mAcc': _last(runner, 'mAcc')},
-        sha256=file_sha256(path))
+        ceiling={
+            'PA': _last(runner, 'aAcc'),
+            'mIoU': _last(runner, 'mIoU'),
+            'mAcc': _last(runner, 'mAcc'),
+        },
+        sha256=file_sha256(path),
+    )
 
 
 def _last(runner: Runner, name: str) -> float:

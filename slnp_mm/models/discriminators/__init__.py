@@ -1,5 +1,9 @@
 """Discriminators."""
-from .slnp_discriminator import (DiscriminatorOutput, SLNPDiscriminator,
-                                 StageDiscriminators)
+
+from .slnp_discriminator import (
+    DiscriminatorOutput,
+    SLNPDiscriminator,
+    StageDiscriminators,
+)
 
 __all__ = ['DiscriminatorOutput', 'SLNPDiscriminator', 'StageDiscriminators']

@@ -1,11 +1,12 @@
 """Discriminators of image and label."""
+
 from typing import List, NamedTuple, Sequence
 
 import torch
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagic.registry import MODELS
 from ..layers import LabelEmbedding, maybe_spectral, to_class_index
 
 NORMS = ('instance', 'spectral', 'none')
@@ -51,13 +52,15 @@ class SLNPDiscriminator(BaseModule):
         ValueError: If ``norm`` is unknown.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 base_channels: int = 64,
-                 max_channels: int = 512,
-                 num_layers: int = 4,
-                 embed_channels: int = 32,
-                 norm: str = 'instance') -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        num_layers: int = 4,
+        embed_channels: int = 32,
+        norm: str = 'instance',
+    ) -> None:
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f'norm must be one of {NORMS}, but got {norm!r}.')
@@ -75,11 +78,14 @@ class SLNPDiscriminator(BaseModule):
             self.layers.append(nn.Sequential(*layer, nn.LeakyReLU(0.2)))
             channels = width
         self.label_fc = maybe_spectral(
-            nn.Linear(embed_channels, channels), spectral)
+            nn.Linear(embed_channels, channels), spectral
+        )
         self.join = maybe_spectral(
-            nn.Conv2d(2 * channels, channels, 1), spectral)
+            nn.Conv2d(2 * channels, channels, 1), spectral
+        )
         self.decide = maybe_spectral(
-            nn.Conv2d(channels, 1, 3, padding=1), spectral)
+            nn.Conv2d(channels, 1, 3, padding=1), spectral
+        )
         self.act = nn.LeakyReLU(0.2)
         self._init_scales(spectral)
         self.to(memory_format=torch.channels_last)
@@ -92,7 +98,8 @@ class SLNPDiscriminator(BaseModule):
         by half a layer, and with them Eq. (19).
         """
         nn.init.normal_(
-            self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
+            self.embedding.weight, std=self.embedding.embedding_dim**-0.5
+        )
         if spectral:
             return
         for module in self.modules():
@@ -134,8 +141,9 @@ class StageDiscriminators(BaseModule):
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, images: Sequence[Tensor],
-                labels: Sequence[Tensor]) -> List[DiscriminatorOutput]:
+    def forward(
+        self, images: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> List[DiscriminatorOutput]:
         """Judge every stage's image.
 
         Args:

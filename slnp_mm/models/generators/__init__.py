@@ -1,4 +1,5 @@
 """Generators."""
+
 from .slnp_generator import SLNPGenerator
 from .slnp_global_generator import SLNPGlobalGenerator
 from .slnp_local_refiner import SLNPLocalRefiner

@@ -1,11 +1,12 @@
 """The multi-stage generator."""
+
 from typing import List, NamedTuple, Sequence, Tuple
 
 import torch
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagic.registry import MODELS
 from ..layers import UNLABELLED, region_counts, stride_ids
 
 
@@ -23,8 +24,9 @@ class GeneratorOutput(NamedTuple):
     attention: List[Tensor]
 
 
-def classes_as_instances(label: Tensor,
-                         num_classes: int) -> Tuple[Tensor, Tensor]:
+def classes_as_instances(
+    label: Tensor, num_classes: int
+) -> Tuple[Tensor, Tensor]:
     """Treat all pixels of a class as one instance.
 
     Args:
@@ -63,32 +65,41 @@ class SLNPGenerator(BaseModule):
             instance (ablation). Defaults to True.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 noise_shape: Sequence[int],
-                 global_generator: dict,
-                 refiners: Sequence[dict] = (),
-                 attention: bool = True,
-                 instance_pathway: bool = True) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        noise_shape: Sequence[int],
+        global_generator: dict,
+        refiners: Sequence[dict] = (),
+        attention: bool = True,
+        instance_pathway: bool = True,
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.noise_shape = tuple(noise_shape)
         self.instance_pathway = instance_pathway
-        self.global_generator = MODELS.build({
-            **global_generator, 'num_classes': num_classes,
-            'noise_channels': self.noise_shape[0]
-        })
+        self.global_generator = MODELS.build(
+            {
+                **global_generator,
+                'num_classes': num_classes,
+                'noise_channels': self.noise_shape[0],
+            }
+        )
         self.refiners = nn.ModuleList()
         channels = self.global_generator.out_channels
         code_channels = self.global_generator.code_channels
         for cfg in refiners:
             self.refiners.append(
-                MODELS.build({
-                    **cfg, 'num_classes': num_classes,
-                    'in_channels': channels,
-                    'code_channels': code_channels,
-                    'attention': attention
-                }))
+                MODELS.build(
+                    {
+                        **cfg,
+                        'num_classes': num_classes,
+                        'in_channels': channels,
+                        'code_channels': code_channels,
+                        'attention': attention,
+                    }
+                )
+            )
             channels = self.refiners[-1].out_channels
         # Instances are looked up pixel by pixel: a pixel's channels side by
         # side make this and the convolutions faster, on CPU and GPU.
@@ -102,7 +113,7 @@ class SLNPGenerator(BaseModule):
     @property
     def size_divisor(self) -> int:
         """int: Height and width of the label must be multiples of this."""
-        return 2**(self.global_generator.num_downs + len(self.refiners))
+        return 2 ** (self.global_generator.num_downs + len(self.refiners))
 
     def _check_inputs(self, label: Tensor, noise: Tensor) -> None:
         """Refuse sizes that the strides cannot divide and foreign noise."""
@@ -111,18 +122,22 @@ class SLNPGenerator(BaseModule):
             raise ValueError(
                 f'Expected a label map whose sides are multiples of '
                 f'{self.size_divisor}, but got {height} x {width}; change '
-                'the size in the data pipeline.')
+                'the size in the data pipeline.'
+            )
         if tuple(noise.shape[1:]) != self.noise_shape:
             raise ValueError(
                 f'Expected noise of shape (B, {self.noise_shape}), but got '
-                f'{tuple(noise.shape)}.')
+                f'{tuple(noise.shape)}.'
+            )
 
-    def forward(self,
-                label: Tensor,
-                instances: Tensor,
-                instance_labels: Tensor,
-                noise: Tensor,
-                return_attention: bool = False) -> GeneratorOutput:
+    def forward(
+        self,
+        label: Tensor,
+        instances: Tensor,
+        instance_labels: Tensor,
+        noise: Tensor,
+        return_attention: bool = False,
+    ) -> GeneratorOutput:
         """Generate one image a stage.
 
         Args:
@@ -146,17 +161,27 @@ class SLNPGenerator(BaseModule):
         self._check_inputs(label, noise)
         if not self.instance_pathway:
             instances, instance_labels = classes_as_instances(
-                label, self.num_classes)
-        factor = 2**len(self.refiners)
+                label, self.num_classes
+            )
+        factor = 2 ** len(self.refiners)
         features, image, codes = self.global_generator(
-            stride_ids(label, factor), stride_ids(instances, factor),
-            instance_labels, noise)
+            stride_ids(label, factor),
+            stride_ids(instances, factor),
+            instance_labels,
+            noise,
+        )
         output = GeneratorOutput([image], [])
         for refiner in self.refiners:
             factor //= 2
             features, image, weights = refiner(
-                stride_ids(label, factor), stride_ids(instances, factor),
-                instance_labels, features, image, codes, return_attention)
+                stride_ids(label, factor),
+                stride_ids(instances, factor),
+                instance_labels,
+                features,
+                image,
+                codes,
+                return_attention,
+            )
             output.images.append(image)
             if weights is not None:
                 output.attention.append(weights)

@@ -1,15 +1,25 @@
 """Stage 0: the global image from label, instances and noise prior."""
+
 from typing import Tuple
 
 import torch
 import torch.nn.functional as F
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagic.registry import MODELS
-from ..layers import (LabelEmbedding, ResBlock, down_block, label_map, place,
-                      pool_noise, region_counts, stride_ids, to_class_index,
-                      upsample)
+from ..layers import (
+    LabelEmbedding,
+    ResBlock,
+    down_block,
+    label_map,
+    place,
+    pool_noise,
+    region_counts,
+    stride_ids,
+    to_class_index,
+    upsample,
+)
 
 
 @MODELS.register_module()
@@ -44,16 +54,18 @@ class SLNPGlobalGenerator(BaseModule):
             to False, the paper's design.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 noise_channels: int,
-                 embed_channels: int = 32,
-                 code_channels: int = 64,
-                 base_channels: int = 64,
-                 max_channels: int = 512,
-                 num_downs: int = 3,
-                 num_blocks: int = 6,
-                 modulated: bool = False) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        noise_channels: int,
+        embed_channels: int = 32,
+        code_channels: int = 64,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        num_downs: int = 3,
+        num_blocks: int = 6,
+        modulated: bool = False,
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.num_downs = num_downs
@@ -66,24 +78,37 @@ class SLNPGlobalGenerator(BaseModule):
         enc = [embed_channels] + [max(w // 2, 16) for w in widths[1:]]
         self.embedding = LabelEmbedding(num_classes, embed_channels)
         self.encoder = nn.ModuleList(
-            down_block(enc[i], enc[i + 1]) for i in range(num_downs))
+            down_block(enc[i], enc[i + 1]) for i in range(num_downs)
+        )
         self.global_fc = nn.Linear(enc[-1], code_channels)
         self.class_code = LabelEmbedding(num_classes, code_channels)
         self.noise_fc = nn.Linear(noise_channels, code_channels)
-        fused = enc[-1] + num_classes + embed_channels + noise_channels \
+        fused = (
+            enc[-1]
+            + num_classes
+            + embed_channels
+            + noise_channels
             + code_channels
+        )
         self.fuse = nn.Conv2d(fused, widths[-1], 3, padding=1)
         code = code_channels if modulated else None
         self.blocks = nn.ModuleList(
-            ResBlock(widths[-1], widths[-1], code) for _ in range(num_blocks))
+            ResBlock(widths[-1], widths[-1], code) for _ in range(num_blocks)
+        )
         self.ups = nn.ModuleList(
             ResBlock(widths[i + 1] + enc[i], widths[i], code)
-            for i in reversed(range(num_downs)))
+            for i in reversed(range(num_downs))
+        )
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
-    def encode(self, label: Tensor, ids: Tensor, instance_labels: Tensor,
-               noise: Tensor) -> Tuple[list, Tensor, Tensor]:
+    def encode(
+        self,
+        label: Tensor,
+        ids: Tensor,
+        instance_labels: Tensor,
+        noise: Tensor,
+    ) -> Tuple[list, Tensor, Tensor]:
         """Semantic encoding: features of the label, codes of the instances.
 
         Args:
@@ -104,22 +129,34 @@ class SLNPGlobalGenerator(BaseModule):
         global_vector = self.global_fc(encoded[-1].mean((2, 3)))  # G'
         noise = resize_noise(noise, grid)
         counts = region_counts(ids, grid, instance_labels.shape[1])
-        classes = instance_labels.masked_fill(instance_labels < 0,
-                                              self.num_classes)
-        codes = self.class_code(classes) + global_vector[:, None] \
+        classes = instance_labels.masked_fill(
+            instance_labels < 0, self.num_classes
+        )
+        codes = (
+            self.class_code(classes)
+            + global_vector[:, None]
             + self.noise_fc(pool_noise(noise, counts))
+        )
         coarse = stride_ids(ids, 2**self.num_downs)
-        fused = torch.cat([
-            encoded[-1],
-            label_map(ids, instance_labels, self.num_classes, grid),  # M
-            F.adaptive_avg_pool2d(encoded[0], grid),  # mu_0
-            noise,
-            place(codes, coarse)
-        ], 1)
+        fused = torch.cat(
+            [
+                encoded[-1],
+                label_map(ids, instance_labels, self.num_classes, grid),  # M
+                F.adaptive_avg_pool2d(encoded[0], grid),  # mu_0
+                noise,
+                place(codes, coarse),
+            ],
+            1,
+        )
         return encoded, codes, self.fuse(fused)
 
-    def forward(self, label: Tensor, ids: Tensor, instance_labels: Tensor,
-                noise: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self,
+        label: Tensor,
+        ids: Tensor,
+        instance_labels: Tensor,
+        noise: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
         """Generate the global image.
 
         Args:

@@ -1,15 +1,27 @@
 """Stage 1 and later: refine by attention over the label's instances."""
+
 from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagic.registry import MODELS
-from ..layers import (LabelEmbedding, ResBlock, attend, attention_weights,
-                      down_block, instance_context, place, pool_mean,
-                      region_counts, stride_ids, to_class_index, upsample)
+from ..layers import (
+    LabelEmbedding,
+    ResBlock,
+    attend,
+    attention_weights,
+    down_block,
+    instance_context,
+    place,
+    pool_mean,
+    region_counts,
+    stride_ids,
+    to_class_index,
+    upsample,
+)
 
 
 @MODELS.register_module()
@@ -43,17 +55,19 @@ class SLNPLocalRefiner(BaseModule):
             False.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 in_channels: int,
-                 code_channels: int = 64,
-                 embed_channels: int = 32,
-                 attention_channels: int = 128,
-                 base_channels: int = 32,
-                 num_blocks: int = 4,
-                 num_regions: int = 16,
-                 attention: bool = True,
-                 modulated: bool = False) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        code_channels: int = 64,
+        embed_channels: int = 32,
+        attention_channels: int = 128,
+        base_channels: int = 32,
+        num_blocks: int = 4,
+        num_regions: int = 16,
+        attention: bool = True,
+        modulated: bool = False,
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.out_channels = base_channels
@@ -67,21 +81,26 @@ class SLNPLocalRefiner(BaseModule):
         self.instance_fc = nn.Linear(in_channels, attention_channels)
         if attention:
             self.region_encoder = nn.Sequential(
-                down_block(3, 32, norm=False), down_block(32, 64),
-                nn.Conv2d(64, attention_channels, 3, padding=1))
+                down_block(3, 32, norm=False),
+                down_block(32, 64),
+                nn.Conv2d(64, attention_channels, 3, padding=1),
+            )
         code = code_channels if modulated else None
         self.down = down_block(in_channels, wide)
         self.fuse = nn.Conv2d(
-            wide + attention_channels + embed_channels, wide, 3, padding=1)
+            wide + attention_channels + embed_channels, wide, 3, padding=1
+        )
         self.blocks = nn.ModuleList(
-            ResBlock(wide, wide, code) for _ in range(num_blocks))
+            ResBlock(wide, wide, code) for _ in range(num_blocks)
+        )
         self.up0 = ResBlock(wide + in_channels, mid, code)
         self.up1 = ResBlock(mid + embed_channels, base_channels, code)
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
-    def instance_vectors(self, encoded: Tensor, counts: Tensor,
-                         instance_labels: Tensor) -> Tensor:
+    def instance_vectors(
+        self, encoded: Tensor, counts: Tensor, instance_labels: Tensor
+    ) -> Tensor:
         """Vectors ``v'_i`` of the instances of the fine label map.
 
         Args:
@@ -93,10 +112,12 @@ class SLNPLocalRefiner(BaseModule):
         Returns:
             Tensor: (B, T, attention_channels).
         """
-        classes = instance_labels.masked_fill(instance_labels < 0,
-                                              self.num_classes)
+        classes = instance_labels.masked_fill(
+            instance_labels < 0, self.num_classes
+        )
         return self.class_vector(classes) + self.instance_fc(
-            pool_mean(encoded, counts))
+            pool_mean(encoded, counts)
+        )
 
     def region_vectors(self, image: Tensor) -> Tensor:
         """Vectors ``V_region`` of the sub-regions of the coarse image.
@@ -108,13 +129,18 @@ class SLNPLocalRefiner(BaseModule):
             Tensor: (B, N, attention_channels), N = num_regions ** 2.
         """
         features = F.adaptive_avg_pool2d(
-            self.region_encoder(image), self.num_regions)
+            self.region_encoder(image), self.num_regions
+        )
         return features.flatten(2).transpose(1, 2)
 
     def instance_map(
-            self, image: Tensor, encoded: Tensor, ids: Tensor,
-            instance_labels: Tensor,
-            return_attention: bool) -> Tuple[Tensor, Optional[Tensor]]:
+        self,
+        image: Tensor,
+        encoded: Tensor,
+        ids: Tensor,
+        instance_labels: Tensor,
+        return_attention: bool,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
         """The detail map ``V`` of Eq. (15) and, on request, the weights.
 
         Args:
@@ -131,8 +157,10 @@ class SLNPLocalRefiner(BaseModule):
         slots = instance_labels.shape[1]
         grid = (ids.shape[-2] // 4, ids.shape[-1] // 4)
         vectors = self.instance_vectors(
-            F.avg_pool2d(encoded, 2), region_counts(ids, grid, slots),
-            instance_labels)
+            F.avg_pool2d(encoded, 2),
+            region_counts(ids, grid, slots),
+            instance_labels,
+        )
         weights = None
         if self.attention:
             valid = instance_labels >= 0
@@ -153,7 +181,7 @@ class SLNPLocalRefiner(BaseModule):
         features: Tensor,
         image: Tensor,
         codes: Tensor,
-        return_attention: bool = False
+        return_attention: bool = False,
     ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
         """Double the resolution and refine.
 
@@ -176,17 +204,20 @@ class SLNPLocalRefiner(BaseModule):
         label = to_class_index(label, self.num_classes)
         embedded = self.embedding(label)
         encoded = self.encoder(embedded)  # Enc(L_1)
-        detail, weights = self.instance_map(image, encoded, ids,
-                                            instance_labels, return_attention)
+        detail, weights = self.instance_map(
+            image, encoded, ids, instance_labels, return_attention
+        )
         merged = features + encoded
         y = self.fuse(
             torch.cat(
-                [self.down(merged), detail,
-                 F.avg_pool2d(embedded, 4)], 1))  # last: mu_1
+                [self.down(merged), detail, F.avg_pool2d(embedded, 4)], 1
+            )
+        )  # last: mu_1
         for block in self.blocks:
             y = block(y, codes, stride_ids(ids, 4))
         y = self.up0(
-            torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2))
+            torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2)
+        )
         y = self.up1(torch.cat([upsample(y), embedded], 1), codes, ids)
         y = F.leaky_relu(y, 0.2)  # y_1, Eq. (16)
         return y, torch.tanh(self.to_rgb(y)), weights  # I_1, Eq. (17)

@@ -1,14 +1,43 @@
 """Blocks used by at least two networks."""
-from .blocks import (InstanceModulation, ResBlock, down_block, group_norm,
-                     maybe_spectral, upsample)
-from .instances import (class_layers, label_map, place, pool_mean, pool_noise,
-                        region_counts, stride_ids)
+
+from .blocks import (
+    InstanceModulation,
+    ResBlock,
+    down_block,
+    group_norm,
+    maybe_spectral,
+    upsample,
+)
+from .instances import (
+    class_layers,
+    label_map,
+    place,
+    pool_mean,
+    pool_noise,
+    region_counts,
+    stride_ids,
+)
 from .label_embedding import UNLABELLED, LabelEmbedding, to_class_index
 from .region_attention import attend, attention_weights, instance_context
 
 __all__ = [
-    'InstanceModulation', 'LabelEmbedding', 'ResBlock', 'UNLABELLED',
-    'attend', 'attention_weights', 'class_layers', 'down_block', 'group_norm',
-    'instance_context', 'label_map', 'maybe_spectral', 'place', 'pool_mean',
-    'pool_noise', 'region_counts', 'stride_ids', 'to_class_index', 'upsample'
+    'InstanceModulation',
+    'LabelEmbedding',
+    'ResBlock',
+    'UNLABELLED',
+    'attend',
+    'attention_weights',
+    'class_layers',
+    'down_block',
+    'group_norm',
+    'instance_context',
+    'label_map',
+    'maybe_spectral',
+    'place',
+    'pool_mean',
+    'pool_noise',
+    'region_counts',
+    'stride_ids',
+    'to_class_index',
+    'upsample',
 ]

@@ -1,4 +1,5 @@
 """Convolution blocks shared by the networks."""
+
 from typing import Optional
 
 import torch.nn.functional as F
@@ -83,20 +84,28 @@ class ResBlock(nn.Module):
             modulate the norms. Defaults to None, plain group norm.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 code_channels: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        code_channels: Optional[int] = None,
+    ) -> None:
         super().__init__()
         self.modulated = code_channels is not None
         for index, channels in enumerate((in_channels, out_channels)):
-            norm = InstanceModulation(channels, code_channels) \
-                if self.modulated else group_norm(channels)
+            norm = (
+                InstanceModulation(channels, code_channels)
+                if self.modulated
+                else group_norm(channels)
+            )
             self.add_module(f'norm{index}', norm)
         self.conv0 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.conv1 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.skip = nn.Identity() if in_channels == out_channels else \
-            nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.skip = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        )
 
     def forward(self, x: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
         """Apply the block.
@@ -116,9 +125,9 @@ class ResBlock(nn.Module):
         return self.skip(x) + y
 
 
-def down_block(in_channels: int,
-               out_channels: int,
-               norm: bool = True) -> nn.Sequential:
+def down_block(
+    in_channels: int, out_channels: int, norm: bool = True
+) -> nn.Sequential:
     """Halve the size: 3x3 stride-2 convolution, group norm, leaky ReLU.
 
     Args:
@@ -136,8 +145,9 @@ def down_block(in_channels: int,
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Double the size by nearest neighbour (no checkerboard, unlike a
-    transposed convolution).
+    """Double the size by nearest neighbour.
+
+    Unlike a transposed convolution it draws no checkerboard.
 
     Args:
         x (Tensor): (B, D, H, W), float.

@@ -1,4 +1,5 @@
 """Class embeddings looked up by index."""
+
 from torch import Tensor, nn
 
 UNLABELLED = 255
@@ -62,5 +63,6 @@ class LabelEmbedding(nn.Embedding):
                 f'Expected a checkpoint of {self.num_classes} classes as in '
                 f'this config, but it holds {len(stored) - 1} '
                 f'("{prefix}weight"); use the config it was trained with, '
-                'or train anew for this data set.')
+                'or train anew for this data set.'
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,11 +1,13 @@
 """Attention of image sub-regions over label instances."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def attention_weights(regions: Tensor, instances: Tensor,
-                      valid: Tensor) -> Tensor:
+def attention_weights(
+    regions: Tensor, instances: Tensor, valid: Tensor
+) -> Tensor:
     r"""Weights of the instances for every sub-region.
 
     .. math::
@@ -49,7 +51,8 @@ def attend(regions: Tensor, instances: Tensor, valid: Tensor) -> Tensor:
     some = valid.any(1)
     mask = valid | ~some[:, None]
     context = F.scaled_dot_product_attention(
-        regions, instances, instances, attn_mask=mask[:, None], scale=1.0)
+        regions, instances, instances, attn_mask=mask[:, None], scale=1.0
+    )
     return context * some[:, None, None]
 
 

@@ -1,9 +1,9 @@
 """The feature matching loss."""
+
 from typing import Sequence
 
-from torch import Tensor, nn
-
 from mmagic.registry import MODELS
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -29,11 +29,13 @@ class SLNPFeatureMatchingLoss(nn.Module):
         super().__init__()
         if loss_weight < 0:
             raise ValueError(
-                f'loss_weight must be >= 0, but got {loss_weight}.')
+                f'loss_weight must be >= 0, but got {loss_weight}.'
+            )
         self.loss_weight = loss_weight
 
-    def forward(self, fake: Sequence[Tensor],
-                real: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, fake: Sequence[Tensor], real: Sequence[Tensor]
+    ) -> Tensor:
         """Compute the loss.
 
         Args:
@@ -48,8 +50,9 @@ class SLNPFeatureMatchingLoss(nn.Module):
             ValueError: If the numbers of layers differ.
         """
         if len(fake) != len(real):
-            raise ValueError(f'Expected as many real as generated layers, '
-                             f'but got {len(real)} and {len(fake)}.')
-        distances = [(f - r.detach()).abs().mean()
-                     for f, r in zip(fake, real)]
+            raise ValueError(
+                f'Expected as many real as generated layers, '
+                f'but got {len(real)} and {len(fake)}.'
+            )
+        distances = [(f - r.detach()).abs().mean() for f, r in zip(fake, real)]
         return self.loss_weight * sum(distances)

@@ -1,10 +1,10 @@
 """The adversarial loss."""
+
 import math
 
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from mmagic.registry import MODELS
+from torch import Tensor, nn
 
 GAN_TYPES = ('log', 'hinge')
 
@@ -39,12 +39,14 @@ class SLNPGANLoss(nn.Module):
         super().__init__()
         if gan_type not in GAN_TYPES:
             raise ValueError(
-                f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.')
+                f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.'
+            )
         self.gan_type = gan_type
         self.saturating = saturating
 
-    def forward(self, logits: Tensor, target_is_real: bool,
-                is_disc: bool) -> Tensor:
+    def forward(
+        self, logits: Tensor, target_is_real: bool, is_disc: bool
+    ) -> Tensor:
         """Compute one term.
 
         Args:
@@ -59,8 +61,7 @@ class SLNPGANLoss(nn.Module):
         if self.gan_type == 'hinge':
             if not is_disc:
                 return -logits.mean()
-            return F.relu(1 - logits if target_is_real else 1 +
-                          logits).mean()
+            return F.relu(1 - logits if target_is_real else 1 + logits).mean()
         if is_disc:
             logits = logits if target_is_real else -logits
             return F.softplus(-logits).mean() / math.log(2)

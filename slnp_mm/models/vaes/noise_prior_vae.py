@@ -1,13 +1,13 @@
 """The noise prior."""
+
 from typing import Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
-from torch import Tensor, nn
-
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
+from mmengine.model import BaseModel
+from torch import Tensor, nn
 
 ARRANGEMENTS = ('vae', 'fig4')
 ACTIVE_VARIANCE = 0.01
@@ -29,9 +29,12 @@ class ResidualUnit(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1))
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the unit to ``x``, (B, channels, H, W)."""
@@ -42,14 +45,18 @@ def down(in_channels: int, out_channels: int) -> nn.Sequential:
     """Halve: 3x3 stride-2 convolution, BN, ReLU (paper, fig. 4)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, 2, 1),
-        nn.BatchNorm2d(out_channels), nn.ReLU())
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )
 
 
 def up(in_channels: int, out_channels: int) -> nn.Sequential:
     """Double: 4x4 stride-2 transposed convolution, BN, ReLU (fig. 4)."""
     return nn.Sequential(
         nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1),
-        nn.BatchNorm2d(out_channels), nn.ReLU())
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )
 
 
 @MODELS.register_module()
@@ -88,18 +95,22 @@ class NoisePriorVAE(BaseModel):
         ValueError: If ``arrangement`` or ``recon_std`` is out of range.
     """
 
-    def __init__(self,
-                 arrangement: str = 'vae',
-                 image_size: int = 64,
-                 latent_channels: int = 16,
-                 base_channels: int = 32,
-                 num_scales: int = 3,
-                 recon_std: float = 0.1,
-                 data_preprocessor: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        arrangement: str = 'vae',
+        image_size: int = 64,
+        latent_channels: int = 16,
+        base_channels: int = 32,
+        num_scales: int = 3,
+        recon_std: float = 0.1,
+        data_preprocessor: Optional[dict] = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         if arrangement not in ARRANGEMENTS:
-            raise ValueError(f'arrangement must be one of {ARRANGEMENTS}, '
-                             f'but got {arrangement!r}.')
+            raise ValueError(
+                f'arrangement must be one of {ARRANGEMENTS}, '
+                f'but got {arrangement!r}.'
+            )
         if not recon_std > 0:
             raise ValueError(f'recon_std must be > 0, but got {recon_std}.')
         self.image_size = image_size
@@ -114,21 +125,29 @@ class NoisePriorVAE(BaseModel):
         step, back = (down, up) if narrowing else (up, down)
         pairs = list(zip(widths[:-1], widths[1:]))
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, widths[0], 3, padding=1), nn.ReLU(),
-            *[step(a, b) for a, b in pairs], ResidualUnit(widths[-1]),
-            nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1))
+            nn.Conv2d(3, widths[0], 3, padding=1),
+            nn.ReLU(),
+            *[step(a, b) for a, b in pairs],
+            ResidualUnit(widths[-1]),
+            nn.Conv2d(widths[-1], 2 * latent_channels, 3, padding=1),
+        )
         self.decoder = nn.Sequential(
-            nn.Conv2d(latent_channels, widths[-1], 3, padding=1), nn.ReLU(),
+            nn.Conv2d(latent_channels, widths[-1], 3, padding=1),
+            nn.ReLU(),
             ResidualUnit(widths[-1]),
             *[back(b, a) for a, b in reversed(pairs)],
-            nn.Conv2d(widths[0], 3, 3, padding=1), nn.Tanh())
+            nn.Conv2d(widths[0], 3, 3, padding=1),
+            nn.Tanh(),
+        )
 
     @property
     def is_trained(self) -> bool:
         """bool: Whether the batch norms have seen data."""
         return all(
-            int(m.num_batches_tracked) > 0 for m in self.modules()
-            if isinstance(m, nn.BatchNorm2d))
+            int(m.num_batches_tracked) > 0
+            for m in self.modules()
+            if isinstance(m, nn.BatchNorm2d)
+        )
 
     def encode(self, image: Tensor) -> Tuple[Tensor, Tensor]:
         """Enc: posterior of the latent, Eq. (1) and (4).
@@ -207,17 +226,20 @@ class NoisePriorVAE(BaseModel):
         kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
         active = (mean.detach().var(0) > ACTIVE_VARIANCE).float().mean()
         return dict(
-            loss_recon=(recon - image).square().mean() /
-            (2 * self.recon_std**2),
+            loss_recon=(recon - image).square().mean()
+            / (2 * self.recon_std**2),
             loss_kl=kl.flatten(1).sum(1).mean() / values,
             recon_mae=(recon - image).abs().mean().detach(),
             active_units=active,
-            sample_std=self.sample_std())
+            sample_std=self.sample_std(),
+        )
 
-    def forward(self,
-                inputs: dict,
-                data_samples: Optional[List[DataSample]] = None,
-                mode: str = 'tensor'):
+    def forward(
+        self,
+        inputs: dict,
+        data_samples: Optional[List[DataSample]] = None,
+        mode: str = 'tensor',
+    ):
         """Loss, reconstructions or the posterior.
 
         Args:
@@ -239,7 +261,9 @@ class NoisePriorVAE(BaseModel):
         restore = self.data_preprocessor.destruct
         images = F.adaptive_avg_pool2d(image, self.image_size)
         return [
-            DataSample(fake_img=fake, gt_img=real) for fake, real in zip(
+            DataSample(fake_img=fake, gt_img=real)
+            for fake, real in zip(
                 restore(self.decode(mean), data_samples),
-                restore(images, data_samples))
+                restore(images, data_samples),
+            )
         ]

@@ -6,8 +6,11 @@ from slnp_mm.datasets import DataError, SLNPCrop
 
 def sample(shape=(6, 8)):
     grid = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
-    return dict(img=np.repeat(grid[..., None], 3, 2), label=grid,
-                instances=grid[None].astype(np.int16))
+    return dict(
+        img=np.repeat(grid[..., None], 3, 2),
+        label=grid,
+        instances=grid[None].astype(np.int16),
+    )
 
 
 def test_centre_crop_takes_the_middle():
@@ -42,8 +45,7 @@ def test_crop_before_resize_of_a_reduced_picture_is_named():
         SLNPCrop(2).transform(data)
 
 
-@pytest.mark.parametrize('kwargs', [dict(size=0),
-                                    dict(size=2, mode='corner')])
+@pytest.mark.parametrize('kwargs', [dict(size=0), dict(size=2, mode='corner')])
 def test_bad_settings_are_refused(kwargs):
     with pytest.raises(ValueError, match='got'):
         SLNPCrop(**kwargs)

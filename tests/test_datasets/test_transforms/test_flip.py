@@ -6,8 +6,11 @@ from slnp_mm.datasets import SLNPFlip
 
 def sample():
     grid = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    return dict(img=np.repeat(grid[..., None], 3, 2), label=grid,
-                instances=np.stack([grid, grid]).astype(np.int16))
+    return dict(
+        img=np.repeat(grid[..., None], 3, 2),
+        label=grid,
+        instances=np.stack([grid, grid]).astype(np.int16),
+    )
 
 
 def test_flip_mirrors_all_three():
@@ -25,8 +28,7 @@ def test_flip_of_probability_zero_changes_nothing():
 
 def test_flip_happens_about_as_often_as_asked():
     np.random.seed(0)
-    times = sum(SLNPFlip(0.3).transform(sample())['flip']
-                for _ in range(1000))
+    times = sum(SLNPFlip(0.3).transform(sample())['flip'] for _ in range(1000))
     assert 250 < times < 350
 
 

@@ -6,9 +6,12 @@ from slnp_mm.datasets.label_codec import LabelCodec
 
 
 def sample():
-    return dict(img=np.zeros((1, 3, 3), np.uint8),
-                label=np.uint8([[0, 1, 255]]), label_codec=LabelCodec(2),
-                palette=[[10, 20, 30], [1, 2, 3]])
+    return dict(
+        img=np.zeros((1, 3, 3), np.uint8),
+        label=np.uint8([[0, 1, 255]]),
+        label_codec=LabelCodec(2),
+        palette=[[10, 20, 30], [1, 2, 3]],
+    )
 
 
 def test_palette_mode_gives_bgr_colours_and_black():

@@ -11,10 +11,13 @@ def load(tmp_path, ids_name='', source=None, **kwargs):
     label = np.zeros((4, 6), np.uint8)
     label[:, 3:] = 1
     data = dict(
-        label=label, label_codec=LabelCodec(2),
-        img_path=str(tmp_path / 'a.jpg'), label_path=str(tmp_path / 'a.png'),
+        label=label,
+        label_codec=LabelCodec(2),
+        img_path=str(tmp_path / 'a.jpg'),
+        label_path=str(tmp_path / 'a.png'),
         instance_path=str(tmp_path / ids_name) if ids_name else '',
-        instance_source=source or InstanceSource(num_classes=2))
+        instance_source=source or InstanceSource(num_classes=2),
+    )
     loader = SLNPLoadInstances(cache_dir=str(tmp_path / 'cache'), **kwargs)
     return loader.transform(data)
 
@@ -63,8 +66,9 @@ def test_other_settings_do_not_use_the_cache(tmp_path, monkeypatch):
         load(tmp_path, max_instances=7)
 
 
-@pytest.mark.parametrize('kwargs', [dict(max_instances=0),
-                                    dict(max_overlap=0)])
+@pytest.mark.parametrize(
+    'kwargs', [dict(max_instances=0), dict(max_overlap=0)]
+)
 def test_bad_settings_are_refused(tmp_path, kwargs):
     with pytest.raises(DataError, match='got 0'):
         load(tmp_path, **kwargs)

@@ -11,19 +11,24 @@ def sample():
         label=np.uint8([[5, 5, 7, 255]]),
         instances=np.int16([[[2, 0, 0, -1]]]),
         instance_labels=np.int16([5, 9, 7]),
-        max_instances=4, img_path='a.jpg', sample_idx=3)
+        max_instances=4,
+        img_path='a.jpg',
+        sample_idx=3,
+    )
 
 
 def test_tensors_have_the_contract_types_and_values():
     out = SLNPPackInputs().transform(sample())
     inputs = out['inputs']
-    assert inputs['img'].tolist() == [[[0, 3, 6, 9]], [[1, 4, 7, 10]],
-                                      [[2, 5, 8, 11]]]
+    assert inputs['img'].tolist() == [
+        [[0, 3, 6, 9]],
+        [[1, 4, 7, 10]],
+        [[2, 5, 8, 11]],
+    ]
     assert inputs['img'].dtype == torch.uint8
     assert inputs['label'].tolist() == [[[5, 5, 7, 255]]]
     assert inputs['label'].dtype == inputs['instances'].dtype == torch.int64
-    assert out['data_samples'].metainfo == dict(img_path='a.jpg',
-                                                sample_idx=3)
+    assert out['data_samples'].metainfo == dict(img_path='a.jpg', sample_idx=3)
 
 
 def test_vanished_instance_frees_its_slot_and_order_follows_area():

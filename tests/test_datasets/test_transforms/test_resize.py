@@ -10,17 +10,21 @@ def sample(shape, image_shape=None):
     return dict(
         img=rng.integers(0, 255, (*(image_shape or shape), 3), np.uint8),
         label=rng.integers(0, 9, shape).astype(np.uint8) * 20,
-        instances=rng.integers(-1, 3, (2, *shape)).astype(np.int16))
+        instances=rng.integers(-1, 3, (2, *shape)).astype(np.int16),
+    )
 
 
-@pytest.mark.parametrize('size, mode, shape, expected', [
-    (16, 'square', (24, 32), (16, 16)),
-    ((8, 20), 'square', (24, 32), (8, 20)),
-    (16, 'short_side', (24, 32), (16, 21)),
-    (16, 'short_side', (32, 24), (21, 16)),
-    (48, 'short_side', (24, 32), (48, 64)),
-    (24, 'short_side', (24, 24), (24, 24)),
-])
+@pytest.mark.parametrize(
+    'size, mode, shape, expected',
+    [
+        (16, 'square', (24, 32), (16, 16)),
+        ((8, 20), 'square', (24, 32), (8, 20)),
+        (16, 'short_side', (24, 32), (16, 21)),
+        (16, 'short_side', (32, 24), (21, 16)),
+        (48, 'short_side', (24, 32), (48, 64)),
+        (24, 'short_side', (24, 24), (24, 24)),
+    ],
+)
 def test_size_follows_the_mode(size, mode, shape, expected):
     out = SLNPResize(size, mode).transform(sample(shape))
     assert out['img'].shape == (*expected, 3) and out['img_shape'] == expected
@@ -49,11 +53,14 @@ def test_halving_takes_means_of_blocks_and_keeps_ids_of_pixels():
 
 def test_shrinking_is_close_to_opencvs_area_filter():
     rng = np.random.default_rng(0)
-    image = cv2.resize(rng.integers(0, 255, (60, 80, 3), np.uint8),
-                       (640, 480), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(
+        rng.integers(0, 255, (60, 80, 3), np.uint8),
+        (640, 480),
+        interpolation=cv2.INTER_CUBIC,
+    )
     out = SLNPResize(256).transform(dict(img=image))['img'].astype(float)
     area = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
-    assert np.sqrt(((out - area)**2).mean()) < 1.0  # grey levels
+    assert np.sqrt(((out - area) ** 2).mean()) < 1.0  # grey levels
 
 
 def test_growing_is_bicubic():
@@ -68,12 +75,15 @@ def test_picture_decoded_smaller_than_its_label_fits_again():
     assert out['img'].shape[:2] == out['label'].shape == (16, 16)
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(size=8, mode='long'), "got 'long'"),
-    (dict(size=0), 'got 0'),
-    (dict(size=(1, 2, 3)), r'got \(1, 2, 3\)'),
-    (dict(size=(4, 4), mode='short_side'), 'one length'),
-])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(size=8, mode='long'), "got 'long'"),
+        (dict(size=0), 'got 0'),
+        (dict(size=(1, 2, 3)), r'got \(1, 2, 3\)'),
+        (dict(size=(4, 4), mode='short_side'), 'one length'),
+    ],
+)
 def test_bad_settings_are_refused(kwargs, words):
     with pytest.raises(ValueError, match=words):
         SLNPResize(**kwargs)

@@ -34,11 +34,15 @@ class Pictures(Dataset):
         label = torch.zeros(1, 16, 16, dtype=torch.int64)
         label[:, 8:] = i % 2
         return dict(
-            inputs=dict(img=torch.full((3, 16, 16), 10 * i,
-                                       dtype=torch.uint8), label=label,
-                        instance_labels=torch.tensor([1, -1])),
-            data_samples=DataSample(metainfo=dict(
-                sample_idx=i, img_path=f'{i}.png')))
+            inputs=dict(
+                img=torch.full((3, 16, 16), 10 * i, dtype=torch.uint8),
+                label=label,
+                instance_labels=torch.tensor([1, -1]),
+            ),
+            data_samples=DataSample(
+                metainfo=dict(sample_idx=i, img_path=f'{i}.png')
+            ),
+        )
 
 
 class Model(BaseModel):
@@ -56,10 +60,15 @@ class Model(BaseModel):
             fake = torch.rand(3, 16, 16) * 255
             attention = torch.zeros(2, 2, 2)
             attention[..., 0] = 1
-            sample.set_data(dict(
-                fake_img=fake, stage_imgs=[fake[:, ::2, ::2], fake],
-                gt_img=inputs['img'][i].float(),
-                gt_sem_seg=inputs['label'][i][0], attention=[attention]))
+            sample.set_data(
+                dict(
+                    fake_img=fake,
+                    stage_imgs=[fake[:, ::2, ::2], fake],
+                    gt_img=inputs['img'][i].float(),
+                    gt_sem_seg=inputs['label'][i][0],
+                    attention=[attention],
+                )
+            )
             out.append(sample)
         return out
 
@@ -73,23 +82,34 @@ def scope():
 def make_runner(tmp_path, hooks, loop='ValLoop', evaluator=None, name='r'):
     def loader(shuffle):
         return dict(
-            dataset=Pictures(), batch_size=2, num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=shuffle))
+            dataset=Pictures(),
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=shuffle),
+        )
+
     return Runner(
-        model=Model(), work_dir=str(tmp_path / name), default_scope='mmagic',
+        model=Model(),
+        work_dir=str(tmp_path / name),
+        default_scope='mmagic',
         experiment_name=f'{tmp_path.name}_{name}',
-        train_dataloader=loader(False), val_dataloader=loader(False),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=4,
-                       val_interval=4),
+        train_dataloader=loader(False),
+        val_dataloader=loader(False),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=4, val_interval=4),
         val_cfg=dict(type=loop),
-        val_evaluator=evaluator or dict(type='mmengine.Evaluator',
-                                        metrics=[Dummy()]),
+        val_evaluator=evaluator
+        or dict(type='mmengine.Evaluator', metrics=[Dummy()]),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-        custom_hooks=hooks, randomness=dict(seed=0), log_level='ERROR',
+        custom_hooks=hooks,
+        randomness=dict(seed=0),
+        log_level='ERROR',
         default_hooks=dict(checkpoint=None),
-        visualizer=dict(type='mmengine.Visualizer', name=str(tmp_path) + name,
-                        vis_backends=[dict(
-                            type='mmengine.LocalVisBackend')]))
+        visualizer=dict(
+            type='mmengine.Visualizer',
+            name=str(tmp_path) + name,
+            vis_backends=[dict(type='mmengine.LocalVisBackend')],
+        ),
+    )
 
 
 class Dummy(BaseMetric):
@@ -107,8 +127,9 @@ class Dummy(BaseMetric):
 def test_validation_writes_label_stages_attention_real(tmp_path, scope):
     runner = make_runner(tmp_path, [SLNPVisualizationHook(num_images=3)])
     runner.val()
-    path, = glob.glob(f'{runner.work_dir}/**/val_samples*.png',
-                      recursive=True)
+    (path,) = glob.glob(
+        f'{runner.work_dir}/**/val_samples*.png', recursive=True
+    )
     grid = cv2.imread(path)[..., ::-1]
     # 3 rows, 5 columns of 128 px, gaps of 4 px, a title line of 20
     assert grid.shape == (20 + 4 + 3 * 132, 4 + 5 * 132, 3)
@@ -120,8 +141,10 @@ def test_validation_writes_label_stages_attention_real(tmp_path, scope):
 
 def test_train_interval_leaves_random_numbers_alone(tmp_path, scope):
     finals = []
-    for name, hook in (('a', []), ('b', [
-            SLNPVisualizationHook(num_images=2, train_interval=2)])):
+    for name, hook in (
+        ('a', []),
+        ('b', [SLNPVisualizationHook(num_images=2, train_interval=2)]),
+    ):
         runner = make_runner(tmp_path, hook, name=name)
         runner.train()
         finals.append(torch.rand(1).item())
@@ -139,21 +162,24 @@ def test_row_without_stages_or_real_image():
 
 def test_row_turns_bgr_into_rgb():
     sample = DataSample()
-    sample.fake_img = torch.tensor([9., 0., 0.])[:, None, None].expand(
-        3, 2, 2)
+    sample.fake_img = torch.tensor([9.0, 0.0, 0.0])[:, None, None].expand(
+        3, 2, 2
+    )
     assert sample_row(sample, PALETTE)[0][0][0, 0].tolist() == [0, 0, 9]
 
 
-@pytest.mark.parametrize('kwargs', [dict(num_images=0),
-                                    dict(train_interval=0)])
+@pytest.mark.parametrize(
+    'kwargs', [dict(num_images=0), dict(train_interval=0)]
+)
 def test_bad_settings_are_refused(kwargs):
     with pytest.raises(ValueError, match='>= 1'):
         SLNPVisualizationHook(**kwargs)
 
 
 @pytest.mark.parametrize('loop', ['MultiValLoop', 'ValLoop'])
-def test_report_is_written_after_validation(tmp_path, scope, loop,
-                                            monkeypatch):
+def test_report_is_written_after_validation(
+    tmp_path, scope, loop, monkeypatch
+):
     from slnp_mm.engine.hooks import SLNPReportHook
     from slnp_mm.evaluation import SLNPSegMetric
 
@@ -171,10 +197,12 @@ def test_report_is_written_after_validation(tmp_path, scope, loop,
 
     metric = SLNPSegMetric(scorer=dict(config='none'))
     metric._scorer = Fixed()
-    kind = 'mmagic.Evaluator' if loop == 'MultiValLoop' else \
-        'mmengine.Evaluator'
-    runner = make_runner(tmp_path, [SLNPReportHook()], loop,
-                         dict(type=kind, metrics=[metric]))
+    kind = (
+        'mmagic.Evaluator' if loop == 'MultiValLoop' else 'mmengine.Evaluator'
+    )
+    runner = make_runner(
+        tmp_path, [SLNPReportHook()], loop, dict(type=kind, metrics=[metric])
+    )
     runner.val()
     with open(os.path.join(runner.work_dir, 'val_report.json')) as file:
         saved = json.load(file)

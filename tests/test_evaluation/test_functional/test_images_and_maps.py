@@ -57,11 +57,14 @@ def test_class_map_table():
     assert map_label(label, None) is label
 
 
-@pytest.mark.parametrize('args, text', [
-    ((None, 3, 4), 'scorer has 4 classes, the data set 3'),
-    (([0], 2, 4), 'class map with 2 entries'),
-    (([0, 7], 2, 4), r'scorer ids 0\.\.3 or 255 in the class map, got 7'),
-])
+@pytest.mark.parametrize(
+    'args, text',
+    [
+        ((None, 3, 4), 'scorer has 4 classes, the data set 3'),
+        (([0], 2, 4), 'class map with 2 entries'),
+        (([0, 7], 2, 4), r'scorer ids 0\.\.3 or 255 in the class map, got 7'),
+    ],
+)
 def test_class_map_errors(args, text):
     with pytest.raises(ValueError, match=text):
         build_class_map(*args)
@@ -99,11 +102,18 @@ def test_grid_titles_stay_inside_their_column():
     assert head > 0 and (titled[:head] < 200).any()
 
 
-@pytest.mark.parametrize('rows, titles, text', [
-    ([], None, 'at least one picture'),
-    ([[np.zeros((2, 2, 3), np.uint8)], []], None, 'Expected 1 pictures in'),
-    ([[np.zeros((2, 2, 3), np.uint8)]], ['a', 'b'], 'Expected 1 titles'),
-])
+@pytest.mark.parametrize(
+    'rows, titles, text',
+    [
+        ([], None, 'at least one picture'),
+        (
+            [[np.zeros((2, 2, 3), np.uint8)], []],
+            None,
+            'Expected 1 pictures in',
+        ),
+        ([[np.zeros((2, 2, 3), np.uint8)]], ['a', 'b'], 'Expected 1 titles'),
+    ],
+)
 def test_grid_errors(rows, titles, text):
     with pytest.raises(ValueError, match=text):
         make_grid(rows, titles)

@@ -18,9 +18,13 @@ def sample(i):
     gen = torch.Generator().manual_seed(i)
     label = torch.randint(0, 4, (32, 32), generator=gen)
     label[:3] = 255
-    return dict(fake_img=torch.rand(3, 32, 32, generator=gen) * 255,
-                gt_img=torch.rand(3, 32, 32, generator=gen) * 255,
-                gt_sem_seg=label, sample_idx=i, img_path=f'{i}.png')
+    return dict(
+        fake_img=torch.rand(3, 32, 32, generator=gen) * 255,
+        gt_img=torch.rand(3, 32, 32, generator=gen) * 255,
+        gt_sem_seg=label,
+        sample_idx=i,
+        img_path=f'{i}.png',
+    )
 
 
 def evaluate(scorer):
@@ -31,7 +35,7 @@ def evaluate(scorer):
         metric.dataset_meta = dict(classes=('a', 'b', 'c', 'd'))
         order = list(DefaultSampler(range(COUNT), shuffle=False))
         for start in range(0, len(order), 4):
-            metric.process(None, [sample(i) for i in order[start:start + 4]])
+            metric.process(None, [sample(i) for i in order[start : start + 4]])
         figures.update(metric.evaluate(COUNT))
     return figures
 
@@ -47,7 +51,8 @@ def work(rank, world, port, scorer, out):
 
 @pytest.mark.parametrize('world', [2, 3])
 def test_many_processes_equal_one_when_the_count_does_not_divide(
-        tiny_scorer, tmp_path, world):
+    tiny_scorer, tmp_path, world
+):
     # forked, because importing mmagic anew takes most of a minute here
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -59,7 +64,8 @@ def test_many_processes_equal_one_when_the_count_does_not_divide(
     out = str(tmp_path / 'rank')
     jobs = [
         context.Process(
-            target=work, args=(rank, world, port, tiny_scorer, out))
+            target=work, args=(rank, world, port, tiny_scorer, out)
+        )
         for rank in range(world)
     ]
     for job in jobs:

@@ -23,8 +23,9 @@ def test_scorer_frechet_is_the_distance_of_its_features(tiny_scorer, samples):
     out = metric.evaluate(12)
     fake = metric.extractor.features(metric.images(batch, 'fake_img'))
     real = metric.extractor.features(metric.images(batch, 'gt_img'))
-    want = frechet_distance(feature_statistics(real.numpy()),
-                            feature_statistics(fake.numpy()))
+    want = frechet_distance(
+        feature_statistics(real.numpy()), feature_statistics(fake.numpy())
+    )
     assert out['scorer_frechet'] == pytest.approx(want, abs=1e-5)
     assert not any('FID' in name for name in out)
 
@@ -48,7 +49,8 @@ def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
     second.process(None, samples(9))
     assert second.evaluate() == want
     other = SLNPScorerFrechet(
-        scorer=dict(tiny_scorer, input_size=(16, 16)), cache=path)
+        scorer=dict(tiny_scorer, input_size=(16, 16)), cache=path
+    )
     assert other.extractor.input_size == (16, 16)
     assert other._real == {}
 
@@ -83,11 +85,14 @@ def test_diversity_of_constant_and_changing_noise(tiny_scorer, samples):
     assert metric.last_report['num_images'] == 2
 
 
-@pytest.mark.parametrize('kwargs, text', [
-    (dict(num_noises=1, lpips_weights='x'), 'num_noises >= 2, got 1'),
-    (dict(), 'either `scorer` or `lpips_weights`'),
-    (dict(scorer={}, lpips_weights='x'), 'either `scorer` or `lpips_'),
-])
+@pytest.mark.parametrize(
+    'kwargs, text',
+    [
+        (dict(num_noises=1, lpips_weights='x'), 'num_noises >= 2, got 1'),
+        (dict(), 'either `scorer` or `lpips_weights`'),
+        (dict(scorer={}, lpips_weights='x'), 'either `scorer` or `lpips_'),
+    ],
+)
 def test_diversity_settings(kwargs, text):
     with pytest.raises(ValueError, match=text):
         SLNPDiversity(**kwargs)

@@ -33,8 +33,10 @@ class FixedScorer:
 
     def predict(self, images, sizes):
         self.calls += len(images)
-        return [torch.from_numpy(image[..., 0].astype(np.int64))
-                for image in images]
+        return [
+            torch.from_numpy(image[..., 0].astype(np.int64))
+            for image in images
+        ]
 
     def describe(self):
         return dict(config='fixed')
@@ -52,8 +54,13 @@ def painted(label):
 
 
 def sample(pred, label, index=0):
-    return dict(fake_img=painted(pred), gt_img=painted(label),
-                gt_sem_seg=label, sample_idx=index, img_path=str(index))
+    return dict(
+        fake_img=painted(pred),
+        gt_img=painted(label),
+        gt_sem_seg=label,
+        sample_idx=index,
+        img_path=str(index),
+    )
 
 
 def test_perfect_prediction_scores_100():
@@ -109,11 +116,12 @@ def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
     from mmengine.structures import PixelData
     from mmseg.evaluation.metrics import IoUMetric
     from mmseg.structures import SegDataSample
+
     batch = samples(5)
     metric = SLNPSegMetric(scorer=tiny_scorer)
     metric.dataset_meta = META
     for i in (0, 2, 4):
-        metric.process(None, batch[i:i + 2])
+        metric.process(None, batch[i : i + 2])
     ours = metric.evaluate(5)
     figures = metric.last_report['figures']
     assert len(set(figures['fake']['IoU'])) == 4, 'a trivial scorer'
@@ -126,14 +134,19 @@ def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
             image = torch.from_numpy(to_uint8(item[key])).permute(2, 0, 1)
             data = SegDataSample(
                 gt_sem_seg=PixelData(data=item['gt_sem_seg'][None]),
-                metainfo=dict(ori_shape=(32, 32), img_shape=(32, 32)))
+                metainfo=dict(ori_shape=(32, 32), img_shape=(32, 32)),
+            )
             with DefaultScope.overwrite_default_scope('mmseg'):
                 out = model.test_step(
-                    dict(inputs=[image], data_samples=[data]))
+                    dict(inputs=[image], data_samples=[data])
+                )
             theirs.process(None, [o.to_dict() for o in out])
         want = theirs.evaluate(5)
-        for name, other in (('PA', 'aAcc'), ('mIoU', 'mIoU'),
-                            ('mAcc', 'mAcc')):
+        for name, other in (
+            ('PA', 'aAcc'),
+            ('mIoU', 'mIoU'),
+            ('mAcc', 'mAcc'),
+        ):
             assert np.float32(ours[prefix + name]) == np.float32(want[other])
 
 
@@ -199,12 +212,18 @@ def test_diverged_image_is_named():
 
 
 def test_metric_builds_from_mmagics_registry_in_a_fresh_process():
-    code = ("import slnp_mm; from mmagic.registry import METRICS, HOOKS;"
-            "METRICS.build(dict(type='SLNPSegMetric',"
-            "scorer=dict(config='x.py')));"
-            "HOOKS.build(dict(type='SLNPVisualizationHook'));"
-            "import sys; assert 'mmseg' not in sys.modules")
+    code = (
+        'import slnp_mm; from mmagic.registry import METRICS, HOOKS;'
+        "METRICS.build(dict(type='SLNPSegMetric',"
+        "scorer=dict(config='x.py')));"
+        "HOOKS.build(dict(type='SLNPVisualizationHook'));"
+        "import sys; assert 'mmseg' not in sys.modules"
+    )
     env = dict(os.environ, PYTHONPATH=os.getcwd())
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
-                          env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]

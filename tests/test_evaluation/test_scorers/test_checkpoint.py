@@ -23,8 +23,11 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_missing_checkpoint_names_the_command():
-    with pytest.raises(FileNotFoundError, match='work/s.pth does not exist: '
-                       'train it with `python tools/train_scorer.py c.py`'):
+    with pytest.raises(
+        FileNotFoundError,
+        match='work/s.pth does not exist: '
+        'train it with `python tools/train_scorer.py c.py`',
+    ):
         resolve_checkpoint('c.py', dict(checkpoint='work/s.pth'), None)
 
 
@@ -33,13 +36,20 @@ def test_config_without_weights_is_an_error():
         resolve_checkpoint('c.py', {}, None)
 
 
-@pytest.mark.parametrize('name, model, digits', [
-    ('coco_stuff164k', 'deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512',
-     '13600dc2'),
-    ('ade20k', 'deeplabv3_r101-d8_4xb4-160k_ade20k-512x512', 'b1f72b3b'),
-])
+@pytest.mark.parametrize(
+    'name, model, digits',
+    [
+        (
+            'coco_stuff164k',
+            'deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512',
+            '13600dc2',
+        ),
+        ('ade20k', 'deeplabv3_r101-d8_4xb4-160k_ade20k-512x512', 'b1f72b3b'),
+    ],
+)
 def test_published_weights_come_from_mmsegs_metafile(name, model, digits):
     from mmengine.config import Config
+
     cfg = Config.fromfile(f'configs/scorers/deeplabv3_r101_{name}.py')
     assert cfg.scorer.published.model == model
     url, got = published_weights(**cfg.scorer.published)
@@ -87,8 +97,11 @@ def test_weights_of_another_scorer_are_refused(tiny_scorer, tmp_path):
     state['decode_head.conv_seg.weight'] = torch.zeros(7, 8, 1, 1)
     path = tmp_path / 'other.pth'
     torch.save(dict(state_dict=state), path)
-    with pytest.raises(ValueError, match=r'conv_seg.weight is \(4, 8, 1, 1\) '
-                       r'in the config and \(7, 8, 1, 1\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'conv_seg.weight is \(4, 8, 1, 1\) '
+        r'in the config and \(7, 8, 1, 1\)',
+    ):
         DeepLabV3Scorer(tiny_scorer['config'], str(path))
 
 
@@ -115,8 +128,11 @@ def test_input_size_and_filter_change_the_prediction(tiny_scorer):
 
 
 def test_inception_without_weights_says_where_to_put_them():
-    with pytest.raises(FileNotFoundError, match='w.pth do not exist: put '
-                       '.*pt_inception-2015-12-05-6726825d.pth there'):
+    with pytest.raises(
+        FileNotFoundError,
+        match='w.pth do not exist: put '
+        '.*pt_inception-2015-12-05-6726825d.pth there',
+    ):
         InceptionFeatures('w.pth')
     with pytest.raises(ValueError, match="Inception style out of .*'tf'"):
         InceptionFeatures('w.pth', style='tf')
@@ -130,12 +146,16 @@ def test_inception_file_is_checked(tmp_path):
 
 def test_lpips_reads_torchvisions_alexnet(tmp_path):
     from torchvision.models import alexnet
+
     with pytest.raises(FileNotFoundError, match='AlexNet weights .* do not'):
         LPIPSDistance(str(tmp_path / 'none.pth'))
     torch.manual_seed(0)
     path = str(tmp_path / 'alex.pth')
-    state = {k: v for k, v in alexnet(weights=None).state_dict().items()
-             if k.startswith('features.')}
+    state = {
+        k: v
+        for k, v in alexnet(weights=None).state_dict().items()
+        if k.startswith('features.')
+    }
     torch.save(state, path)
     net = LPIPSDistance(path)
     own = net.net.net.state_dict()

@@ -10,8 +10,12 @@ CLASSES = 5
 
 def make(**options):
     return SLNPDiscriminator(
-        CLASSES, base_channels=8, max_channels=16, embed_channels=4,
-        **{'num_layers': 2, **options})
+        CLASSES,
+        base_channels=8,
+        max_channels=16,
+        embed_channels=4,
+        **{'num_layers': 2, **options},
+    )
 
 
 @pytest.fixture
@@ -24,12 +28,15 @@ def pair(tools):
 @pytest.mark.parametrize('layers', [1, 3])
 def test_decision_map_and_features_have_the_strides(size, layers):
     net = make(num_layers=layers)
-    out = net(torch.rand(1, 3, size, size),
-              torch.zeros(1, size, size, dtype=torch.int64))
+    out = net(
+        torch.rand(1, 3, size, size),
+        torch.zeros(1, size, size, dtype=torch.int64),
+    )
     assert out.logits.shape == (1, 1, size >> layers, size >> layers)
     assert [f.shape[1] for f in out.features] == [8, 16, 16][:layers]
     assert [f.shape[-1] for f in out.features] == [
-        size >> i for i in range(1, layers + 1)]
+        size >> i for i in range(1, layers + 1)
+    ]
 
 
 def test_forward_is_figure_7_in_one_hot_form(pair):
@@ -42,8 +49,10 @@ def test_forward_is_figure_7_in_one_hot_form(pair):
     embedded = torch.einsum('bchw,cd->bdhw', one_hot, net.embedding.weight)
     x = torch.cat([image, embedded], 1)
     for layer in net.layers:
-        x = F.leaky_relu(F.conv2d(
-            x, layer[0].weight, layer[0].bias, stride=2, padding=1), 0.2)
+        x = F.leaky_relu(
+            F.conv2d(x, layer[0].weight, layer[0].bias, stride=2, padding=1),
+            0.2,
+        )
     v_label = net.label_fc(embedded.mean((2, 3)))
     tiled = torch.zeros_like(x)
     for row in range(x.shape[2]):
@@ -57,8 +66,10 @@ def test_forward_is_figure_7_in_one_hot_form(pair):
 def test_every_parameter_gets_a_finite_gradient(norm, pair):
     net = make(norm=norm)
     out = net(*pair)
-    (out.logits.square().mean() + sum(
-        f.square().mean() for f in out.features)).backward()
+    (
+        out.logits.square().mean()
+        + sum(f.square().mean() for f in out.features)
+    ).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -66,16 +77,18 @@ def test_every_parameter_gets_a_finite_gradient(norm, pair):
 
 
 def test_spectral_norm_is_on_every_weight_but_the_embedding():
-    names = [n for n, _ in make(norm='spectral').named_parameters()
-             if n.endswith('weight')]
+    names = [
+        n
+        for n, _ in make(norm='spectral').named_parameters()
+        if n.endswith('weight')
+    ]
     assert names == ['embedding.weight']
 
 
 def test_the_label_matters(pair):
     image, label = pair
     net = make().eval()
-    assert not net(image, label).logits.equal(
-        net(image, label.flip(2)).logits)
+    assert not net(image, label).logits.equal(net(image, label.flip(2)).logits)
 
 
 def test_stages_are_judged_by_their_own_network(pair):
@@ -88,6 +101,7 @@ def test_stages_are_judged_by_their_own_network(pair):
 
 
 def test_unknown_norm_is_refused():
-    with pytest.raises(ValueError, match='norm must be one of .* but got '
-                       "'batch'"):
+    with pytest.raises(
+        ValueError, match="norm must be one of .* but got 'batch'"
+    ):
         make(norm='batch')

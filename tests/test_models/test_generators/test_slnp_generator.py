@@ -1,4 +1,5 @@
 """The chain of stages: invariances, switches, gradients and memory."""
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -6,10 +7,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from slnp_mm.models.generators.slnp_generator import classes_as_instances
 
 VARIANTS = dict(
-    paper={}, modulated=dict(modulated=True), no_attention=dict(
-        attention=False), one_stage=dict(stages=1),
+    paper={},
+    modulated=dict(modulated=True),
+    no_attention=dict(attention=False),
+    one_stage=dict(stages=1),
     one_stage_modulated=dict(stages=1, modulated=True),
-    no_instances=dict(instance_pathway=False), three_stages=dict(stages=3))
+    no_instances=dict(instance_pathway=False),
+    three_stages=dict(stages=3),
+)
 
 
 def make(tools, **options):
@@ -19,8 +24,12 @@ def make(tools, **options):
 @pytest.fixture
 def inputs(tools):
     ids, labels, label = tools.make_instances(32)
-    return dict(label=label, instances=ids, instance_labels=labels,
-                noise=torch.randn(2, 4, 2, 2))
+    return dict(
+        label=label,
+        instances=ids,
+        instance_labels=labels,
+        noise=torch.randn(2, 4, 2, 2),
+    )
 
 
 def doubled(inputs):
@@ -34,7 +43,8 @@ def test_every_stage_doubles_the_size(stages, size, tools):
     net = make(tools, stages=stages)
     output = net(label, ids, labels, torch.randn(2, 4, 2, 2))
     assert [tuple(image.shape) for image in output.images] == [
-        (2, 3, size >> k, size >> k) for k in reversed(range(stages))]
+        (2, 3, size >> k, size >> k) for k in reversed(range(stages))
+    ]
     assert output.attention == []
 
 
@@ -42,8 +52,7 @@ def test_every_stage_doubles_the_size(stages, size, tools):
 def test_every_parameter_gets_a_finite_gradient(name, inputs, tools):
     net = make(tools, **VARIANTS[name])
     images = net(**inputs).images
-    sum((image * torch.randn_like(image)).sum() for image in images
-        ).backward()
+    sum((image * torch.randn_like(image)).sum() for image in images).backward()
     for parameter, value in net.named_parameters():
         assert value.grad is not None, f'{parameter} is never used'
         assert value.grad.isfinite().all(), parameter
@@ -54,12 +63,13 @@ def test_every_parameter_gets_a_finite_gradient(name, inputs, tools):
 def test_permuted_instances_give_the_same_image(name, inputs, tools):
     net = make(tools, **VARIANTS[name]).double()
     order = torch.tensor([3, 0, 5, 1, 4, 2])  # new slot j holds order[j]
-    slot = torch.full((tools.SLOTS + 1, ), -1)
+    slot = torch.full((tools.SLOTS + 1,), -1)
     slot[order + 1] = torch.arange(tools.SLOTS)
     inputs = doubled(inputs)
     permuted = {
-        **inputs, 'instances': slot[inputs['instances'] + 1],
-        'instance_labels': inputs['instance_labels'][:, order]
+        **inputs,
+        'instances': slot[inputs['instances'] + 1],
+        'instance_labels': inputs['instance_labels'][:, order],
     }
     assert not permuted['instances'].equal(inputs['instances'])
     for one, other in zip(net(**inputs).images, net(**permuted).images):
@@ -72,10 +82,13 @@ def test_padding_changes_nothing(name, inputs, tools):
     net = make(tools, **VARIANTS[name]).double()
     inputs = doubled(inputs)
     padded = {
-        **inputs, 'instances': torch.nn.functional.pad(
-            inputs['instances'], (0, 0, 0, 0, 0, 1), value=-1),
+        **inputs,
+        'instances': torch.nn.functional.pad(
+            inputs['instances'], (0, 0, 0, 0, 0, 1), value=-1
+        ),
         'instance_labels': torch.nn.functional.pad(
-            inputs['instance_labels'], (0, 20), value=-1)
+            inputs['instance_labels'], (0, 20), value=-1
+        ),
     }
     for one, other in zip(net(**inputs).images, net(**padded).images):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
@@ -116,8 +129,11 @@ def test_the_label_changes_the_image(inputs, tools):
 
 def test_without_instance_pathway_instances_are_not_read(inputs, tools):
     net = make(tools, instance_pathway=False)
-    none = {**inputs, 'instances': inputs['instances'] * 0 - 1,
-            'instance_labels': inputs['instance_labels'] * 0 - 1}
+    none = {
+        **inputs,
+        'instances': inputs['instances'] * 0 - 1,
+        'instance_labels': inputs['instance_labels'] * 0 - 1,
+    }
     assert net(**inputs).images[-1].equal(net(**none).images[-1])
     full = make(tools)
     assert not full(**inputs).images[-1].equal(full(**none).images[-1])
@@ -132,9 +148,12 @@ def test_classes_as_instances_lists_what_is_there():
 
 def test_an_image_without_instances_stays_finite(inputs, tools):
     net = make(tools)
-    none = {**inputs, 'instances': inputs['instances'] * 0 - 1,
-            'instance_labels': inputs['instance_labels'] * 0 - 1,
-            'label': inputs['label'] * 0 + 255}
+    none = {
+        **inputs,
+        'instances': inputs['instances'] * 0 - 1,
+        'instance_labels': inputs['instance_labels'] * 0 - 1,
+        'label': inputs['label'] * 0 + 255,
+    }
     images = net(**none).images
     assert all(image.isfinite().all() for image in images)
 
@@ -142,9 +161,9 @@ def test_an_image_without_instances_stays_finite(inputs, tools):
 def test_attention_is_returned_on_request(inputs, tools):
     output = make(tools, stages=3)(**inputs, return_attention=True)
     assert [tuple(w.shape) for w in output.attention] == [
-        (2, 16, tools.SLOTS)] * 2
-    torch.testing.assert_close(output.attention[0].sum(-1),
-                               torch.ones(2, 16))
+        (2, 16, tools.SLOTS)
+    ] * 2
+    torch.testing.assert_close(output.attention[0].sum(-1), torch.ones(2, 16))
 
 
 class LargestTensor(TorchDispatchMode):
@@ -154,7 +173,7 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        for item in out if isinstance(out, (tuple, list)) else (out, ):
+        for item in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(item, torch.Tensor):
                 self.numel = max(self.numel, item.numel())
         return out
@@ -165,8 +184,13 @@ def largest_tensor(net, slots):
     ids = torch.randint(0, slots, (1, 2, 32, 32))
     labels = torch.zeros(1, slots, dtype=torch.int64)
     with LargestTensor() as seen:
-        output = net(ids[:, 0] % 5, ids, labels, torch.zeros(1, 4, 2, 2),
-                     return_attention=True)
+        output = net(
+            ids[:, 0] % 5,
+            ids,
+            labels,
+            torch.zeros(1, 4, 2, 2),
+            return_attention=True,
+        )
         sum(image.sum() for image in output.images).backward()
     return seen.numel
 
@@ -182,22 +206,29 @@ def test_no_tensor_of_instances_times_pixels_ever_exists(modulated, tools):
 
 def test_the_watch_for_large_tensors_sees_an_outer_product():
     with LargestTensor() as seen:
-        torch.einsum('thw,td->tdhw', torch.ones(200, 8, 8),
-                     torch.ones(200, 8)).amax(0)
+        torch.einsum(
+            'thw,td->tdhw', torch.ones(200, 8, 8), torch.ones(200, 8)
+        ).amax(0)
     assert seen.numel == 200 * 8 * 8 * 8
 
 
 def test_size_that_strides_cannot_divide_is_refused(inputs, tools):
     net = make(tools)
     inputs['label'] = inputs['label'][:, :30]
-    with pytest.raises(ValueError, match='multiples of 8, but got 30 x 32; '
-                       'change the size in the data pipeline'):
+    with pytest.raises(
+        ValueError,
+        match='multiples of 8, but got 30 x 32; '
+        'change the size in the data pipeline',
+    ):
         net(**inputs)
 
 
 def test_noise_of_another_shape_is_refused(inputs, tools):
     net = make(tools)
     inputs['noise'] = inputs['noise'][:, :3]
-    with pytest.raises(ValueError, match=r'Expected noise of shape \(B, '
-                       r'\(4, 2, 2\)\), but got \(2, 3, 2, 2\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'Expected noise of shape \(B, '
+        r'\(4, 2, 2\)\), but got \(2, 3, 2, 2\)',
+    ):
         net(**inputs)

@@ -1,4 +1,5 @@
 """Stage 0: what is joined, Eq. (8), and the last convolution, Eq. (9)."""
+
 import pytest
 import torch
 
@@ -13,13 +14,20 @@ def scene(tools):
     """Network in float64, its inputs and what the hooks saw."""
     ids, labels, label = tools.make_instances(SIZE)
     net = SLNPGlobalGenerator(
-        tools.CLASSES, noise_channels=3, embed_channels=4, code_channels=6,
-        base_channels=8, max_channels=16, num_downs=2,
-        num_blocks=1).double()
+        tools.CLASSES,
+        noise_channels=3,
+        embed_channels=4,
+        code_channels=6,
+        base_channels=8,
+        max_channels=16,
+        num_downs=2,
+        num_blocks=1,
+    ).double()
     noise = torch.randn(2, 3, 2, 2, dtype=torch.float64)
     seen = {}
     net.fuse.register_forward_pre_hook(
-        lambda _, args: seen.update(fused=args[0]))
+        lambda _, args: seen.update(fused=args[0])
+    )
     y, image, codes = net(label, ids, labels, noise)
     seen.update(y=y, image=image, codes=codes)
     return net, (label, ids, labels, noise), seen
@@ -31,9 +39,10 @@ def naive_conv(x, weight, bias):
     out = torch.zeros(len(x), len(weight), *x.shape[2:], dtype=x.dtype)
     for row in range(x.shape[2]):
         for col in range(x.shape[3]):
-            patch = padded[:, :, row:row + 3, col:col + 3]
-            out[:, :, row, col] = (
-                patch[:, None] * weight[None]).sum((2, 3, 4)) + bias
+            patch = padded[:, :, row : row + 3, col : col + 3]
+            out[:, :, row, col] = (patch[:, None] * weight[None]).sum(
+                (2, 3, 4)
+            ) + bias
     return out
 
 
@@ -51,7 +60,8 @@ def test_residual_blocks_get_label_map_mu_noise_and_codes(scene, tools):
     vectors = net.embedding.weight[index]  # (B, H, W, D)
     codes = seen['codes']
     parts = seen['fused'].split(
-        [net.encoder[-1][0].out_channels, tools.CLASSES, 4, 3, 6], 1)
+        [net.encoder[-1][0].out_channels, tools.CLASSES, 4, 3, 6], 1
+    )
     for row in range(SIZE // CELL):
         for col in range(SIZE // CELL):
             rows = slice(row * CELL, row * CELL + CELL)
@@ -67,33 +77,42 @@ def test_residual_blocks_get_label_map_mu_noise_and_codes(scene, tools):
                 torch.testing.assert_close(found[2], mu)
                 assert found[3].equal(noise[b, :, row // 2, col // 2])
                 here = masks[b, :, row * CELL, col * CELL]
-                code = codes[b, here].amax(0) if here.any() \
+                code = (
+                    codes[b, here].amax(0)
+                    if here.any()
                     else torch.zeros(6, dtype=torch.float64)
+                )
                 torch.testing.assert_close(found[4], code)
 
 
 def test_codes_join_class_global_vector_and_noise(scene, tools):
     net, (label, ids, labels, noise), seen = scene
     masks = tools.naive_masks(ids, tools.SLOTS)
-    encoded = seen['fused'][:, :net.encoder[-1][0].out_channels]
+    encoded = seen['fused'][:, : net.encoder[-1][0].out_channels]
     for b in range(2):
         cells = encoded[b].flatten(1)
-        mean = sum(cells[:, j] for j in range(cells.shape[1])) \
-            / cells.shape[1]
+        mean = sum(cells[:, j] for j in range(cells.shape[1])) / cells.shape[1]
         global_vector = net.global_fc.weight @ mean + net.global_fc.bias
         for i in range(tools.SLOTS):
             total = torch.zeros(3, dtype=torch.float64)
             square = 0.0
             for row in range(4):
                 for col in range(4):
-                    count = int(masks[b, i, row * 4:row * 4 + 4,
-                                      col * 4:col * 4 + 4].sum())
+                    count = int(
+                        masks[
+                            b, i, row * 4 : row * 4 + 4, col * 4 : col * 4 + 4
+                        ].sum()
+                    )
                     total += count * noise[b, :, row // 2, col // 2]
                     square += count**2
             pooled = total / max(square**0.5, 1e-6)
             k = labels[b, i] if labels[b, i] >= 0 else tools.CLASSES
-            want = net.class_code.weight[k] + global_vector \
-                + net.noise_fc.weight @ pooled + net.noise_fc.bias
+            want = (
+                net.class_code.weight[k]
+                + global_vector
+                + net.noise_fc.weight @ pooled
+                + net.noise_fc.bias
+            )
             torch.testing.assert_close(seen['codes'][b, i], want)
 
 

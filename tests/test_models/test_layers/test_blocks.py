@@ -12,8 +12,9 @@ from slnp_mm.models.layers import (
 )
 
 
-@pytest.mark.parametrize('channels, groups', [(64, 4), (48, 3), (8, 1),
-                                              (35, 1), (40, 2)])
+@pytest.mark.parametrize(
+    'channels, groups', [(64, 4), (48, 3), (8, 1), (35, 1), (40, 2)]
+)
 def test_groups_divide_the_channels(channels, groups):
     assert group_norm(channels).num_groups == groups
 
@@ -33,8 +34,9 @@ def test_modulation_matches_loop(tools):
                 want = normed[:, row, col]
                 i = int(ids[b, 0, row, col])
                 if i >= 0:
-                    affine = layer.affine.weight @ codes[b, i] \
-                        + layer.affine.bias
+                    affine = (
+                        layer.affine.weight @ codes[b, i] + layer.affine.bias
+                    )
                     want = want * (1 + affine[:4]) + affine[4:]
                 torch.testing.assert_close(found[b, :, row, col], want)
 
@@ -44,8 +46,7 @@ def test_residual_block_is_skip_plus_two_convolutions(out):
     block = ResBlock(4, out).double()
     x = torch.randn(1, 4, 5, 5, dtype=torch.float64)
     y = x
-    for norm, conv in ((block.norm0, block.conv0),
-                       (block.norm1, block.conv1)):
+    for norm, conv in ((block.norm0, block.conv0), (block.norm1, block.conv1)):
         y = F.leaky_relu(F.group_norm(y, 1, norm.weight, norm.bias), 0.2)
         y = F.conv2d(y, conv.weight, conv.bias, padding=1)
     skip = x if out == 4 else F.conv2d(x, block.skip.weight)
@@ -58,7 +59,7 @@ def test_down_block_halves():
 
 
 def test_upsample_repeats_pixels():
-    x = torch.tensor([[[[1., 2.]]]])
+    x = torch.tensor([[[[1.0, 2.0]]]])
     assert upsample(x)[0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
 
 
@@ -66,7 +67,9 @@ def test_spectral_weight_has_unit_norm():
     layer = maybe_spectral(torch.nn.Linear(6, 4), True)
     for _ in range(30):  # power iteration, one step a call in training
         layer(torch.randn(1, 6))
-    assert torch.linalg.matrix_norm(
-        layer.weight, 2).item() == pytest.approx(1, rel=1e-3)
-    assert not hasattr(maybe_spectral(torch.nn.Linear(6, 4), False),
-                       'parametrizations')
+    assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(
+        1, rel=1e-3
+    )
+    assert not hasattr(
+        maybe_spectral(torch.nn.Linear(6, 4), False), 'parametrizations'
+    )

@@ -1,4 +1,5 @@
 """Arithmetic on id maps against loops over explicit masks, in float64."""
+
 import pytest
 import torch
 
@@ -21,8 +22,11 @@ def naive_place(vectors, masks):
     for b in range(batch):
         for row in range(height):
             for col in range(width):
-                found = [vectors[b, i] for i in range(slots)
-                         if masks[b, i, row, col]]
+                found = [
+                    vectors[b, i]
+                    for i in range(slots)
+                    if masks[b, i, row, col]
+                ]
                 if found:
                     out[b, :, row, col] = torch.stack(found).amax(0)
     return out
@@ -59,7 +63,10 @@ def test_scene_has_every_kind_of_instance(tools):
 def test_stride_ids_takes_every_nth_pixel():
     ids = torch.arange(36).view(1, 1, 6, 6)
     assert stride_ids(ids, 2)[0, 0].tolist() == [
-        [0, 2, 4], [12, 14, 16], [24, 26, 28]]
+        [0, 2, 4],
+        [12, 14, 16],
+        [24, 26, 28],
+    ]
     assert stride_ids(ids, 1).equal(ids)
 
 
@@ -77,11 +84,10 @@ def test_place_matches_loop(scene, tools):
 
 
 def test_place_takes_maximum_of_negative_vectors():
-    vectors = torch.tensor([[[-1., -4.], [-2., -3.]]])
+    vectors = torch.tensor([[[-1.0, -4.0], [-2.0, -3.0]]])
     ids = torch.tensor([0, 0, -1, -1, -1, 1, 1, -1]).view(1, 2, 1, 4)
     placed = place(vectors, ids)
-    assert placed[0, :, 0].T.tolist() == [[-1, -4], [-1, -3], [-2, -3],
-                                          [0, 0]]
+    assert placed[0, :, 0].T.tolist() == [[-1, -4], [-1, -3], [-2, -3], [0, 0]]
 
 
 def test_place_gradient_matches_loop(scene, tools):
@@ -109,15 +115,17 @@ def test_pool_mean_matches_loop(tools):
     pooled = pool_mean(features, weights)
     for b in range(2):
         for i in range(4):
-            want = sum(weights[b, i, j] * features[b].flatten(1)[:, j]
-                       for j in range(4)) / max(weights[b, i].sum(), 1)
+            want = sum(
+                weights[b, i, j] * features[b].flatten(1)[:, j]
+                for j in range(4)
+            ) / max(weights[b, i].sum(), 1)
             torch.testing.assert_close(pooled[b, i], want)
     assert pooled[0, 1].eq(0).all()
 
 
 def test_pool_noise_matches_loop():
     noise = torch.randn(1, 3, 2, 2, dtype=torch.float64)
-    weights = torch.tensor([[[1., 2, 0, 2], [0, 0, 0, 0]]]).double()
+    weights = torch.tensor([[[1.0, 2, 0, 2], [0, 0, 0, 0]]]).double()
     pooled = pool_noise(noise, weights)
     flat = noise[0].flatten(1)
     want = (flat[:, 0] + 2 * flat[:, 1] + 2 * flat[:, 3]) / 3
@@ -131,15 +139,17 @@ def test_pool_noise_keeps_unit_variance_for_any_size(cells):
     weights = torch.zeros(4, 1, 64)
     weights[..., :cells] = 3.0
     assert pool_noise(noise, weights).var().item() == pytest.approx(
-        1, abs=0.06)  # 8000 samples: five standard errors of a variance
+        1, abs=0.06
+    )  # 8000 samples: five standard errors of a variance
 
 
 def test_class_layers_replace_ids(scene):
     ids, labels, _ = scene
     classes = class_layers(ids, labels)
     for b in range(2):
-        for i, k in zip(ids[b].flatten().tolist(),
-                        classes[b].flatten().tolist()):
+        for i, k in zip(
+            ids[b].flatten().tolist(), classes[b].flatten().tolist()
+        ):
             assert k == (labels[b, i] if i >= 0 else -1)
 
 

@@ -28,6 +28,9 @@ def test_list_of_classes_gives_one_vector_each():
 
 def test_weights_of_another_class_count_are_refused():
     stored = LabelEmbedding(11, 3).state_dict()
-    with pytest.raises(ValueError, match='Expected a checkpoint of 5 classes '
-                       r'as in this config, but it holds 11 \("weight"\)'):
+    with pytest.raises(
+        ValueError,
+        match='Expected a checkpoint of 5 classes '
+        r'as in this config, but it holds 11 \("weight"\)',
+    ):
         LabelEmbedding(5, 3).load_state_dict(stored)

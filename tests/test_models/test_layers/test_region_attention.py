@@ -1,4 +1,5 @@
 """Equations (10)-(14) and V_context^i against loops in float64."""
+
 import math
 
 import pytest
@@ -33,10 +34,14 @@ def naive_weights(regions, instances, valid):
     for b in range(batch):
         for j in range(num):
             powers = {
-                i: math.exp(sum(
-                    float(instances[b, i, d] * regions[b, j, d])
-                    for d in range(DEPTH)))
-                for i in range(slots) if valid[b, i]
+                i: math.exp(
+                    sum(
+                        float(instances[b, i, d] * regions[b, j, d])
+                        for d in range(DEPTH)
+                    )
+                )
+                for i in range(slots)
+                if valid[b, i]
             }
             for i, power in powers.items():
                 out[b, j, i] = power / sum(powers.values())
@@ -57,8 +62,9 @@ def naive_instance_context(context, cover):
     out = torch.zeros(*cover.shape[:2], DEPTH, dtype=torch.float64)
     for b in range(cover.shape[0]):
         for i in range(cover.shape[1]):
-            found = [context[b, j] for j in range(cover.shape[2])
-                     if cover[b, i, j]]
+            found = [
+                context[b, j] for j in range(cover.shape[2]) if cover[b, i, j]
+            ]
             if found:
                 out[b, i] = sum(found) / len(found)
     return out
@@ -66,7 +72,8 @@ def naive_instance_context(context, cover):
 
 def test_weights_match_loop(vectors):
     torch.testing.assert_close(
-        attention_weights(*vectors), naive_weights(*vectors))
+        attention_weights(*vectors), naive_weights(*vectors)
+    )
 
 
 def test_weights_are_one_for_a_lone_instance(vectors):
@@ -81,8 +88,9 @@ def test_context_matches_loop(vectors):
 
 
 def test_context_equals_returned_weights(vectors):
-    regions, instances, valid = (v.float() if v.is_floating_point() else v
-                                 for v in vectors)
+    regions, instances, valid = (
+        v.float() if v.is_floating_point() else v for v in vectors
+    )
     want = attention_weights(regions, instances, valid) @ instances
     torch.testing.assert_close(attend(regions, instances, valid), want)
 
@@ -107,7 +115,8 @@ def test_instance_context_matches_loop(vectors, tools):
     cover[0, 2] = False  # empty
     torch.testing.assert_close(
         instance_context(context, cover),
-        naive_instance_context(context, cover))
+        naive_instance_context(context, cover),
+    )
 
 
 def test_detail_map_from_regions_to_pixels_matches_loop(vectors, tools):
@@ -116,16 +125,22 @@ def test_detail_map_from_regions_to_pixels_matches_loop(vectors, tools):
     ids, labels, _ = tools.make_instances(8)
     valid = labels >= 0
     masks = tools.naive_masks(ids, tools.SLOTS)
-    cover = torch.stack([
-        masks[:, :, row:row + 4, col:col + 4].any(-1).any(-1)
-        for row in (0, 4) for col in (0, 4)
-    ], -1)
+    cover = torch.stack(
+        [
+            masks[:, :, row : row + 4, col : col + 4].any(-1).any(-1)
+            for row in (0, 4)
+            for col in (0, 4)
+        ],
+        -1,
+    )
     found = place(
-        instance_context(attend(regions, instances, valid), cover), ids)
+        instance_context(attend(regions, instances, valid), cover), ids
+    )
 
     context = naive_instance_context(
         naive_context(naive_weights(regions, instances, valid), instances),
-        cover)
+        cover,
+    )
     want = torch.zeros(2, DEPTH, 8, 8, dtype=torch.float64)
     for b in range(2):
         for row in range(8):

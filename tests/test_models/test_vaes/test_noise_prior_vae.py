@@ -1,4 +1,5 @@
 """The noise prior: equations (1)-(7), both arrangements, collapse."""
+
 import math
 
 import pytest
@@ -39,17 +40,22 @@ def test_blocks_of_figure_4():
 
 @pytest.mark.parametrize('size, scales', [(8, 2), (16, 1)])
 def test_vae_latent_is_smaller_than_the_image(size, scales):
-    prior = NoisePriorVAE(image_size=size, latent_channels=4,
-                          base_channels=4, num_scales=scales)
+    prior = NoisePriorVAE(
+        image_size=size, latent_channels=4, base_channels=4, num_scales=scales
+    )
     side = size // 2**scales
     check_shapes(prior, size, (4, side, side))
 
 
 @pytest.mark.parametrize('size, scales', [(8, 1), (4, 2)])
 def test_fig4_latent_is_larger_than_the_image(size, scales):
-    prior = NoisePriorVAE(arrangement='fig4', image_size=size,
-                          latent_channels=2, base_channels=4,
-                          num_scales=scales)
+    prior = NoisePriorVAE(
+        arrangement='fig4',
+        image_size=size,
+        latent_channels=2,
+        base_channels=4,
+        num_scales=scales,
+    )
     side = size * 2**scales
     check_shapes(prior, size, (2, side, side))
     assert 2 * side**2 >= 3 * size**2  # "not below the dimension bound"
@@ -82,18 +88,23 @@ def test_elbo_terms_match_loop(prior, monkeypatch):
     found = prior.loss(image)
     mean, log_var = prior.encode(image)
     recon = prior.decode(mean + noise * log_var.exp().sqrt())
-    squares = [(a - b)**2 for a, b in zip(recon.flatten().tolist(),
-                                          image.flatten().tolist())]
+    squares = [
+        (a - b) ** 2
+        for a, b in zip(recon.flatten().tolist(), image.flatten().tolist())
+    ]
     values = 3 * 8 * 8
     want_recon = sum(squares) / len(squares) / (2 * prior.recon_std**2)
-    kl = sum(0.5 * (m * m + math.exp(s) - 1 - s) for m, s in zip(
-        mean.flatten().tolist(), log_var.flatten().tolist()))
+    kl = sum(
+        0.5 * (m * m + math.exp(s) - 1 - s)
+        for m, s in zip(mean.flatten().tolist(), log_var.flatten().tolist())
+    )
     assert found['loss_recon'].item() == pytest.approx(want_recon)
     assert found['loss_kl'].item() == pytest.approx(kl / 2 / values)
     total, log_vars = prior.parse_losses(found)
     assert total.item() == pytest.approx(want_recon + kl / 2 / values)
     assert log_vars['recon_mae'].item() == pytest.approx(
-        sum(math.sqrt(s) for s in squares) / len(squares))
+        sum(math.sqrt(s) for s in squares) / len(squares)
+    )
 
 
 def test_kl_matches_the_divergence_of_torch(prior, monkeypatch):
@@ -101,9 +112,14 @@ def test_kl_matches_the_divergence_of_torch(prior, monkeypatch):
     log_var = torch.full_like(mean, LOG_VAR)
     monkeypatch.setattr(prior, 'encode', lambda _: (mean, log_var))
     normal = torch.distributions.Normal
-    want = torch.distributions.kl_divergence(
-        normal(mean, (0.5 * log_var).exp()),
-        normal(torch.zeros(()), torch.ones(()))).sum() / 2 / 192
+    want = (
+        torch.distributions.kl_divergence(
+            normal(mean, (0.5 * log_var).exp()),
+            normal(torch.zeros(()), torch.ones(())),
+        ).sum()
+        / 2
+        / 192
+    )
     found = prior.loss(torch.zeros(2, 3, 8, 8))['loss_kl']
     torch.testing.assert_close(found, want)
 
@@ -117,8 +133,9 @@ def test_kl_is_zero_for_a_standard_normal_posterior(prior, monkeypatch):
 @pytest.mark.parametrize('spread, share', [(0.0, 0.0), (1.0, 0.25)])
 def test_active_units_count_varying_means(spread, share, monkeypatch):
     """Of four channels one has mean +-spread, i.e. variance 2 spread^2."""
-    prior = NoisePriorVAE(image_size=8, latent_channels=4, base_channels=4,
-                          num_scales=2)
+    prior = NoisePriorVAE(
+        image_size=8, latent_channels=4, base_channels=4, num_scales=2
+    )
     mean = torch.ones(2, *prior.latent_shape)
     mean[0, 1], mean[1, 1] = spread, -spread
     if not spread:
@@ -129,8 +146,9 @@ def test_active_units_count_varying_means(spread, share, monkeypatch):
 
 def test_active_units_threshold(monkeypatch):
     """Variance 0.0098 is below the threshold, 0.0113 above."""
-    prior = NoisePriorVAE(image_size=8, latent_channels=2, base_channels=4,
-                          num_scales=2)
+    prior = NoisePriorVAE(
+        image_size=8, latent_channels=2, base_channels=4, num_scales=2
+    )
     mean = torch.zeros(2, 2, 2, 2)
     mean[0, 0], mean[0, 1] = 0.14, 0.15
     monkeypatch.setattr(prior, 'encode', lambda _: (mean, mean * 0))
@@ -176,9 +194,14 @@ def test_every_parameter_gets_a_finite_gradient(prior):
 
 
 def test_predict_gives_reconstruction_and_image(tools):
-    prior = tools.build({
-        **tools.PRIOR, 'data_preprocessor': dict(
-            type='SLNPDataPreprocessor', num_classes=tools.CLASSES)})
+    prior = tools.build(
+        {
+            **tools.PRIOR,
+            'data_preprocessor': dict(
+                type='SLNPDataPreprocessor', num_classes=tools.CLASSES
+            ),
+        }
+    )
     train_statistics(prior)
     image = torch.rand(2, 3, 8, 8) * 2 - 1
     samples = prior(dict(img=image), mode='predict')
@@ -190,11 +213,16 @@ def test_predict_gives_reconstruction_and_image(tools):
     assert 'loss_kl' in prior(dict(img=image), mode='loss')
 
 
-@pytest.mark.parametrize('options, text', [
-    (dict(arrangement='fig5'),
-     r"arrangement must be one of \('vae', 'fig4'\), but got 'fig5'"),
-    (dict(recon_std=0), r'recon_std must be > 0, but got 0'),
-])
+@pytest.mark.parametrize(
+    'options, text',
+    [
+        (
+            dict(arrangement='fig5'),
+            r"arrangement must be one of \('vae', 'fig4'\), but got 'fig5'",
+        ),
+        (dict(recon_std=0), r'recon_std must be > 0, but got 0'),
+    ],
+)
 def test_bad_settings_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
         NoisePriorVAE(**options)
