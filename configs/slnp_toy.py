@@ -48,8 +48,8 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
-# With alpha = 0.9 on top, beta_1 = 0.9 makes the discriminator oscillate and
-# die within 50 iterations (docs/optimizer.md); alpha alone is momentum enough.
+# With beta_1 = 0.9 besides alpha = 0.9 the discriminator does not learn
+# (docs/results.md); alpha alone is momentum enough.
 optim_wrapper = dict(
     generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
     discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))),
