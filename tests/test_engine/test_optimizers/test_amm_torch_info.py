@@ -18,6 +18,11 @@ common = pytest.importorskip(
     'torch.testing._internal.common_optimizers',
     reason='this torch has no internal test tools',
 )
+# Importing them freezes the backends' flags for the whole process, and with
+# them `cudnn_benchmark` of every config that a later test runs.
+torch.backends.disable_global_flags.__globals__[
+    '__allow_nonbracketed_mutation_flag'
+] = True
 COMPILER = amm_native.find_compiler() is not None
 
 
