@@ -11,7 +11,7 @@ LOCK_INPUT := $(addprefix requirements/,tests.txt lint.txt build.txt)
 
 help:
 	@echo 'make env     build the environment in $(VENV) (VENV=, PYTHON=)'
-	@echo 'make demo    train and score on drawn scenes, about ten minutes'
+	@echo 'make demo    train and score on drawn scenes, on a CPU'
 	@echo 'make test    run all tests (ARGS="tests/test_tools -k demo")'
 	@echo 'make lint    check style; make format mends what it can'
 	@echo 'make lock    resolve requirements/lock.txt again'
