@@ -106,6 +106,7 @@ class SLNPDiscriminator(BaseModule):
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
                 nn.init.zeros_(module.bias)
+        nn.init.normal_(self.decide.weight, std=0.02)
 
     def forward(self, image: Tensor, label: Tensor) -> DiscriminatorOutput:
         """Judge images under their labels.
