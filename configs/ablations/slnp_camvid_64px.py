@@ -19,10 +19,12 @@ model = dict(
     discriminator=dict(base_channels=32, max_channels=256),
     gan_loss=dict(gan_type='log', saturating=True),
 )
+paper = dict(betas=(0.9, 0.999), momentum=0.9)
 optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
-    discriminator=dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.999))),
+    generator=dict(optimizer=dict(lr=1e-4, **paper)),
+    discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
 )
+del paper
 train_dataloader = dict(dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))
 test_dataloader = val_dataloader

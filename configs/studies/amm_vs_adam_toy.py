@@ -12,7 +12,7 @@ prepare = [
     ),
 ]
 cfg_options = dict(
-    train_cfg=dict(max_iters=600),
+    train_cfg=dict(max_iters=400),
     param_scheduler=None,
     val_cfg=None,
     val_dataloader=None,
@@ -22,21 +22,21 @@ cfg_options = dict(
     log_processor=dict(window_size=5),
     model=dict(gan_loss=dict(gan_type='log', saturating=True)),
 )
+paper = dict(betas=(0.9, 0.999), momentum=0.9)
 variants = dict(
     AMM=dict(
         config='configs/slnp_toy.py',
         cfg_options=dict(
             optim_wrapper=dict(
-                generator=dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.999))),
-                discriminator=dict(
-                    optimizer=dict(lr=4e-4, betas=(0.9, 0.999))
-                ),
+                generator=dict(optimizer=dict(lr=1e-4, **paper)),
+                discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
             )
         ),
     ),
     Adam=dict(config='configs/ablations/slnp_toy_adam.py'),
     Adam_10x=dict(config='configs/ablations/slnp_toy_adam-10x.py'),
 )
+del paper
 curves = dict(
     loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G'
 )

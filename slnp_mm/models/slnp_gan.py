@@ -15,7 +15,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 from torch import Tensor, nn
 
-from .discriminators import DiscriminatorOutput, StageDiscriminators
+from .discriminators import StageDiscriminators
 from .generators.slnp_generator import GeneratorOutput
 from .layers import stride_ids
 
@@ -26,9 +26,9 @@ NOISES = ('prior', 'random')
 class SLNPGAN(BaseGAN):
     """SLNP-GAN: which loss when. The networks are in the configs.
 
-    One iteration is, every ``discriminator_steps``-th time, one update of
-    the generator, then one of the discriminators on the same images. These
-    are generated once, and the features of the real ones serve both updates.
+    One iteration is one update of the discriminators and, every
+    ``discriminator_steps``-th time, one of the generator on the same images,
+    which are generated once.
 
     Source:
         paper: SLNP-GAN, fig. 1, 1.3, Eq. (18)-(20).
@@ -257,7 +257,7 @@ class SLNPGAN(BaseGAN):
     def train_step(
         self, data: dict, optim_wrapper: OptimWrapperDict
     ) -> Dict[str, Tensor]:
-        """Update the generator, then the discriminators.
+        """Update the discriminators, then the generator.
 
         Args:
             data (dict): Batch from the loader.
@@ -287,23 +287,17 @@ class SLNPGAN(BaseGAN):
             fakes = self.generator(
                 label, inputs['instances'], inputs['instance_labels'], noise
             ).images
-        log_vars = {}
         with disc_wrapper.optim_context(self.discriminator):
-            real_outputs = self.discriminator(reals, labels)
+            loss, log_vars = self._disc_loss(reals, fakes, labels)
+            disc_wrapper.update_params(loss)
         if update_generator:
             set_requires_grad(self.discriminator, False)
             with gen_wrapper.optim_context(self.generator):
-                fake_outputs = self.discriminator(fakes, labels)
-                loss, log_vars = self._gen_loss(real_outputs, fake_outputs)
+                loss, gen_log_vars = self._gen_loss(reals, fakes, labels)
                 gen_wrapper.update_params(loss)
             set_requires_grad(self.discriminator, True)
             self._update_ema()
-        with disc_wrapper.optim_context(self.discriminator):
-            fakes = [x.detach() for x in fakes]
-            fake_outputs = self.discriminator(fakes, labels)
-            loss, disc_log_vars = self._disc_loss(real_outputs, fake_outputs)
-            disc_wrapper.update_params(loss)
-        log_vars.update(disc_log_vars)
+            log_vars.update(gen_log_vars)
         del log_vars['loss']
         return log_vars
 
@@ -313,9 +307,7 @@ class SLNPGAN(BaseGAN):
         return (iteration + 1) % self.discriminator_steps == 0
 
     def _disc_loss(
-        self,
-        real_outputs: List[DiscriminatorOutput],
-        fake_outputs: List[DiscriminatorOutput],
+        self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
     ) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Discriminators' part of Eq. (18), summed over stages.
 
@@ -324,6 +316,8 @@ class SLNPGAN(BaseGAN):
             ``loss_gan_d_real_s{k}``, ``loss_gan_d_fake_s{k}`` and the mean
             probabilities ``d_real_s{k}``, ``d_fake_s{k}``.
         """
+        real_outputs = self.discriminator(reals, labels)
+        fake_outputs = self.discriminator([x.detach() for x in fakes], labels)
         values = {}
         for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
             values[f'loss_gan_d_real_s{k}'] = self.gan_loss(
@@ -337,9 +331,7 @@ class SLNPGAN(BaseGAN):
         return self.parse_losses(values)
 
     def _gen_loss(
-        self,
-        real_outputs: List[DiscriminatorOutput],
-        fake_outputs: List[DiscriminatorOutput],
+        self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
     ) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
 
@@ -347,12 +339,16 @@ class SLNPGAN(BaseGAN):
             tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
             ``loss_gan_g_s{k}`` and ``loss_fm_g_s{k}``.
         """
+        fake_outputs = self.discriminator(fakes, labels)
         values = {}
-        for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
+        for k, fake in enumerate(fake_outputs):
             values[f'loss_gan_g_s{k}'] = self.gan_loss(
                 fake.logits, target_is_real=True, is_disc=False
             )
-            if self.feature_loss is not None:
+        if self.feature_loss is not None:
+            with torch.no_grad():
+                real_outputs = self.discriminator(reals, labels)
+            for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
                 values[f'loss_fm_g_s{k}'] = self.feature_loss(
                     fake.features, real.features
                 )
