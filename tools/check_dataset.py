@@ -85,6 +85,17 @@ def write_json(path: str, reports: dict) -> None:
     os.replace(temp, path)
 
 
+def draw_sheet(dataset, path: str) -> bool:
+    """Draw the samples that can be drawn; False if there are none."""
+    try:
+        save_sheet(make_sheet(dataset), path)
+    except DataError as error:
+        print(f'no sheet: {error}', file=sys.stderr)
+        return False
+    print(f'sheet of samples: {path}')
+    return True
+
+
 def run(args: argparse.Namespace) -> int:
     """Check every split.
 
@@ -94,27 +105,20 @@ def run(args: argparse.Namespace) -> int:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     reports: dict = {}
-    sheet_of = None
+    sheet = None
     for split, cfg in dataset_configs(config, args.split).items():
         dataset = DATASETS.build({**cfg, 'lazy_init': True})
         reports[split] = check_dataset(
             dataset, args.workers, args.limit, show_progress(split)
         )
         print(f'{split}: {reports[split].to_text()}')
-        if sheet_of is None and reports[split].ok:
-            sheet_of = dataset
+        sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
     if not reports:
         raise DataError(
             f'{args.config} has no data set for {", ".join(args.split)}'
         )
     if args.json:
         write_json(args.json, reports)
-    if args.sheet and sheet_of is not None:
-        sheet_of.full_init()
-        save_sheet(make_sheet(sheet_of), args.sheet)
-        print(f'sheet of samples: {args.sheet}')
-    elif args.sheet:
-        print('no sheet: no split is free of problems', file=sys.stderr)
     return 0 if all(report.ok for report in reports.values()) else 1
 
 

@@ -1,10 +1,21 @@
 """Overlapping masks from a COCO ``instances_*.json``."""
 
+import contextlib
+import io
 import os
 
 import numpy as np
 
 from .errors import DataError
+
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+)
 
 
 class COCOInstanceIndex:
@@ -30,10 +41,16 @@ class COCOInstanceIndex:
         self.category_map = category_map
         self.num_classes = num_classes
         self._coco = None
-        self._ids: dict[str, int] = {}
+        self._keys: dict[str, list[int]] = {}
 
-    def _load(self) -> None:
-        """Read the annotation file through pycocotools."""
+    def load(self) -> None:
+        """Read the annotation file through pycocotools, once.
+
+        Raises:
+            DataError: If it is missing or not a COCO instances file.
+        """
+        if self._coco is not None:
+            return
         try:
             from pycocotools.coco import COCO
         except ImportError as error:
@@ -44,24 +61,40 @@ class COCOInstanceIndex:
         if not os.path.isfile(self.json_file):
             raise DataError(
                 f'instance file {self.json_file} not found; '
-                'check instance_json in the config'
+                "check instance=dict(json_file='...') in the config"
             )
-        import contextlib
-        import io
-
         with contextlib.redirect_stdout(io.StringIO()):
             try:
-                self._coco = COCO(self.json_file)
-            except (ValueError, KeyError, AssertionError) as error:
-                raise DataError(
-                    f'{self.json_file} is not a COCO instances file '
-                    f'({error!r}); expected images, annotations and '
-                    'categories'
-                ) from error
-        self._ids = {
-            os.path.basename(img['file_name']): key
-            for key, img in self._coco.imgs.items()
-        }
+                coco = COCO(self.json_file)
+                for key, img in coco.imgs.items():
+                    name = os.path.basename(img['file_name'])
+                    self._keys.setdefault(name, []).append(key)
+            except _MALFORMED as error:
+                raise self._malformed(error) from error
+        self._coco = coco
+
+    def _malformed(self, error: Exception) -> DataError:
+        """The error for a file that lacks what is read from it."""
+        return DataError(
+            f'{self.json_file} is not a COCO instances file ({error!r}); '
+            'expected images (id, file_name, height, width), annotations '
+            '(id, image_id, category_id, segmentation) and categories'
+        )
+
+    def _find(self, img_path: str) -> int:
+        """Key of a picture: by name, and by folder where names repeat."""
+        keys = self._keys.get(os.path.basename(img_path), [])
+        if len(keys) > 1:
+            path = '/' + os.path.abspath(img_path).lstrip('/')
+            names = {k: self._coco.imgs[k]['file_name'] for k in keys}
+            keys = [k for k in keys if path.endswith('/' + names[k])]
+        if len(keys) != 1:
+            raise DataError(
+                f'{img_path} is listed {len(keys)} times in '
+                f'{self.json_file}, expected once; is it the JSON of another '
+                'split, or do its file names lack their folders?'
+            )
+        return keys[0]
 
     def masks(
         self, img_path: str, shape: tuple[int, int]
@@ -77,30 +110,33 @@ class COCOInstanceIndex:
             regions are left out: their pixels become one instance a class.
 
         Raises:
-            DataError: If the picture is not listed or sizes differ.
+            DataError: If the picture is not listed once, sizes differ or
+                the file lacks something.
         """
-        if self._coco is None:
-            self._load()
-        name = os.path.basename(img_path)
-        if name not in self._ids:
-            raise DataError(
-                f'{name} is not listed in {self.json_file}; is '
-                'it the JSON of another split?'
-            )
-        key = self._ids[name]
+        self.load()
+        key = self._find(img_path)
+        try:
+            return self._read(key, tuple(shape))
+        except DataError:
+            raise
+        except _MALFORMED as error:
+            raise self._malformed(error) from error
+
+    def _read(self, key: int, shape: tuple[int, int]) -> tuple[list, list]:
+        """Masks and classes of one picture by its key."""
         info = self._coco.imgs[key]
-        if (info['height'], info['width']) != tuple(shape):
+        if (info['height'], info['width']) != shape:
             raise DataError(
-                f'{self.json_file} says {name} is {info["width"]}x'
-                f'{info["height"]}, its label is {shape[1]}x{shape[0]} '
-                '(width x height); resized labels need resized instances'
+                f'{self.json_file} says {info["file_name"]} is '
+                f'{info["width"]}x{info["height"]}, its label is '
+                f'{shape[1]}x{shape[0]} (width x height); resized labels '
+                'need resized instances'
             )
         masks, classes = [], []
-        for ann in self._coco.loadAnns(
-            self._coco.getAnnIds(imgIds=key, iscrowd=False)
-        ):
-            masks.append(self._coco.annToMask(ann).astype(bool))
-            classes.append(self._class_of(ann['category_id']))
+        for ann in self._coco.loadAnns(self._coco.getAnnIds(imgIds=key)):
+            if not ann.get('iscrowd'):
+                masks.append(self._coco.annToMask(ann).astype(bool))
+                classes.append(self._class_of(ann['category_id']))
         return masks, classes
 
     def _class_of(self, category: int) -> int:

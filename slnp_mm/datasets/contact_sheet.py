@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 
+from .errors import DataError
 from .image_io import decode_image, read_bytes
 from .label_codec import UNLABELLED
 from .preflight import instance_loader, spread
@@ -13,7 +14,7 @@ from .transforms import SLNPLoadInstances, SLNPLoadLabel
 
 _HEIGHT = 200
 _CAPTION = 16
-_BAR = 96
+_BAR = 136
 
 
 def overlay(
@@ -50,19 +51,32 @@ def overlay(
 def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     """Draw a sheet of samples, evenly spread over the set.
 
+    Samples with a problem are left out, so that a set which is not sound
+    yet can be looked at too.
+
     Args:
-        dataset (SLNPDataset): Initialised.
-        num_samples (int): Rows of two samples each. Defaults to 8.
+        dataset (SLNPDataset): Initialised, or seen by ``check_dataset``.
+        num_samples (int): Samples, two a row. Defaults to 8.
 
     Returns:
         ndarray: BGR picture, uint8.
+
+    Raises:
+        DataError: If none of the samples can be drawn.
     """
     loader = instance_loader(dataset) or SLNPLoadInstances(cache_dir=None)
     palette = np.asarray(dataset.metainfo['palette'], np.uint8)
-    tiles = [
-        _tile(dataset, int(i), loader, palette)
-        for i in spread(range(len(dataset)), num_samples)
-    ]
+    tiles = []
+    for info in spread(dataset.samples(dataset.find_all()), num_samples):
+        try:
+            tiles.append(_tile(dataset, info, loader, palette))
+        except DataError:
+            continue
+    if not tiles:
+        raise DataError(
+            f'no sample of {dataset.data_root} can be drawn; see the problems '
+            'that the check lists'
+        )
     width = max(tile.shape[1] for tile in tiles)
     tiles = [_pad(tile, width) for tile in tiles]
     if len(tiles) % 2:
@@ -73,13 +87,13 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
 
 def _tile(
     dataset: SLNPDataset,
-    idx: int,
+    info: dict,
     loader: SLNPLoadInstances,
     palette: np.ndarray,
 ) -> np.ndarray:
     """One sample: image, overlay, the largest classes by name."""
-    info = dataset.get_data_info(idx)
-    info.update(label_codec=dataset.codec, instance_source=dataset.source)
+    rules = dict(label_codec=dataset.codec, instance_source=dataset.source)
+    info = {**info, **rules}
     image = decode_image(read_bytes(info['img_path']), info['img_path'])
     info['ori_shape'] = image.shape[:2]
     info = loader.transform(SLNPLoadLabel().transform(info))
@@ -112,7 +126,7 @@ def _legend(
         colour = palette[ids[i]][::-1].tolist()
         cv2.rectangle(bar, (3, y), (13, y + 10), colour, -1)
         name = dataset.metainfo['classes'][ids[i]]
-        _write(bar, name[:14], (17, y + 9))
+        _write(bar, name[:20], (17, y + 9))
     return bar
 
 

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import zlib
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -10,6 +12,8 @@ from PIL import Image
 from .errors import CorruptFileError
 
 _PNG = b'\x89PNG\r\n\x1a\n'
+_PNG_PARTS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
+_JPEG_SCAN, _JPEG_END = 0xDA, b'\xff\xd9'
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _REDUCED = {
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -51,36 +55,68 @@ def header_size(data: bytes) -> tuple[int, int] | None:
     if data[:8] == _PNG and len(data) >= 24:
         width, height = struct.unpack('>II', data[16:24])
         return height, width
-    if data[:2] != b'\xff\xd8':
-        return None
-    place = 2
-    while place + 9 < len(data):
-        if data[place] != 0xFF:
-            return None
-        marker = data[place + 1]
+    for marker, place in _jpeg_parts(data):
         if marker in _JPEG_SIZES:
             return struct.unpack('>HH', data[place + 5 : place + 9])
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            place += 1 if marker == 0xFF else 2
-            continue
-        place += 2 + struct.unpack('>H', data[place + 2 : place + 4])[0]
     return None
 
 
-def _check_complete(data: bytes, path: str) -> None:
-    """Raise if a JPEG or PNG ends before its end mark.
+def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and place of each part of a JPEG, up to its first scan."""
+    place = 2 if data[:2] == b'\xff\xd8' else len(data)
+    while place + 9 < len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            place += 1 if marker == 0xFF else 2
+            continue
+        yield marker, place
+        if marker == _JPEG_SCAN:
+            return
+        place += 2 + struct.unpack('>H', data[place + 2 : place + 4])[0]
 
-    The end mark is looked for in the last bytes; only a file without it is
-    decoded a second time by Pillow, which refuses truncated files.
+
+def _check_complete(data: bytes, path: str) -> None:
+    """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong.
+
+    A JPEG has no checksum: it must have an end mark after the start of its
+    scan (one before it belongs to a thumbnail). Without it, the file is
+    decoded by Pillow, which refuses truncated files; zeros at the end, as
+    an interrupted copy leaves them, are taken off first.
     """
+    if data[:8] == _PNG:
+        _check_png(data, path)
+        return
     if data[:2] == b'\xff\xd8':
-        complete = data.rstrip(b'\x00\r\n').endswith(b'\xff\xd9')
-    elif data[:8] == _PNG:
-        complete = b'IEND' in data[-64:]
-    else:
-        complete = False
-    if not complete:
-        _decode_pillow(data, path)
+        scan = [at for marker, at in _jpeg_parts(data) if marker == _JPEG_SCAN]
+        if scan and data.rfind(_JPEG_END) > scan[0]:
+            return
+        data = data.rstrip(b'\0')
+    _decode_pillow(data, path)
+
+
+def _check_png(data: bytes, path: str) -> None:
+    """Raise if a part of a PNG is cut or differs from its checksum.
+
+    libpng only warns of a wrong checksum, and hands back made-up ids.
+    """
+    place, kind = 8, b''
+    while kind != b'IEND':
+        size = int.from_bytes(data[place : place + 4], 'big')
+        kind, end = data[place + 4 : place + 8], place + 8 + size
+        if end + 4 > len(data):
+            raise _corrupt(path, 'it ends too early')
+        check = int.from_bytes(data[end : end + 4], 'big')
+        if kind in _PNG_PARTS and zlib.crc32(data[place + 4 : end]) != check:
+            raise _corrupt(path, 'wrong checksum')
+        place = end + 4
+
+
+def _corrupt(path: str, why: object) -> CorruptFileError:
+    """The error for a file that cannot be decoded."""
+    return CorruptFileError(
+        f'cannot decode {path} ({why}); the file is truncated or damaged: '
+        'copy it again, or set skip_corrupt=True to replace it'
+    )
 
 
 def _decode_pillow(data: bytes, path: str) -> Image.Image:
@@ -90,11 +126,15 @@ def _decode_pillow(data: bytes, path: str) -> Image.Image:
         picture.load()
         return picture
     except Exception as error:  # Pillow raises many kinds on broken files
-        raise CorruptFileError(
-            f'cannot decode {path} ({error}); the file is truncated or '
-            'damaged: copy it again, or set skip_corrupt=True to replace '
-            'it'
-        ) from error
+        raise _corrupt(path, error) from error
+
+
+def _decode_cv2(data: bytes, flag: int) -> np.ndarray | None:
+    """Decode with OpenCV; None if it cannot."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error:  # for example a header that asks for too much memory
+        return None
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
@@ -115,12 +155,7 @@ def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
     """
     _check_complete(data, path)
     flag = _REDUCED.get(reduce, cv2.IMREAD_COLOR)
-    try:
-        image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    except cv2.error:
-        image = None
+    image = _decode_cv2(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         picture = _decode_pillow(data, path).convert('RGB')
         image = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
@@ -162,15 +197,17 @@ def decode_ids(data: bytes, path: str) -> np.ndarray:
     """
     _check_complete(data, path)
     if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
-        ids = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        ids = _decode_cv2(data, cv2.IMREAD_UNCHANGED)
         if ids is not None and ids.ndim == 2:
             return ids
     picture = _decode_pillow(data, path)
     if picture.mode in ('1', 'L') and data[:8] == _PNG and data[25] == 0:
         ids = np.asarray(picture.convert('L'))
         return ids // (255 // (2 ** data[24] - 1)) if data[24] < 8 else ids
-    if picture.mode == 'LA':
-        picture = picture.getchannel('L')
+    if picture.mode in ('LA', 'PA'):
+        picture = picture.getchannel(0)
+    if picture.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):
+        picture = picture.convert('RGB')
     ids = np.asarray(picture)
     if ids.dtype == bool:
         ids = ids.astype(np.uint8)

@@ -10,6 +10,7 @@ from .errors import DataError
 from .label_codec import UNLABELLED
 
 _SLIVER = 0.1
+_MOST_IDS = 32767
 
 
 class Instances(NamedTuple):
@@ -46,7 +47,10 @@ def from_label(label: np.ndarray) -> Instances:
 
 
 def from_ids(
-    raw: np.ndarray, label: np.ndarray, background: Sequence[int] = ()
+    raw: np.ndarray,
+    label: np.ndarray,
+    background: Sequence[int] = (),
+    path: str = 'the id map',
 ) -> Instances:
     """Read an id map in which every object has its own number.
 
@@ -64,12 +68,21 @@ def from_ids(
         label (ndarray): (H, W), uint8, 0..C-1 or 255.
         background (Sequence[int]): Ids that mean "no object"; their pixels
             become one instance a class. Defaults to ().
+        path (str): Name of the file, for the error text.
 
     Returns:
         Instances: One layer; each labelled pixel has exactly one id.
+
+    Raises:
+        DataError: If there are more than 32767 ids, as in a photograph.
     """
     uniq, inverse = _unique(raw)
     num = len(uniq)
+    if num > _MOST_IDS:
+        raise DataError(
+            f'{path} has {num} different instance ids, expected at most '
+            f'{_MOST_IDS}; is it a photograph instead of an id map?'
+        )
     pair = inverse.astype(np.int64) * 256 + label
     counts = np.bincount(pair.ravel(), minlength=num * 256).reshape(num, 256)
     counts = counts[:, :UNLABELLED]

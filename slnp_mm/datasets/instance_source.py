@@ -44,6 +44,15 @@ class InstanceSource:
             else None
         )
 
+    def prepare(self) -> None:
+        """Read the JSON now, so that processes forked later share it.
+
+        Raises:
+            DataError: If the JSON is missing or cannot be understood.
+        """
+        if self.index is not None:
+            self.index.load()
+
     def stamp(self) -> str:
         """All settings that change the result, as text."""
         mapping = self.index.category_map if self.index else None
@@ -101,7 +110,8 @@ class InstanceSource:
         if self.background_below is not None:
             ids = np.unique(raw)
             background |= set(ids[ids < self.background_below].tolist())
-        return self._pad(from_ids(raw, label, sorted(background)), max_overlap)
+        found = from_ids(raw, label, sorted(background), path)
+        return self._pad(found, max_overlap)
 
     @staticmethod
     def _pad(found: Instances, max_overlap: int) -> Instances:

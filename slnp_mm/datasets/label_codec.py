@@ -157,11 +157,7 @@ class LabelCodec:
         if self._codes is not None:
             return self._decode_colours(raw, path)
         if raw.ndim != 2:
-            raise DataError(
-                f'{path} is an RGB label of shape {raw.shape}, expected ids '
-                'in one channel; set label=dict(colours=[...]) in the '
-                'config, or save it as grey or palette PNG'
-            )
+            raise DataError(self._describe_colours(raw, path))
         if raw.dtype == np.uint8:
             label = raw if self._plain else cv2.LUT(raw, self.table[:256])
             wrong = (
@@ -177,6 +173,22 @@ class LabelCodec:
         if np.count_nonzero(wrong):
             raise DataError(self.describe(raw, path))
         return label
+
+    def _describe_colours(self, raw: np.ndarray, path: str) -> str:
+        """One sentence on a colour file where ids are expected."""
+        text = (
+            f'{path} is an RGB label of shape {raw.shape}, expected ids in '
+            'one channel'
+        )
+        if (raw[..., :1] == raw[..., :3]).all():
+            return (
+                f'{text}; likely cause: its channels are equal, ids saved '
+                'as a colour picture: save one channel as grey PNG'
+            )
+        return (
+            f'{text}; set label=dict(colours=[...]) in the config, or save '
+            'it as grey or palette PNG'
+        )
 
     def _decode_colours(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode a colour-coded label map."""

@@ -41,8 +41,9 @@ def check_sample(info: dict, loader: SLNPLoadInstances | None) -> dict:
     results = dict(info)
     try:
         data = read_bytes(info['img_path'])
-        small = decode_image(data, info['img_path'], reduce=8)
-        results['ori_shape'] = header_size(data) or small.shape[:2]
+        size = header_size(data)  # None: neither JPEG nor PNG
+        image = decode_image(data, info['img_path'], 8 if size else 1)
+        results['ori_shape'] = size or image.shape[:2]
     except CorruptFileError as error:
         note('unreadable', str(error))
     except DataError as error:
@@ -108,6 +109,8 @@ def check_dataset(
     try:
         dataset.make_rules()
         found = dataset.find_all()
+        if instance_loader(dataset) is not None:
+            dataset.source.prepare()  # once, before the processes part
     except DataError as error:
         report.add_problem('folder', str(error))
         return report
@@ -121,6 +124,7 @@ def check_dataset(
         if progress is not None:
             progress(done, len(samples))
     report.seconds = time.time() - start
+    report.close()
     return report
 
 

@@ -49,6 +49,15 @@ class PreflightReport:
         if record['instances'] >= 0:
             self.instances.append(record['instances'])
 
+    def close(self) -> None:
+        """Judge what only the whole set shows."""
+        if self.pixels.any() and self.unlabelled_share == 1:
+            self.add_problem(
+                'ids',
+                f'every pixel of {self.name} is unlabelled; likely cause: do '
+                'unlabelled_ids or label_map send all ids to 255?',
+            )
+
     @property
     def num_problems(self) -> int:
         """Number of problems."""

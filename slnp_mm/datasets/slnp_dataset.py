@@ -30,7 +30,8 @@ class SLNPDataset(BaseDataset):
             ``instance``, relative to ``data_root``.
         metainfo (dict, optional): ``classes`` (names, in the order of the
             ids) and ``palette`` (RGB triples, made up if missing).
-        img_suffix (str | Sequence[str]): Endings of pictures.
+        img_suffix (str | Sequence[str]): Endings of pictures; upper and
+            lower case are alike.
         label_suffix (str | Sequence[str]): Endings of label files.
         instance_suffix (str | Sequence[str]): Endings of instance files.
         label (dict, optional): Arguments of ``LabelCodec`` but
@@ -195,7 +196,8 @@ class SLNPDataset(BaseDataset):
         for parent, _, names in os.walk(folder, followlinks=True):
             below = os.path.relpath(parent, folder)
             for name in names:
-                suffix = next((s for s in suffixes if name.endswith(s)), None)
+                low = name.lower()
+                suffix = next((s for s in suffixes if low.endswith(s)), None)
                 if suffix is None:
                     continue
                 stem = os.path.normpath(
@@ -288,6 +290,6 @@ class SLNPDataset(BaseDataset):
 
 
 def _as_tuple(suffix: Suffix) -> tuple:
-    """One suffix or several as a tuple, longest first."""
+    """One suffix or several as a tuple, lower case, longest first."""
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
-    return tuple(sorted(suffixes, key=len, reverse=True))
+    return tuple(sorted(map(str.lower, suffixes), key=len, reverse=True))

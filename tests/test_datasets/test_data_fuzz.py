@@ -83,6 +83,8 @@ def samples(draw):
     )
     return dict(
         image=draw(arrays(np.uint8, (*shape, 3))),
+        kind=draw(st.sampled_from(['png', 'jpg', 'bmp'])),
+        decode=draw(st.sampled_from([None, 1, 4, 12])),
         label=draw(_ids(other, bits)),
         bits=bits,
         mode=draw(
@@ -119,7 +121,7 @@ def samples(draw):
 def _write(root, sample):
     for name in ('images', 'labels', 'inst'):
         (root / name).mkdir()
-    Image.fromarray(sample['image']).save(root / 'images/x.png')
+    Image.fromarray(sample['image']).save(root / f'images/x.{sample["kind"]}')
     plain = sample['bits'] in (16, 32) and sample['mode'] == 'plain'
     suffix = 'tif' if plain and sample['bits'] == 32 else 'png'
     _save(root / f'labels/x.{suffix}', sample['label'], sample['mode'])
@@ -135,7 +137,7 @@ def _write(root, sample):
 
 def _read(root, sample):
     steps = [
-        SLNPLoadImage(decode_size=4),
+        SLNPLoadImage(sample['decode']),
         SLNPLoadLabel(),
         SLNPLoadInstances(
             sample['slots'], sample['layers'], cache_dir=str(root / 'cache')
@@ -153,6 +155,7 @@ def _read(root, sample):
         metainfo=dict(classes=tuple('abcde')),
         label=sample['rules'],
         instance=sample['source'],
+        img_suffix=('.png', '.jpg', '.bmp'),
         label_suffix=('.png', '.tif'),
         instance_suffix=('.png', '.tif'),
         data_prefix=dict(instance='inst' if sample['ids'] is not None else ''),

@@ -11,7 +11,7 @@ def test_pix2pix_trains_on_our_set(folder_pair):
         dict(type='SLNPLoadLabel'),
         dict(type='SLNPResize', size=256),
         dict(type='SLNPLabelToImage'),
-        dict(type='PackInputs', keys=['img_mask', 'img_photo']),
+        dict(type='PackInputs', keys=['img_mask', 'img_img']),
     ]
     dataset = DATASETS.build(
         dict(
@@ -43,17 +43,15 @@ def test_pix2pix_trains_on_our_set(folder_pair):
                 num_conv=3,
                 norm_cfg=dict(type='BN'),
             ),
-            default_domain='photo',
-            reachable_domains=['photo'],
-            related_domains=['photo', 'mask'],
+            default_domain='img',
+            reachable_domains=['img'],
+            related_domains=['img', 'mask'],
         )
     )
     data = model.data_preprocessor(
         pseudo_collate([dataset[0], dataset[1]]), True
     )['inputs']
-    assert (
-        data['img_mask'].shape == data['img_photo'].shape == (2, 3, 256, 256)
-    )
+    assert data['img_mask'].shape == data['img_img'].shape == (2, 3, 256, 256)
     assert data['img_mask'].min() >= -1 and data['img_mask'].max() <= 1
-    fake = model.generators['photo'](data['img_mask'])
+    fake = model.generators['img'](data['img_mask'])
     assert torch.isfinite(fake).all() and fake.shape == (2, 3, 256, 256)

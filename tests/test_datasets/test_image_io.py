@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,78 @@ def test_truncated_file_is_named(tmp_path, files, suffix, share):
     read = decode_image if suffix == 'jpg' else decode_ids
     with pytest.raises(CorruptFileError, match=words):
         read(path.read_bytes(), str(path))
+
+
+def _damage(data, kind, start):
+    """Damage a file behind ``start`` without making it shorter."""
+    half = (start + len(data)) // 2
+    return dict(
+        zeros_to_the_end=data[:half] + bytes(len(data) - half),
+        hole=data[:half] + bytes(50) + data[half + 50 :],
+        one_bit=data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :],
+        middle_gone=data[:half] + data[-12:],
+    )[kind]
+
+
+@pytest.mark.parametrize(
+    'kind', ['zeros_to_the_end', 'hole', 'one_bit', 'middle_gone']
+)
+@pytest.mark.parametrize('read', [decode_ids, decode_image])
+def test_png_that_differs_from_its_checksums_is_named(
+    tmp_path, files, kind, read
+):
+    rng = np.random.default_rng(0)
+    files.png(tmp_path / 'a.png', rng.integers(0, 9, (64, 64), np.uint8))
+    data = _damage((tmp_path / 'a.png').read_bytes(), kind, 50)
+    with pytest.raises(CorruptFileError, match=r'a\.png \((wrong|it ends)'):
+        read(data, 'a.png')
+
+
+@pytest.mark.parametrize('reduce', [1, 8])
+def test_jpeg_filled_with_zeros_by_a_broken_copy_is_named(
+    tmp_path, files, reduce
+):
+    files.jpg(tmp_path / 'a.jpg', (64, 64))
+    data = (tmp_path / 'a.jpg').read_bytes()
+    data = _damage(data, 'zeros_to_the_end', data.index(b'\xff\xda'))
+    with pytest.raises(CorruptFileError, match=r'cannot decode a\.jpg'):
+        decode_image(data, 'a.jpg', reduce)
+
+
+def test_end_mark_of_a_thumbnail_does_not_count(tmp_path, files):
+    files.jpg(tmp_path / 'a.jpg', (64, 64))
+    data = (tmp_path / 'a.jpg').read_bytes()
+    part = b'\xff\xe1' + (2 + len(data)).to_bytes(2, 'big') + data
+    whole = data[:2] + part + data[2:]
+    assert decode_image(whole, 'a').shape == (64, 64, 3)
+    assert header_size(whole) == (64, 64)
+    with pytest.raises(CorruptFileError):
+        decode_image(whole[:-200], 'a')
+
+
+@pytest.mark.parametrize('read', [decode_ids, decode_image])
+def test_header_that_asks_for_too_much_memory_is_named(read):
+    def part(kind, body):
+        check = zlib.crc32(kind + body).to_bytes(4, 'big')
+        return len(body).to_bytes(4, 'big') + kind + body + check
+
+    size = (100000).to_bytes(4, 'big')
+    data = (
+        b'\x89PNG\r\n\x1a\n'
+        + part(b'IHDR', size + size + b'\x08\0\0\0\0')
+        + part(b'IDAT', zlib.compress(bytes(9)))
+        + part(b'IEND', b'')
+    )
+    with pytest.raises(CorruptFileError, match=r'cannot decode g\.png'):
+        read(data, 'g.png')
+
+
+@pytest.mark.parametrize('mode', ['CMYK', 'YCbCr'])
+def test_other_colour_spaces_become_rgb(tmp_path, mode):
+    picture = Image.new('RGB', (4, 4), (255, 255, 255)).convert(mode)
+    picture.save(tmp_path / 'a.tif')
+    ids = decode_ids((tmp_path / 'a.tif').read_bytes(), 'a')
+    assert ids.shape == (4, 4, 3) and (ids == 255).all()
 
 
 def test_bytes_after_the_end_mark_do_no_harm(tmp_path, files):

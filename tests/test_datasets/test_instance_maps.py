@@ -51,6 +51,12 @@ def test_id_over_unlabelled_pixels_only_is_dropped():
     assert found.layers[0].tolist() == [[0, -1, -1]]
 
 
+def test_photograph_as_id_map_is_named():
+    raw = np.arange(200 * 200, dtype=np.int32).reshape(200, 200)
+    with pytest.raises(DataError, match=r'p\.png has 40000 .*photograph'):
+        from_ids(raw, np.zeros((200, 200), np.uint8), path='p.png')
+
+
 def test_background_id_gives_one_instance_a_class():
     raw = np.uint16([[0, 0, 0, 26001, 26002, 0]])
     label = np.uint8([[1, 2, 2, 5, 5, 1]])

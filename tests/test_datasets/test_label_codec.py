@@ -128,8 +128,19 @@ def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
 
 
 def test_rgb_label_without_palette_names_the_setting():
-    with pytest.raises(DataError, match=r'x\.png is an RGB label .*colours'):
+    with pytest.raises(
+        DataError, match=r'x\.png is an RGB label .*expected ids'
+    ):
         LabelCodec(3)(np.zeros((2, 2, 3), np.uint8), 'x.png')
+
+
+def test_rgb_label_of_equal_channels_has_its_own_cause():
+    raw = np.repeat(np.uint8([[[1], [2]]]), 3, 2)
+    with pytest.raises(DataError, match='ids saved as a colour picture'):
+        LabelCodec(3)(raw, 'x.png')
+    raw[0, 0] = 9, 8, 7
+    with pytest.raises(DataError, match=r'set label=dict\(colours'):
+        LabelCodec(3)(raw, 'x.png')
 
 
 def test_unknown_colour_is_named():

@@ -96,6 +96,21 @@ def test_empty_class_is_listed_but_no_problem(folder_pair, files):
     assert report.ok and report.empty_classes == ['b', 'c']
 
 
+def test_set_without_a_label_is_a_problem(folder_pair):
+    report = check(folder_pair, label=dict(unlabelled_ids=(0, 1, 2, 255)))
+    assert 'every pixel' in report.problems['ids'][0] and not report.ok
+
+
+@pytest.mark.parametrize('kind', ['bmp', 'png', 'jpg', 'png as jpg'])
+def test_size_is_that_of_the_file_in_every_format(folder_pair, kind):
+    for path in (folder_pair / 'images').iterdir():
+        image = cv2.imread(str(path))
+        _, data = cv2.imencode('.' + kind[:3], image)
+        path.unlink()
+        path.with_suffix('.' + kind[-3:]).write_bytes(data.tobytes())
+    assert check(folder_pair, img_suffix='.' + kind[-3:]).ok
+
+
 def test_report_can_be_written_as_json(broken):
     data = json.loads(json.dumps(check(broken).to_dict()))
     assert data['ok'] is False and data['num_problems'] == 6
@@ -220,6 +235,23 @@ def test_tool_ends_with_1_on_a_problem(broken, tool, capsys):
     text = f'train_dataloader = dict(dataset={config(broken)!r})'
     assert tool(text, '--workers', '1') == 1
     assert 'result: 6 problems' in capsys.readouterr().out
+
+
+def test_tool_draws_what_is_sound_of_a_broken_set(broken, tool, tmp_path):
+    text = f'train_dataloader = dict(dataset={config(broken)!r})'
+    path = tmp_path / 's.png'
+    assert tool(text, '--workers', '1', '--sheet', str(path)) == 1
+    height = cv2.imread(str(path)).shape[0]
+    assert height == 2 * (200 + 16 + 6)  # samples 0, 1 and 2, two a row
+
+
+def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys):
+    for path in (folder_pair / 'labels').iterdir():
+        path.write_bytes(b'x')
+    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
+    path = tmp_path / 's.png'
+    assert tool(text, '--workers', '1', '--sheet', str(path)) == 1
+    assert 'can be drawn' in capsys.readouterr().err and not path.exists()
 
 
 def test_tool_names_a_config_without_data(tool, capsys, caplog):

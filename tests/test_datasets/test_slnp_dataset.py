@@ -1,4 +1,7 @@
 import logging
+import multiprocessing
+import os
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from slnp_mm.datasets import (
     SLNPCOCOStuff,
     SLNPDataset,
 )
+from slnp_mm.datasets.coco_instances import COCOInstanceIndex
 
 PIPELINE = [
     dict(type='SLNPLoadImage'),
@@ -54,6 +58,11 @@ def test_missing_data_root_is_named(tmp_path):
         'the data there or set data_root',
     ):
         build(tmp_path / 'nowhere')
+
+
+def test_endings_may_be_upper_case(folder_pair):
+    (folder_pair / 'images/1.jpg').rename(folder_pair / 'images/1.JPG')
+    assert len(build(folder_pair)) == 3
 
 
 def test_missing_folder_is_named(folder_pair):
@@ -175,6 +184,20 @@ def test_skip_corrupt_log_names_file_and_count(one_cut, monkeypatch):
     assert 'images/1.jpg' in lines[0]
 
 
+def test_skip_corrupt_count_of_workers_is_in_the_log_file(one_cut, tmp_path):
+    from mmengine.logging import MMLogger
+    from torch.utils.data import DataLoader
+
+    path = tmp_path / 'run.log'
+    MMLogger.get_instance('skip_corrupt_log', log_file=str(path))
+    dataset = build(one_cut, skip_corrupt=True)
+    for _ in range(2):
+        list(DataLoader(dataset, num_workers=2, collate_fn=list))
+    text = path.read_text()
+    assert '1 so far: cannot decode' in text and '2 so far' in text
+    assert 'images/1.jpg' in text
+
+
 def test_skip_corrupt_counts_over_workers(one_cut):
     from torch.utils.data import DataLoader
 
@@ -203,6 +226,36 @@ def test_image_size_of_the_set_is_used_by_the_pipeline(folder_pair):
     pipeline[3] = dict(type='SLNPResize')
     dataset = build(folder_pair, pipeline=pipeline, image_size=(8, 12))
     assert dataset[0]['inputs']['img'].shape == (3, 8, 12)
+
+
+def _read_all(root, cache, expected):
+    """Read a set often while the cache is being damaged; 1 if wrong."""
+    steps = [dict(step) for step in PIPELINE]
+    steps[2]['cache_dir'] = cache
+    dataset = build(root, pipeline=steps)
+    for _ in range(20):
+        for one, two in zip(dataset, expected):
+            if not (one['inputs']['instances'] == two).all():
+                os._exit(1)
+    os._exit(0)
+
+
+def test_runs_share_a_cold_cache_that_is_being_damaged(folder_pair, tmp_path):
+    expected = [s['inputs']['instances'] for s in build(folder_pair)]
+    cache = tmp_path / 'shared'
+    jobs = [
+        multiprocessing.get_context('fork').Process(
+            target=_read_all, args=(folder_pair, str(cache), expected)
+        )
+        for _ in range(3)
+    ]
+    for job in jobs:
+        job.start()
+    while any(job.is_alive() for job in jobs):
+        for path in cache.rglob('*.rle'):
+            path.write_bytes(b'damaged' * 20)
+        time.sleep(0.01)
+    assert [job.exitcode for job in jobs] == [0] * 3
 
 
 def test_cache_follows_a_changed_label(folder_pair, files):
@@ -235,7 +288,7 @@ def test_coco_json_without_the_picture_is_named(make_set):
     dataset = SLNPCOCOStuff(
         str(root), 'val2017', instances='json', pipeline=PIPELINE
     )
-    with pytest.raises(DataError, match=r'000000000001\.jpg is not listed'):
+    with pytest.raises(DataError, match=r'0001\.jpg is listed 0 times in'):
         dataset[1]
 
 
@@ -258,6 +311,41 @@ def test_bad_coco_json_is_named(make_set, content, words):
     )
     with pytest.raises(DataError, match=words):
         dataset[0]
+
+
+@pytest.mark.parametrize('key', ['height', 'category_id', 'segmentation'])
+def test_coco_json_without_a_key_is_named(make_set, key):
+    root = make_set('coco_stuff')
+    path = root / 'annotations/instances_val2017.json'
+    path.write_text(path.read_text().replace(f'"{key}"', '"other"'))
+    dataset = SLNPCOCOStuff(
+        str(root), 'val2017', instances='json', pipeline=PIPELINE
+    )
+    with pytest.raises(DataError, match=rf"KeyError\('{key}'\)"):
+        dataset[0]
+
+
+def test_coco_json_may_leave_out_iscrowd(make_set):
+    root = make_set('coco_stuff')
+    path = root / 'annotations/instances_val2017.json'
+    path.write_text(path.read_text().replace('"iscrowd"', '"other"'))
+    dataset = SLNPCOCOStuff(
+        str(root), 'val2017', instances='json', pipeline=PIPELINE
+    )
+    assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 4
+
+
+def test_coco_json_tells_equal_names_by_their_folder(make_set):
+    root = make_set('coco_stuff')
+    path = root / 'annotations/instances_val2017.json'
+    text = path.read_text().replace('000000000001.jpg', 'b/000000000000.jpg')
+    path.write_text(text.replace('"000000000000.jpg', '"a/000000000000.jpg'))
+    index = COCOInstanceIndex(str(path), None, 182)
+    index.load()
+    assert index._find('x/b/000000000000.jpg') == 1
+    assert index._find('x/a/000000000000.jpg') == 0
+    with pytest.raises(DataError, match='lack their folders'):
+        index._find('x/000000000000.jpg')
 
 
 def test_subset_and_lazy_init_work(folder_pair):

@@ -14,14 +14,15 @@ class SLNPLabelToImage(BaseTransform):
 
     So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use
     our data sets: ``img_{label_domain}`` is made of the label and
-    ``img_{image_domain}`` is the picture.
+    ``img_{image_domain}`` is the picture. mmagic calls the generated
+    picture ``fake_{image_domain}`` and our scores read ``fake_img``.
 
     Args:
         mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled;
             'onehot': (H, W, C + 1), float32, 0 or 255 so that the model's
             preprocessor maps it to -1..1; last plane = unlabelled.
         label_domain (str): Defaults to 'mask'.
-        image_domain (str): Defaults to 'photo'.
+        image_domain (str): Defaults to 'img'.
 
     Raises:
         ValueError: If the mode is unknown.
@@ -32,7 +33,7 @@ class SLNPLabelToImage(BaseTransform):
         self,
         mode: str = 'palette',
         label_domain: str = 'mask',
-        image_domain: str = 'photo',
+        image_domain: str = 'img',
     ) -> None:
         if mode not in ('palette', 'onehot'):
             raise ValueError(

@@ -11,8 +11,9 @@ from .resize import as_sides
 class SLNPLoadImage(BaseTransform):
     """Read and decode ``img_path``.
 
-    Adds ``img`` (H, W, 3), BGR, uint8, and ``ori_shape`` (H, W) of the
-    file. An EXIF rotation is not applied, as label files do not have one.
+    Adds ``img`` (H, W, 3), BGR, uint8, ``ori_shape`` (H, W) of the file
+    and ``img_reduced``, by how much a JPEG was decoded smaller (1, 2, 4, 8).
+    An EXIF rotation is not applied, as label files do not have one.
 
     A JPEG larger than needed is decoded at 1/2, 1/4 or 1/8 of its size, as
     long as both sides stay at least as large as ``SLNPResize`` will ask
@@ -45,6 +46,7 @@ class SLNPLoadImage(BaseTransform):
             reduce = reduction(size, as_sides(wanted))
         image = decode_image(data, path, reduce)
         results['img'] = image
+        results['img_reduced'] = reduce
         results['ori_shape'] = image.shape[:2] if reduce == 1 else size
         results['img_shape'] = image.shape[:2]
         return results

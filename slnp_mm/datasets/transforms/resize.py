@@ -26,7 +26,8 @@ class SLNPResize(BaseTransform):
 
     Raises:
         ValueError: If the mode is unknown or the size does not fit it.
-        DataError: If neither transform nor data set gives a size.
+        DataError: If neither transform nor data set gives a size, or
+            ``SLNPLoadImage`` decoded a picture smaller than this size.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class SLNPResize(BaseTransform):
             size = as_sides(results['image_size'])
         height, width = self.target(shape, size)
         if 'img' in results:
+            _check_detail(results, height, width)
             results['img'] = _resize_image(results['img'], height, width)
             results['img_shape'] = (height, width)
         if 'label' in results:
@@ -92,6 +94,19 @@ def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
             f'size must be one side or (height, width), >= 1, got {size}'
         )
     return sides
+
+
+def _check_detail(results: dict, height: int, width: int) -> None:
+    """Raise if reduced decoding has thrown away detail that is wanted."""
+    now = results['img'].shape[:2]
+    reduced = results.get('img_reduced', 1) > 1
+    if reduced and (height > now[0] or width > now[1]):
+        raise DataError(
+            f'SLNPResize wants {width}x{height}, but SLNPLoadImage decoded '
+            f'{results.get("img_path", "the picture")} at {now[1]}x{now[0]} '
+            'only (width x height); give decode_size of SLNPLoadImage the '
+            'size of SLNPResize, or None'
+        )
 
 
 def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:

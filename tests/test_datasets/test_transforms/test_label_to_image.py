@@ -17,7 +17,7 @@ def sample():
 def test_palette_mode_gives_bgr_colours_and_black():
     out = SLNPLabelToImage().transform(sample())
     assert out['img_mask'].tolist() == [[[30, 20, 10], [3, 2, 1], [0, 0, 0]]]
-    assert out['img_photo'] is out['img']
+    assert out['img_img'] is out['img']
 
 
 def test_onehot_mode_puts_unlabelled_last():

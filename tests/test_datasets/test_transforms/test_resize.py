@@ -89,6 +89,13 @@ def test_bad_settings_are_refused(kwargs, words):
         SLNPResize(**kwargs)
 
 
+def test_detail_lost_in_reduced_decoding_is_not_made_up():
+    data = sample((48, 64), (24, 32))
+    data['img_reduced'] = 2
+    with pytest.raises(DataError, match='give decode_size of SLNPLoadImage'):
+        SLNPResize(30).transform(data)
+
+
 def test_missing_size_is_named():
     with pytest.raises(DataError, match='set image_size of the dataset'):
         SLNPResize().transform(sample((4, 4)))
