@@ -17,6 +17,7 @@ NAMES = dict(
         'SLNPDataPreprocessor',
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
+        'SLNPR1Loss',
     ],
     DATASETS=[
         'SLNPDataset',
@@ -83,6 +84,7 @@ model = dict(
     discriminator=dict(type='SLNPDiscriminator', num_classes=3),
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
+    r1_loss=dict(type='SLNPR1Loss'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))
 model = registry.MODELS.build(model)

@@ -2,7 +2,7 @@
 
 from .discriminators import SLNPDiscriminator
 from .generators import SLNPGenerator, SLNPGlobalGenerator, SLNPLocalRefiner
-from .losses import SLNPFeatureMatchingLoss, SLNPGANLoss
+from .losses import SLNPFeatureMatchingLoss, SLNPGANLoss, SLNPR1Loss
 from .slnp_data_preprocessor import SLNPDataPreprocessor
 from .slnp_gan import SLNPGAN
 from .vaes import NoisePriorVAE
@@ -17,4 +17,5 @@ __all__ = [
     'SLNPGenerator',
     'SLNPGlobalGenerator',
     'SLNPLocalRefiner',
+    'SLNPR1Loss',
 ]

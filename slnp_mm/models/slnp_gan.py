@@ -1,6 +1,5 @@
 """Training and sampling of SLNP-GAN."""
 
-import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -12,12 +11,12 @@ from mmagic.structures import DataSample
 from mmengine import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 from torch import Tensor, nn
 
 from .discriminators import StageDiscriminators
 from .generators.slnp_generator import GeneratorOutput
 from .layers import stride_ids
+from .vaes import load_prior
 
 NOISES = ('prior', 'random')
 
@@ -42,6 +41,8 @@ class SLNPGAN(BaseGAN):
         gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
         feature_loss (dict, optional): Config of
             :class:`SLNPFeatureMatchingLoss`. None switches it off.
+        r1_loss (dict, optional): Config of :class:`SLNPR1Loss`. Defaults to
+            None, no penalty.
         noise (str): 'prior' or 'random' (the ablation of fig. 11). Defaults
             to 'prior'.
         noise_prior (dict, optional): Config of :class:`NoisePriorVAE`;
@@ -76,6 +77,7 @@ class SLNPGAN(BaseGAN):
         'configs/noise_prior_<data>.py',
         discriminator_steps: int = 1,
         ema_config: Optional[dict] = None,
+        r1_loss: Optional[dict] = None,
     ) -> None:
         generator = MODELS.build(generator)
         super().__init__(
@@ -88,6 +90,7 @@ class SLNPGAN(BaseGAN):
         if gan_loss is not None:
             self.gan_loss = MODELS.build(gan_loss)
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
+        self.r1_loss = r1_loss and MODELS.build(r1_loss)
         if noise not in NOISES:
             raise ValueError(
                 f'noise must be one of {NOISES}, but got {noise!r}.'
@@ -114,38 +117,9 @@ class SLNPGAN(BaseGAN):
         """
         super().init_weights()
         if self.noise_prior is not None:
-            self._load_prior()
-
-    def _load_prior(self) -> None:
-        """Read ``prior_checkpoint`` into the frozen prior."""
-        path = self.prior_checkpoint
-        if path and osp.isdir(path):
-            # the note holds the path of then; the folder may have moved
-            last = find_latest_checkpoint(path)
-            path = last and osp.join(path, osp.basename(last))
-        if not path or not osp.isfile(path):
-            raise FileNotFoundError(
-                f'Expected a trained noise prior at '
-                f'{self.prior_checkpoint!r}, but there is none; make it with '
-                f'"{self.prior_command}", or train without it by '
-                '--cfg-options model.noise=random.'
+            load_prior(
+                self.noise_prior, self.prior_checkpoint, self.prior_command
             )
-        stored = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        stored = stored.get('state_dict', stored)
-        own = self.noise_prior.state_dict()
-        differing = [
-            key
-            for key in own
-            if key not in stored or stored[key].shape != own[key].shape
-        ]
-        if differing:
-            raise ValueError(
-                f'Expected a noise prior of the architecture in this config, '
-                f'but {path} differs in {len(differing)} entries (first: '
-                f'{differing[0]}); make a fitting one with '
-                f'"{self.prior_command}".'
-            )
-        self.noise_prior.load_state_dict({key: stored[key] for key in own})
 
     def train(self, mode: bool = True) -> 'SLNPGAN':
         """Set the mode; the noise prior stays in evaluation mode."""
@@ -303,8 +277,7 @@ class SLNPGAN(BaseGAN):
 
     def _is_generator_turn(self) -> bool:
         """Whether this iteration also updates the generator."""
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        return (iteration + 1) % self.discriminator_steps == 0
+        return (_iteration() + 1) % self.discriminator_steps == 0
 
     def _disc_loss(
         self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
@@ -313,9 +286,13 @@ class SLNPGAN(BaseGAN):
 
         Returns:
             tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
-            ``loss_gan_d_real_s{k}``, ``loss_gan_d_fake_s{k}`` and the mean
-            probabilities ``d_real_s{k}``, ``d_fake_s{k}``.
+            ``loss_gan_d_real_s{k}``, ``loss_gan_d_fake_s{k}``, when it is
+            due ``loss_r1_s{k}``, and the mean probabilities ``d_real_s{k}``,
+            ``d_fake_s{k}``.
         """
+        r1_due = self.r1_loss is not None and self.r1_loss.is_due(_iteration())
+        if r1_due:
+            reals = [x.detach().requires_grad_() for x in reals]
         real_outputs = self.discriminator(reals, labels)
         fake_outputs = self.discriminator([x.detach() for x in fakes], labels)
         values = {}
@@ -326,6 +303,8 @@ class SLNPGAN(BaseGAN):
             values[f'loss_gan_d_fake_s{k}'] = self.gan_loss(
                 fake.logits, target_is_real=False, is_disc=True
             )
+            if r1_due:
+                values[f'loss_r1_s{k}'] = self.r1_loss(real.logits, reals[k])
             values[f'd_real_s{k}'] = real.logits.detach().sigmoid().mean()
             values[f'd_fake_s{k}'] = fake.logits.detach().sigmoid().mean()
         return self.parse_losses(values)
@@ -359,11 +338,15 @@ class SLNPGAN(BaseGAN):
         if not self.with_ema_gen:
             return
         generator = _unwrap(self.generator)
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        if iteration + 1 >= self.ema_start * self.discriminator_steps:
+        if _iteration() + 1 >= self.ema_start * self.discriminator_steps:
             self.generator_ema.update_parameters(generator)
         else:
             self.generator_ema.sync_parameters(generator)
+
+
+def _iteration() -> int:
+    """Number of iterations done."""
+    return MessageHub.get_current_instance().get_info('iter', 0)
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

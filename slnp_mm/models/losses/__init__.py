@@ -2,5 +2,6 @@
 
 from .slnp_feature_matching_loss import SLNPFeatureMatchingLoss
 from .slnp_gan_loss import SLNPGANLoss
+from .slnp_r1_loss import SLNPR1Loss
 
-__all__ = ['SLNPFeatureMatchingLoss', 'SLNPGANLoss']
+__all__ = ['SLNPFeatureMatchingLoss', 'SLNPGANLoss', 'SLNPR1Loss']

@@ -1,0 +1,48 @@
+"""Reading a trained noise prior into a model."""
+
+import os.path as osp
+from typing import Optional
+
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from torch import nn
+
+
+def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
+    """Read a trained noise prior.
+
+    Args:
+        prior (nn.Module): :class:`NoisePriorVAE` that takes the weights.
+        source (str, optional): Checkpoint file, or a work directory whose
+            last checkpoint is taken.
+        command (str): Command that makes it, for the error.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is of another architecture.
+    """
+    path = source
+    if path and osp.isdir(path):
+        # the note holds the path of then; the folder may have moved
+        last = find_latest_checkpoint(path)
+        path = last and osp.join(path, osp.basename(last))
+    if not path or not osp.isfile(path):
+        raise FileNotFoundError(
+            f'Expected a trained noise prior at {source!r}, but there is '
+            f'none; make it with "{command}", or train without it by '
+            '--cfg-options model.noise=random.'
+        )
+    stored = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    stored = stored.get('state_dict', stored)
+    own = prior.state_dict()
+    differing = [
+        key
+        for key in own
+        if key not in stored or stored[key].shape != own[key].shape
+    ]
+    if differing:
+        raise ValueError(
+            f'Expected a noise prior of the architecture in this config, '
+            f'but {path} differs in {len(differing)} entries (first: '
+            f'{differing[0]}); make a fitting one with "{command}".'
+        )
+    prior.load_state_dict({key: stored[key] for key in own})

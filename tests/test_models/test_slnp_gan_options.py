@@ -1,0 +1,90 @@
+"""Options of SLNPGAN's training step that are off by default."""
+
+import copy
+import math
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+
+R1 = dict(type='SLNPR1Loss', loss_weight=2.0, interval=2)
+
+
+@pytest.fixture
+def make(tools):
+    """Build the tiny model with changes."""
+
+    def build(**options):
+        return tools.build({**copy.deepcopy(tools.MODEL), **options})
+
+    return build
+
+
+def step(model, tools, iteration=0, **kwargs):
+    """One training step; its log and all weights after it."""
+    MessageHub.get_current_instance().update_info('iter', iteration)
+    torch.manual_seed(3)
+    log_vars = model.train_step(
+        tools.make_data(), tools.make_wrappers(model, **kwargs)
+    )
+    return log_vars, {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def test_r1_is_logged_and_taken_when_due(make, tools):
+    model = make(r1_loss=R1)
+    names = {'loss_r1_s0', 'loss_r1_s1'}
+    seen = [names <= set(step(model, tools, i)[0]) for i in range(4)]
+    assert seen == [True, False, True, False]
+
+
+def test_r1_is_the_penalty_of_each_stages_real_images(make, tools):
+    """Against the gradient of each stage alone, pixel by pixel."""
+    model = make(r1_loss=R1).double()
+    rng = torch.Generator().manual_seed(1)
+    reals, fakes = (
+        [
+            torch.rand(2, 3, s, s, generator=rng, dtype=torch.float64)
+            for s in (16, 32)
+        ]
+        for _ in range(2)
+    )
+    labels = [torch.randint(0, 5, (2, s, s), generator=rng) for s in (16, 32)]
+    loss, log_vars = model._disc_loss(reals, fakes, labels)
+    gan, _ = make().double()._disc_loss(reals, fakes, labels)
+    total = 0.0
+    for k, stage in enumerate(model.discriminator.stages):
+        image = reals[k].clone().requires_grad_()
+        logits = stage(image, labels[k]).logits
+        logits.sum().backward()
+        squares = sum(g * g for g in image.grad.flatten().tolist())
+        want = 2.0 * 2 / 2 * squares / logits[0].numel() / 2
+        assert log_vars[f'loss_r1_s{k}'].item() == pytest.approx(want)
+        total += want
+    assert loss.item() == pytest.approx(gan.item() + total)
+    assert not any(x.requires_grad for x in reals)
+
+
+def test_r1_changes_the_discriminator_only_when_due(make, tools):
+    """On the other iterations nothing differs, to the last bit."""
+    plain = step(make(), tools, 1)
+    for iteration, equal in ((1, True), (2, False)):
+        log_vars, weights = step(make(r1_loss=R1), tools, iteration)
+        same = [weights[k].equal(v) for k, v in plain[1].items()]
+        assert all(same) == equal
+        assert (set(log_vars) == set(plain[0])) == equal
+
+
+@pytest.mark.parametrize('norm', ['instance', 'spectral', 'none'])
+@pytest.mark.parametrize('autocast', [False, True])
+def test_r1_trains_with_every_norm(norm, autocast, make, tools):
+    cfg = {**tools.MODEL['discriminator'], 'norm': norm}
+    model = make(r1_loss=R1, discriminator=cfg)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    log_vars, after = step(model, tools, autocast=autocast)
+    assert all(math.isfinite(v.item()) for v in log_vars.values())
+    assert log_vars['loss_r1_s1'].item() > 0
+    name = next(
+        k for k in before if 'stages.1.decide' in k and k[-4:] != 'bias'
+    )
+    assert not after[name].equal(before[name])
+    assert all(v.isfinite().all() for v in after.values())
