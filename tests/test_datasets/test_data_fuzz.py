@@ -159,6 +159,7 @@ def _read(root, sample):
         label_suffix=('.png', '.tif'),
         instance_suffix=('.png', '.tif'),
         data_prefix=dict(instance='inst' if sample['ids'] is not None else ''),
+        serialize_data=False,  # mmengine collects garbage after it: slow
     )
     return dataset[0]['inputs'], dataset[0]['inputs']  # made, then cached
 
