@@ -15,6 +15,7 @@ NAMES = dict(
         'SLNPDiscriminator',
         'NoisePriorVAE',
         'SLNPDataPreprocessor',
+        'SLNPDiffAugment',
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
         'SLNPR1Loss',
@@ -85,6 +86,7 @@ model = dict(
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     r1_loss=dict(type='SLNPR1Loss'),
+    augment=dict(type='SLNPDiffAugment'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))
 model = registry.MODELS.build(model)

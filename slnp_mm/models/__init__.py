@@ -2,6 +2,7 @@
 
 from .discriminators import SLNPDiscriminator
 from .generators import SLNPGenerator, SLNPGlobalGenerator, SLNPLocalRefiner
+from .layers import SLNPDiffAugment
 from .losses import SLNPFeatureMatchingLoss, SLNPGANLoss, SLNPR1Loss
 from .slnp_data_preprocessor import SLNPDataPreprocessor
 from .slnp_gan import SLNPGAN
@@ -10,6 +11,7 @@ from .vaes import NoisePriorVAE
 __all__ = [
     'NoisePriorVAE',
     'SLNPDataPreprocessor',
+    'SLNPDiffAugment',
     'SLNPDiscriminator',
     'SLNPFeatureMatchingLoss',
     'SLNPGAN',

@@ -41,8 +41,6 @@ class SLNPGAN(BaseGAN):
         gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
         feature_loss (dict, optional): Config of
             :class:`SLNPFeatureMatchingLoss`. None switches it off.
-        r1_loss (dict, optional): Config of :class:`SLNPR1Loss`. Defaults to
-            None, no penalty.
         noise (str): 'prior' or 'random' (the ablation of fig. 11). Defaults
             to 'prior'.
         noise_prior (dict, optional): Config of :class:`NoisePriorVAE`;
@@ -57,6 +55,10 @@ class SLNPGAN(BaseGAN):
             update. Defaults to 1.
         ema_config (dict, optional): Config of the averaged generator.
             Defaults to None.
+        r1_loss (dict, optional): Config of :class:`SLNPR1Loss`. Defaults to
+            None, no penalty.
+        augment (dict, optional): Config of :class:`SLNPDiffAugment`, for
+            what the discriminators see. Defaults to None.
 
     Raises:
         ValueError: If ``noise`` is unknown or the prior's latent is not of
@@ -78,6 +80,7 @@ class SLNPGAN(BaseGAN):
         discriminator_steps: int = 1,
         ema_config: Optional[dict] = None,
         r1_loss: Optional[dict] = None,
+        augment: Optional[dict] = None,
     ) -> None:
         generator = MODELS.build(generator)
         super().__init__(
@@ -91,6 +94,7 @@ class SLNPGAN(BaseGAN):
             self.gan_loss = MODELS.build(gan_loss)
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
         self.r1_loss = r1_loss and MODELS.build(r1_loss)
+        self.augment = augment and MODELS.build(augment)
         if noise not in NOISES:
             raise ValueError(
                 f'noise must be one of {NOISES}, but got {noise!r}.'
@@ -261,6 +265,11 @@ class SLNPGAN(BaseGAN):
             fakes = self.generator(
                 label, inputs['instances'], inputs['instance_labels'], noise
             ).images
+        if self.augment is not None:
+            params = self.augment.draw(labels[0])
+            reals = self.augment.images(reals, params)
+            fakes = self.augment.images(fakes, params)
+            labels = self.augment.labels(labels, params)
         with disc_wrapper.optim_context(self.discriminator):
             loss, log_vars = self._disc_loss(reals, fakes, labels)
             disc_wrapper.update_params(loss)

@@ -8,6 +8,7 @@ from .blocks import (
     maybe_spectral,
     upsample,
 )
+from .diff_augment import SLNPDiffAugment
 from .instances import (
     class_layers,
     label_map,
@@ -24,6 +25,7 @@ __all__ = [
     'InstanceModulation',
     'LabelEmbedding',
     'ResBlock',
+    'SLNPDiffAugment',
     'UNLABELLED',
     'attend',
     'attention_weights',

@@ -145,9 +145,10 @@ def down_block(
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Double the size by nearest neighbour.
+    """Double the size, bilinearly.
 
-    Unlike a transposed convolution it draws no checkerboard.
+    Repeated pixels leave a grid of the coarse cells in stage 0, a transposed
+    convolution a checkerboard.
 
     Args:
         x (Tensor): (B, D, H, W), float.
@@ -155,7 +156,7 @@ def upsample(x: Tensor) -> Tensor:
     Returns:
         Tensor: (B, D, 2H, 2W).
     """
-    return F.interpolate(x, scale_factor=2, mode='nearest')
+    return F.interpolate(x, scale_factor=2, mode='bilinear')
 
 
 def maybe_spectral(layer: nn.Module, enabled: bool) -> nn.Module:

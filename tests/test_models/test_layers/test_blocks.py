@@ -58,9 +58,9 @@ def test_down_block_halves():
     assert len(down_block(3, 8, norm=False)) == 2
 
 
-def test_upsample_repeats_pixels():
+def test_upsample_is_bilinear():
     x = torch.tensor([[[[1.0, 2.0]]]])
-    assert upsample(x)[0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+    assert upsample(x)[0, 0].tolist() == [[1, 1.25, 1.75, 2]] * 2
 
 
 def test_spectral_weight_has_unit_norm():
