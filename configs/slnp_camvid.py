@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 # 367 training images: half the paper's widths, modulated norms, hinge loss
-# and the betas of slnp_toy.py.
+# and the optimizer settings of slnp_toy.py.
 num_classes = 11
 model = dict(
     data_preprocessor=dict(num_classes=num_classes),
@@ -26,12 +26,10 @@ model = dict(
         ],
     ),
     discriminator=dict(
-        num_classes=num_classes,
-        base_channels=32,
-        max_channels=256,
-        norm='none',
+        num_classes=num_classes, base_channels=32, max_channels=256
     ),
     gan_loss=dict(gan_type='hinge'),
+    feature_loss=dict(loss_weight=4.0),
     prior_checkpoint='work_dirs/noise_prior_camvid',
     prior_command='python tools/train.py configs/noise_prior_camvid.py',
     ema_config=dict(
@@ -48,10 +46,11 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
+amm = dict(lr=2e-4, betas=(0.0, 0.99), momentum=0.5)
 optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=8e-5, betas=(0.0, 0.99))),
-    discriminator=dict(optimizer=dict(lr=4e-5, betas=(0.0, 0.99))),
+    generator=dict(optimizer=amm), discriminator=dict(optimizer=amm)
 )
+del amm
 param_scheduler = dict(
     type='LinearLR',
     start_factor=1.0,

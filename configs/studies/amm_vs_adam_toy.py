@@ -12,7 +12,7 @@ prepare = [
     ),
 ]
 cfg_options = dict(
-    train_cfg=dict(max_iters=400),
+    train_cfg=dict(max_iters=300),
     param_scheduler=None,
     val_cfg=None,
     val_dataloader=None,
