@@ -47,7 +47,8 @@ class SLNPGAN(BaseGAN):
             read for 'prior' only.
         prior_checkpoint (str, optional): The trained prior: a file, or a
             work directory whose last checkpoint is taken. Read when training
-            starts; a checkpoint of the GAN holds the prior.
+            starts, unless ``load_from`` or ``resume`` brought the prior: a
+            checkpoint of the GAN holds it.
         prior_command (str): Command that makes ``prior_checkpoint``, for
             the error. Defaults to 'python tools/train.py
             configs/noise_prior_<data>.py'.
@@ -100,6 +101,7 @@ class SLNPGAN(BaseGAN):
                 f'noise must be one of {NOISES}, but got {noise!r}.'
             )
         self.noise_prior = None
+        self._prior_pending = False
         self.prior_checkpoint = prior_checkpoint
         self.prior_command = prior_command
         if noise == 'prior':
@@ -113,23 +115,33 @@ class SLNPGAN(BaseGAN):
                 )
 
     def init_weights(self) -> None:
-        """Initialise the networks, then load the noise prior.
+        """Initialise the networks; :meth:`train` then needs the prior.
+
+        A runner loads its checkpoint after this and before training, so
+        only then is it known whether the prior is still to be read.
+        """
+        super().init_weights()
+        self._prior_pending = self.noise_prior is not None
+
+    def train(self, mode: bool = True) -> 'SLNPGAN':
+        """Set the mode; the noise prior stays in evaluation mode.
+
+        At the start of training, before the first batch, the prior is read
+        from ``prior_checkpoint`` unless the run's checkpoint brought it.
 
         Raises:
             FileNotFoundError: If the prior's checkpoint is missing.
             ValueError: If it is of another architecture.
         """
-        super().init_weights()
-        if self.noise_prior is not None:
-            load_prior(
-                self.noise_prior, self.prior_checkpoint, self.prior_command
-            )
-
-    def train(self, mode: bool = True) -> 'SLNPGAN':
-        """Set the mode; the noise prior stays in evaluation mode."""
         super().train(mode)
-        if self.noise_prior is not None:
-            self.noise_prior.eval()
+        if self.noise_prior is None:
+            return self
+        if mode and self._prior_pending:
+            prior = _unwrap(self.noise_prior)
+            if not prior.is_trained:
+                load_prior(prior, self.prior_checkpoint, self.prior_command)
+            self._prior_pending = False
+        self.noise_prior.eval()
         return self
 
     def noise_fn(

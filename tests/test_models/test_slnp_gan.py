@@ -49,6 +49,12 @@ def set_iteration(iteration):
     MessageHub.get_current_instance().update_info('iter', iteration)
 
 
+def start(model):
+    """What a runner does before the first batch."""
+    model.init_weights()
+    return model.train()
+
+
 def stage_tensors(double=True):
     """Real, generated images and labels of two stages."""
     kind = torch.float64 if double else torch.float32
@@ -387,8 +393,7 @@ def test_given_noise_repeats_and_drawn_noise_varies(make, tools):
 
 def test_prior_is_frozen_and_in_evaluation_mode(make, tools, prior_file):
     model = make(noise='prior', prior_checkpoint=str(prior_file))
-    model.init_weights()
-    model.train()
+    start(model)
     assert model.generator.training
     assert not any(m.training for m in model.noise_prior.modules())
     assert not any(p.requires_grad for p in model.noise_prior.parameters())
@@ -401,8 +406,7 @@ def test_prior_is_frozen_and_in_evaluation_mode(make, tools, prior_file):
 
 def test_noise_goes_through_the_prior(make, tools, prior_file):
     model = make(noise='prior', prior_checkpoint=str(prior_file))
-    model.init_weights()
-    model.train()
+    start(model)
     z = torch.randn(2, 4, 2, 2)
     shaped = model.noise_fn(z)
     assert shaped.equal(
@@ -418,13 +422,13 @@ def test_prior_is_found_in_a_work_directory(moved, make, prior_file):
     noted = f'/elsewhere/{prior_file.name}' if moved else str(prior_file)
     (prior_file.parent / 'last_checkpoint').write_text(noted)
     model = make(noise='prior', prior_checkpoint=str(prior_file.parent))
-    model.init_weights()
+    start(model)
     assert model.noise_prior.is_trained
 
 
 def test_checkpoint_of_the_gan_holds_the_prior(make, prior_file, tools):
     model = make(noise='prior', prior_checkpoint=str(prior_file))
-    model.init_weights()
+    start(model)
     other = make(noise='prior')
     other.load_state_dict(model.state_dict())
     inputs = model.data_preprocessor(tools.make_data())['inputs']
@@ -468,13 +472,13 @@ def test_missing_prior_names_the_command(path, make):
         r'but there is none; make it with "python tools/train\.py '
         r'configs/noise_prior_x\.py"',
     ):
-        model.init_weights()
+        start(model)
 
 
 def test_empty_work_directory_counts_as_missing(make, tmp_path):
     model = make(noise='prior', prior_checkpoint=str(tmp_path))
     with pytest.raises(FileNotFoundError, match='there is none; make it'):
-        model.init_weights()
+        start(model)
 
 
 def test_prior_of_another_architecture_names_entry_and_command(
@@ -491,7 +495,35 @@ def test_prior_of_another_architecture_names_entry_and_command(
         r'.*iter_3\.pth differs in \d+ entries \(first: '
         r'encoder\.0\.weight\); make a fitting one with "pyth',
     ):
+        start(model)
+
+
+def test_prior_of_the_checkpoint_goes_before_the_file(
+    make, prior_file, tmp_path
+):
+    trained = start(make(noise='prior', prior_checkpoint=str(prior_file)))
+    trained.noise_prior.encoder[0].weight.data.add_(1)
+    path = tmp_path / 'gan.pth'
+    torch.save(dict(state_dict=trained.state_dict()), path)
+    for file in (None, 'nowhere.pth', str(prior_file)):
+        model = make(noise='prior', prior_checkpoint=file)
         model.init_weights()
+        load_checkpoint(model, str(path), map_location='cpu')
+        model.train()
+        assert not changed(model.noise_prior, snapshot(trained.noise_prior))
+        assert not any(m.training for m in model.noise_prior.modules())
+
+
+def test_checkpoint_without_a_prior_leaves_the_file_to_be_read(
+    make, prior_file, tmp_path
+):
+    path = tmp_path / 'random.pth'
+    torch.save(dict(state_dict=make().state_dict()), path)
+    model = make(noise='prior', prior_checkpoint=str(prior_file))
+    model.init_weights()
+    load_checkpoint(model, str(path), map_location='cpu')
+    assert not model.noise_prior.is_trained
+    assert model.train().noise_prior.is_trained
 
 
 def test_untrained_prior_is_refused_when_sampling(make, tools):
@@ -533,16 +565,15 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(
 ):
     """Lower stages load as they are; the new one trains at once."""
     ema = dict(type='ExponentialMovingAverage', momentum=0.5, interval=1)
-    common = dict(
+    trained = make(
         noise='prior', prior_checkpoint=str(prior_file), ema_config=ema
     )
-    trained = make(**common)
-    trained.init_weights()
+    start(trained)
     trained.train_step(tools.make_data(), tools.make_wrappers(trained))
     path = tmp_path / 'two_stages.pth'
     torch.save(dict(state_dict=trained.state_dict()), path)
 
-    model = make(generator=dict(stages=3), **common)
+    model = make(generator=dict(stages=3), noise='prior', ema_config=ema)
     model.init_weights()
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -555,7 +586,7 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(
         if 'refiners.1.' in name:  # the average starts from the same
             average = model.generator_ema.module.get_parameter(name)
             assert average.equal(value)
-    before = snapshot(model)
+    before = snapshot(model.train())  # needs no prior file
     model.train_step(tools.make_data(size=64), tools.make_wrappers(model))
     for part in (
         'generator.refiners.0',

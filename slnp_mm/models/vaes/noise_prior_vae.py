@@ -15,6 +15,18 @@ ACTIVE_VARIANCE = 0.01
 images exceeds this (Burda et al., arXiv:1509.00519)."""
 
 
+def active_share(mean: Tensor) -> Tensor:
+    """Share of latent units whose posterior mean varies over images.
+
+    Args:
+        mean (Tensor): Posterior means, (B, *latent_shape), B >= 2, float.
+
+    Returns:
+        Tensor: Scalar in [0, 1], float32.
+    """
+    return (mean.detach().var(0) > ACTIVE_VARIANCE).float().mean()
+
+
 class ResidualUnit(nn.Module):
     """Three 3x3 stride-1 convolutions and a skip.
 
@@ -224,13 +236,12 @@ class NoisePriorVAE(BaseModel):
         recon = self.decode(latent)
         values = image[0].numel()
         kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
-        active = (mean.detach().var(0) > ACTIVE_VARIANCE).float().mean()
         return dict(
             loss_recon=(recon - image).square().mean()
             / (2 * self.recon_std**2),
             loss_kl=kl.flatten(1).sum(1).mean() / values,
             recon_mae=(recon - image).abs().mean().detach(),
-            active_units=active,
+            active_units=active_share(mean),
             sample_std=self.sample_std(),
         )
 

@@ -1,0 +1,202 @@
+"""Made-up data sets, tiny priors and scorers: runs of a few seconds.
+
+Only paths, sizes and widths of a config are changed: two iterations, 64 px
+(32 for one stage), narrow networks, a scorer of random weights in the place
+of DeepLabV3. A noise prior is trained by its own config first.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Folders of images, labels and instances; ids are valid in every set.
+LAYOUTS = dict(
+    coco=(
+        'images/{}',
+        'stuffthingmaps/{}',
+        'instances/{}',
+        ('train2017', 'val2017'),
+    ),
+    ade20k=('images/{}', 'annotations/{}', None, ('training', 'validation')),
+    camvid=('images/{}', 'annotations/{}', None, ('train', 'val')),
+)
+LAYOUTS['toy'] = LAYOUTS['coco']
+
+
+def data_name(path):
+    """'toy' of 'configs/ablations/slnp_toy_adam.py'."""
+    return next(name for name in LAYOUTS if f'_{name}' in Path(path).stem)
+
+
+def write_png(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array)
+
+
+def make_data(root, name):
+    """Two images a split: three stripes of classes, noise as picture."""
+    images, labels, instances, splits = LAYOUTS[name]
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.array([1, 2, 3], np.uint8), [24, 20, 20])
+    label = np.tile(label, (64, 1))
+    for split in splits:
+        for i in range(2):
+            picture = rng.integers(0, 255, (64, 64, 3), np.uint8)
+            write_png(root / images.format(split) / f'{i}.jpg', picture)
+            write_png(root / labels.format(split) / f'{i}.png', label)
+            if instances:
+                write_png(root / instances.format(split) / f'{i}.png', label)
+    return root
+
+
+def loader_of(cfg, root, size):
+    cfg.update(batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.dataset.update(data_root=str(root), image_size=size)
+    for step in cfg.dataset.pipeline:
+        if step['type'] == 'SLNPLoadInstances':
+            step['cache_dir'] = None
+
+
+def shrink(cfg, root, work_dir, size):
+    """Two iterations on made-up data."""
+    cfg.work_dir = str(work_dir)
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.log_level = 'ERROR'
+    cfg.load_from = None
+    for name in ('train', 'val', 'test'):
+        loader = cfg.get(f'{name}_dataloader')
+        if loader is not None:
+            loader_of(loader, root, size)
+    cfg.default_hooks.checkpoint.update(interval=2)
+    return cfg
+
+
+def narrow(model):
+    """Narrow networks of the same depth and kind."""
+    model.generator.global_generator.update(base_channels=8, max_channels=8)
+    for refiner in model.generator.refiners:
+        refiner.update(base_channels=8, attention_channels=8)
+    model.discriminator.update(base_channels=8, max_channels=8)
+    narrow_prior(model.noise_prior)
+    from slnp_mm.models import NoisePriorVAE
+
+    prior = {k: v for k, v in model.noise_prior.items() if k != 'type'}
+    model.generator.noise_shape = NoisePriorVAE(**prior).latent_shape
+
+
+def narrow_prior(model):
+    model.update(
+        image_size=2 * 2**model.num_scales, latent_channels=4, base_channels=4
+    )
+
+
+def prior_config(cfg):
+    """'configs/noise_prior_toy.py' of the command in a GAN's config."""
+    return cfg.model.prior_command.split()[-1]
+
+
+def set_scorer(cfg, scorer):
+    """Score by random weights."""
+    coco = cfg.model.generator.num_classes == 182
+    classes = 171 if coco else cfg.model.generator.num_classes
+    metrics = cfg.val_evaluator.metrics
+    for metric in metrics if isinstance(metrics, list) else [metrics]:
+        if metric['type'] == 'SLNPSegMetric':
+            metric['scorer'] = scorer(classes)
+
+
+class Tiny:
+    """The helpers of this file, for tests that cannot import it."""
+
+    ROOT, LAYOUTS = ROOT, LAYOUTS
+    data_name = staticmethod(data_name)
+    narrow = staticmethod(narrow)
+    prior_config = staticmethod(prior_config)
+    set_scorer = staticmethod(set_scorer)
+    shrink = staticmethod(shrink)
+
+
+@pytest.fixture(scope='session')
+def tiny():
+    return Tiny
+
+
+@pytest.fixture
+def repository(monkeypatch):
+    """Relative paths start at the repository; the scope is left as found."""
+    monkeypatch.chdir(ROOT)
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        yield
+
+
+@pytest.fixture(scope='session')
+def datasets(tmp_path_factory):
+    """Root of each made-up data set."""
+    import slnp_mm  # noqa: F401
+
+    folder = tmp_path_factory.mktemp('data')
+    return {name: make_data(folder / name, name) for name in LAYOUTS}
+
+
+@pytest.fixture(scope='session')
+def scorer(tmp_path_factory):
+    """Make a scorer of random weights for a number of classes."""
+    from slnp_mm.evaluation.scorers.deeplabv3 import _build_segmentor
+
+    folder = tmp_path_factory.mktemp('scorer')
+
+    def make(num_classes):
+        config = folder / f'scorer_{num_classes}.py'
+        checkpoint = config.with_suffix('.pth')
+        if not checkpoint.exists():
+            config.write_text(SCORER.format(num_classes))
+            model = _build_segmentor(Config.fromfile(str(config)))
+            torch.save(dict(state_dict=model.state_dict()), checkpoint)
+        return dict(config=str(config), checkpoint=str(checkpoint))
+
+    return make
+
+
+SCORER = """
+model = dict(
+    _scope_='mmseg', type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3,
+        bgr_to_rgb=True, size=(32, 32)),
+    backbone=dict(
+        type='ResNetV1c', depth=18, num_stages=1, stem_channels=8,
+        base_channels=8, out_indices=(0, ), strides=(1, ), dilations=(1, ),
+        norm_cfg=dict(type='BN')),
+    decode_head=dict(
+        type='ASPPHead', in_channels=8, in_index=0, channels=8,
+        dilations=(1, 2), num_classes={}, norm_cfg=dict(type='BN'),
+        align_corners=False),
+    train_cfg=dict(), test_cfg=dict(mode='whole'))
+"""
+
+
+@pytest.fixture(scope='session')
+def priors(datasets, tmp_path_factory):
+    """Train a prior by its own config, once."""
+    made = {}
+
+    def train(path):
+        if path not in made:
+            work_dir = tmp_path_factory.mktemp('prior') / Path(path).stem
+            cfg = Config.fromfile(path)
+            shrink(cfg, datasets[data_name(path)], work_dir, 16)
+            narrow_prior(cfg.model)
+            runner = Runner.from_cfg(cfg)
+            runner.train()
+            made[path] = runner
+        return made[path]
+
+    return train
