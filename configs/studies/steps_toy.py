@@ -23,32 +23,38 @@ base = 'configs/slnp_toy.py'
 ablation = 'configs/ablations/slnp_toy_'
 
 
-def amm(alpha):
-    """AMM of another alpha at the same steady step, eta / (1 - alpha)."""
-    one = dict(optimizer=dict(lr=4e-4 * (1 - alpha), momentum=alpha))
-    return dict(optim_wrapper=dict(generator=one, discriminator=one))
+def amm(alpha, **options):
+    """AMM of another alpha, by default at the same eta / (1 - alpha)."""
+    one = dict(lr=4e-4 * (1 - alpha), momentum=alpha) | options
+    return dict(
+        generator=dict(optimizer=one), discriminator=dict(optimizer=one)
+    )
 
 
 def model(**options):
     return dict(config=base, cfg_options=dict(model=options))
 
 
+def optimizer(**options):
+    return dict(config=base, cfg_options=dict(optim_wrapper=amm(**options)))
+
+
+plain_norms = {
+    'global_generator.modulated': False,
+    'refiners.0.modulated': False,
+}
 variants = dict(
     base=dict(config=base),
-    alpha_half=dict(config=base, cfg_options=amm(0.5)),
-    alpha_paper=dict(config=base, cfg_options=amm(0.9)),
+    alpha_0=optimizer(alpha=0.0),
+    alpha_09=optimizer(alpha=0.9),
+    betas_paper=optimizer(alpha=0.5, betas=(0.9, 0.999)),
     spectral_norm=model(discriminator=dict(norm='spectral')),
-    instance_norm=model(discriminator=dict(norm='instance')),
+    no_norm=model(discriminator=dict(norm='none')),
     no_ema=model(ema_config=None),
     log_loss=dict(config=f'{ablation}log-loss.py'),
-    lambda_2=model(feature_loss=dict(loss_weight=2)),
-    lambda_20=model(feature_loss=dict(loss_weight=20)),
-    unmodulated=model(
-        generator={
-            'global_generator.modulated': False,
-            'refiners.0.modulated': False,
-        }
-    ),
+    lambda_1=model(feature_loss=dict(loss_weight=1)),
+    lambda_10=model(feature_loss=dict(loss_weight=10)),
+    unmodulated=model(generator=plain_norms),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
     augment=model(augment=dict(type='SLNPDiffAugment')),
     random_noise=dict(config=f'{ablation}random-noise.py'),
@@ -57,4 +63,4 @@ variants = dict(
     no_instances=dict(config=f'{ablation}no-instances.py'),
     one_stage=dict(config=f'{ablation}one-stage.py'),
 )
-del base, ablation
+del base, ablation, plain_norms

@@ -1,0 +1,162 @@
+"""Figures and pictures of a trained noise prior."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from mmagic.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .checkpoint import check_checkpoint
+from .errors import SLNPError
+from .generation import SKIPPED
+
+BATCH = 32
+# Steps that the prior does not need, or that change the picture at random.
+_LEFT_OUT = {*SKIPPED, 'SLNPLoadInstances'} - {'SLNPLoadImage'}
+
+
+class PriorReport(NamedTuple):
+    """What :func:`report_prior` returns.
+
+    Args:
+        figures (dict): Numbers under plain names.
+        rows (list[Tensor]): Real images, reconstructions and samples
+            ``x_hat``, (n, 3, size, size) each, BGR in [0, 255].
+    """
+
+    figures: dict
+    rows: list[Tensor]
+
+
+def build_prior(cfg: Config, checkpoint: str) -> tuple[nn.Module, nn.Module]:
+    """Build the prior of a config and load its weights.
+
+    Args:
+        cfg (Config): Config of a noise prior, or of a GAN with one.
+        checkpoint (str): Checkpoint of that config.
+
+    Returns:
+        tuple: The prior, in evaluation mode, and the data preprocessor.
+
+    Raises:
+        SLNPError: If the config has no prior or the checkpoint does not fit.
+    """
+    init_default_scope('mmagic')
+    model = MODELS.build(cfg.model)
+    prior = getattr(model, 'noise_prior', model)
+    if not hasattr(prior, 'shape_noise'):
+        raise SLNPError(
+            f'{cfg.filename} has no noise prior; use configs/noise_prior_*.py'
+        )
+    check_checkpoint(checkpoint, model)
+    load_checkpoint(model, checkpoint, map_location='cpu')
+    return prior.eval(), model.data_preprocessor
+
+
+def read_images(
+    cfg: Config, preprocessor: nn.Module, num_images: int
+) -> Tensor:
+    """Read training images evenly spread over the set, none flipped.
+
+    Args:
+        cfg (Config): With ``train_dataloader``.
+        preprocessor (nn.Module): Of the model.
+        num_images (int): Most images, >= 2.
+
+    Returns:
+        Tensor: (N, 3, H, W), float32, [-1, 1].
+
+    Raises:
+        SLNPError: If there would be fewer than two.
+    """
+    steps = []
+    for step in cfg.train_dataloader.dataset.pipeline:
+        if step['type'] == 'SLNPPackInputs':
+            step = dict(step, keys=('img', 'label'))
+        if step['type'] not in _LEFT_OUT:
+            steps.append(step)
+    dataset = DATASETS.build(
+        {**cfg.train_dataloader.dataset, 'pipeline': steps}
+    )
+    count = min(num_images, len(dataset))
+    if count < 2:
+        raise SLNPError(
+            f'a report needs at least 2 images, but got {count}: raise '
+            '--num-images, or add images to the data set'
+        )
+    images = []
+    for start in range(0, count, BATCH):
+        chosen = range(start, min(start + BATCH, count))
+        batch = pseudo_collate(
+            [dataset[i * len(dataset) // count] for i in chosen]
+        )
+        images.append(preprocessor(batch)['inputs']['img'])
+    return torch.cat(images)
+
+
+@torch.no_grad()
+def report_prior(
+    prior: nn.Module, images: Tensor, num_samples: int = 8
+) -> PriorReport:
+    """Measure the prior.
+
+    Args:
+        prior (nn.Module): :class:`NoisePriorVAE` in evaluation mode.
+        images (Tensor): (N, 3, H, W), float32, [-1, 1], N >= 2.
+        num_samples (int): Samples for the spread, and columns of the
+            picture, >= 2. Defaults to 8.
+
+    Returns:
+        PriorReport: ``active_units`` in [0, 1], by the model's own rule
+        over these images; ``kl_per_unit``, nats; ``recon_mae``, of the
+        posterior mean's reconstruction, and ``sample_std``, both in image
+        units ([-1, 1]).
+    """
+    from slnp_mm.models.vaes import active_share
+
+    images = F.adaptive_avg_pool2d(images, prior.image_size)
+    means, recons, kl = [], [], 0.0
+    for part in images.split(BATCH):
+        mean, log_var = prior.encode(part)
+        means.append(mean)
+        recons.append(prior.decode(mean))
+        units = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
+        kl += float(units.double().mean(tuple(range(1, units.dim()))).sum())
+    recons = torch.cat(recons)
+    samples = prior.decode(torch.randn(num_samples, *prior.latent_shape))
+    figures = dict(
+        num_images=len(images),
+        latent_shape=list(prior.latent_shape),
+        active_units=float(active_share(torch.cat(means))),
+        kl_per_unit=kl / len(images),
+        recon_mae=float((recons - images).abs().mean()),
+        sample_std=float(samples.std(0).mean()),
+    )
+    rows = [x[:num_samples] for x in (images, recons, samples)]
+    return PriorReport(figures, [_to_bgr(x) for x in rows])
+
+
+def _to_bgr(images: Tensor) -> Tensor:
+    """RGB in [-1, 1] to BGR in [0, 255]."""
+    return ((images + 1) * 127.5).clamp(0, 255).flip(1)
+
+
+def draw_report(report: PriorReport) -> Tensor:
+    """Lay the pictures out: real, reconstructed, sampled.
+
+    Returns:
+        Tensor: (3, H, W), BGR in [0, 255].
+    """
+    from slnp_mm.evaluation.functional import make_grid, to_uint8
+
+    columns = min(len(row) for row in report.rows)
+    rows = [[to_uint8(x) for x in row[:columns]] for row in report.rows]
+    grid = torch.from_numpy(make_grid(rows, cell_size=96))
+    return grid.permute(2, 0, 1)

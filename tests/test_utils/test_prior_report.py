@@ -1,0 +1,130 @@
+"""Figures of the noise prior by loops; the tool from config to picture."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from slnp_mm.models import NoisePriorVAE
+from slnp_mm.utils.errors import SLNPError
+from slnp_mm.utils.prior_report import build_prior, draw_report, report_prior
+
+CONFIG = """
+default_scope = 'mmagic'
+model = dict(
+    type='NoisePriorVAE', image_size=8, latent_channels=4, base_channels=4,
+    num_scales=2, data_preprocessor=dict(
+        type='SLNPDataPreprocessor', num_classes=10))
+train_dataloader = dict(dataset=dict(
+    type='SLNPToyScenes', data_root={root!r}, split='train2017',
+    image_size=8, pipeline=[
+        dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel'),
+        dict(type='SLNPLoadInstances'), dict(type='SLNPResize'),
+        dict(type='SLNPFlip', prob=1.0), dict(type='SLNPPackInputs')]))
+"""
+
+
+@pytest.fixture
+def prior():
+    """Tiny, its batch norms have seen data."""
+    torch.manual_seed(0)
+    prior = NoisePriorVAE(
+        image_size=8, latent_channels=4, base_channels=4, num_scales=2
+    )
+    for _ in range(3):
+        prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
+    return prior.eval()
+
+
+@pytest.fixture
+def run(prior, tmp_path):
+    """Config, checkpoint and three pictures of a data set."""
+    rng = np.random.default_rng(0)
+    for folder in ('images', 'stuffthingmaps', 'instances'):
+        (tmp_path / folder / 'train2017').mkdir(parents=True)
+    for i in range(3):
+        picture = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        label = np.full((8, 8), 1, np.uint8)
+        for folder, kind, array in (
+            ('images', 'jpg', picture),
+            ('stuffthingmaps', 'png', label),
+            ('instances', 'png', label),
+        ):
+            path = tmp_path / folder / 'train2017' / f'{i}.{kind}'
+            assert cv2.imwrite(str(path), array)
+    config = tmp_path / 'noise_prior_x.py'
+    config.write_text(CONFIG.format(root=str(tmp_path)))
+    checkpoint = tmp_path / 'iter_3.pth'
+    torch.save(dict(state_dict=prior.state_dict()), checkpoint)
+    return config, checkpoint
+
+
+def test_figures_match_loops(prior):
+    images = torch.rand(40, 3, 16, 16) * 2 - 1  # two parts, averaged to 8 px
+    torch.manual_seed(7)
+    found = report_prior(prior, images, num_samples=5).figures
+    small = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5))
+    with torch.no_grad():
+        mean, log_var = (x.double().numpy() for x in prior.encode(small))
+        recon = prior.decode(prior.encode(small)[0])
+        torch.manual_seed(7)
+        spread = prior.decode(torch.randn(5, 4, 2, 2)).std(0).mean()
+    errors = [abs(v) for v in (recon - small).flatten().tolist()]
+    kl = [
+        0.5 * (m * m + np.exp(s) - 1 - s)
+        for m, s in zip(mean.ravel(), log_var.ravel())
+    ]
+    active = [np.var(u, ddof=1) > 0.01 for u in mean.reshape(40, -1).T]
+    assert found['num_images'] == 40
+    assert found['latent_shape'] == [4, 2, 2]
+    assert found['recon_mae'] == pytest.approx(
+        sum(errors) / len(errors), rel=1e-5
+    )
+    assert found['kl_per_unit'] == pytest.approx(sum(kl) / len(kl), rel=1e-5)
+    assert found['active_units'] == pytest.approx(sum(active) / 16)
+    assert found['sample_std'] == pytest.approx(spread.item())
+
+
+def test_picture_has_a_row_each_for_real_reconstruction_and_sample(prior):
+    report = report_prior(prior, torch.ones(3, 3, 8, 8), num_samples=4)
+    assert [len(row) for row in report.rows] == [3, 3, 4]
+    assert (report.rows[0] == 255).all()
+    picture = draw_report(report)
+    assert picture.shape[0] == 3 and picture.shape[2] > picture.shape[1] * 0.9
+
+
+@pytest.mark.slow
+def test_tool_prints_text_and_json_and_draws(run, tmp_path, request):
+    config, checkpoint = run
+    out = tmp_path / 'shown' / 'prior.png'
+    done = subprocess.run(
+        [
+            *(sys.executable, '-W', 'ignore', 'tools/show_prior.py'),
+            *(str(config), str(checkpoint), '--out', str(out)),
+            *('--num-samples', '4'),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=request.config.rootpath,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    line = next(x for x in done.stdout.splitlines() if x.startswith('{'))
+    figures = json.loads(line)
+    assert figures['num_images'] == 3
+    assert 0 <= figures['active_units'] <= 1
+    assert f'{figures["recon_mae"]:.4f} mean absolute error' in done.stdout
+    assert cv2.imread(str(out)).shape[2] == 3
+    assert not list(out.parent.glob('*.part*'))
+
+
+def test_a_config_without_a_prior_is_refused(tmp_path):
+    from mmengine.config import Config
+
+    path = tmp_path / 'x.py'
+    path.write_text("model = dict(type='SLNPDiscriminator', num_classes=2)")
+    with pytest.raises(SLNPError, match=r'x\.py has no noise prior'):
+        build_prior(Config.fromfile(str(path)), str(tmp_path / 'none.pth'))

@@ -1,0 +1,73 @@
+"""Show a trained noise prior: figures, and a picture with three rows.
+
+Row 1: images of the data set; row 2: their reconstructions; row 3: samples.
+"""
+
+import argparse
+import json
+import os
+import sys
+
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
+
+import torch  # noqa: E402
+
+from slnp_mm.utils import cli  # noqa: E402
+from slnp_mm.utils.generation import write_picture  # noqa: E402
+from slnp_mm.utils.prior_report import (  # noqa: E402
+    build_prior,
+    draw_report,
+    read_images,
+    report_prior,
+)
+
+TEXT = """{num_images} images, latent {latent_shape}
+active units         {active_units:.1%}
+KL                   {kl_per_unit:.4f} nats a latent unit
+reconstruction       {recon_mae:.4f} mean absolute error, range [-1, 1]
+spread of samples    {sample_std:.4f} standard deviation, range [-1, 1]"""
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument('config', help='config of the prior (or of a GAN)')
+    parser.add_argument(
+        'checkpoint', help='checkpoint file, or a work dir: its last one'
+    )
+    parser.add_argument('--out', required=True, help='picture, .png')
+    parser.add_argument('--num-images', type=int, default=256)
+    parser.add_argument('--num-samples', type=int, default=8)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=cli.DictAction,
+        help='override config entries, key=value',
+    )
+    args = parser.parse_args()
+    if min(args.num_images, args.num_samples) < 2:
+        parser.error('--num-images and --num-samples must be at least 2')
+    return args
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    args = parse_args()
+    cfg = cli.read_config(args.config, args.cfg_options)
+    prior, preprocessor = build_prior(
+        cfg, cli.find_checkpoint(args.checkpoint)
+    )
+    images = read_images(cfg, preprocessor, args.num_images)
+    torch.manual_seed(args.seed)
+    report = report_prior(prior, images, args.num_samples)
+    write_picture(args.out, draw_report(report))
+    print(TEXT.format(**report.figures))
+    print(json.dumps(report.figures))
+    print(f'written: {args.out}')
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run_tool(main))
