@@ -31,7 +31,6 @@ model = dict(
         num_layers=3,
     ),
     gan_loss=dict(gan_type='hinge'),
-    feature_loss=dict(loss_weight=4.0),
     noise_prior=dict(image_size=32, num_scales=2),
     prior_checkpoint='work_dirs/noise_prior_toy',
     prior_command='python tools/train.py configs/noise_prior_toy.py',
@@ -43,19 +42,28 @@ model = dict(
     ),
 )
 
+scorer = dict(config='configs/scorers/deeplabv3_toy.py')
 val_evaluator = dict(
     type='Evaluator',
-    metrics=dict(
-        type='SLNPSegMetric',
-        scorer=dict(config='configs/scorers/deeplabv3_toy.py'),
-    ),
+    metrics=[
+        dict(type='SLNPSegMetric', scorer=scorer),
+        dict(
+            type='SLNPScorerFrechet',
+            scorer=scorer,
+            kernel=False,
+            manifold=False,
+        ),
+        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
+    ],
 )
+del scorer
 test_evaluator = val_evaluator
 
 # With alpha = 0.9 the discriminator hardly learns (docs/optimizer.md).
-amm = dict(lr=2e-4, betas=(0.0, 0.99), momentum=0.5)
+amm = dict(betas=(0.0, 0.99), momentum=0.5)
 optim_wrapper = dict(
-    generator=dict(optimizer=amm), discriminator=dict(optimizer=amm)
+    generator=dict(optimizer=dict(lr=4e-4, **amm)),
+    discriminator=dict(optimizer=dict(lr=2e-4, **amm)),
 )
 del amm
 

@@ -109,8 +109,7 @@ def set_scorer(cfg, scorer):
     classes = 171 if coco else cfg.model.generator.num_classes
     metrics = cfg.val_evaluator.metrics
     for metric in metrics if isinstance(metrics, list) else [metrics]:
-        if metric['type'] == 'SLNPSegMetric':
-            metric['scorer'] = scorer(classes)
+        metric['scorer'] = scorer(classes)
 
 
 class Tiny:

@@ -83,8 +83,6 @@ def test_diversity_of_instances_beside_the_score(
     tiny.shrink(cfg, datasets['toy'], tmp_path, 64)
     tiny.narrow(cfg.model)
     cfg.model.prior_checkpoint = priors(tiny.prior_config(cfg)).work_dir
-    diversity = dict(type='SLNPDiversity', num_noises=3, scorer=scorer(10))
-    cfg.val_evaluator.metrics = [cfg.val_evaluator.metrics, diversity]
     tiny.set_scorer(cfg, scorer)
     runner = Runner.from_cfg(cfg)
     runner.model.generator.refiners[-1].to_rgb.weight.data.mul_(50)

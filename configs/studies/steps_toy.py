@@ -1,5 +1,5 @@
-# What each choice of slnp_toy.py brings, and the paper's ablations: every
-# variant changes one thing of the base. ToyScenes, 64 px.
+# What each choice of slnp_toy.py brings, and the paper's ablations (those of
+# the noise: noise_toy.py). Every variant changes one thing. ToyScenes, 64 px.
 seeds = [0]
 prepare = [
     dict(
@@ -25,10 +25,11 @@ ablation = 'configs/ablations/slnp_toy_'
 
 def amm(alpha, **options):
     """AMM of another alpha, by default at the same eta / (1 - alpha)."""
-    one = dict(lr=4e-4 * (1 - alpha), momentum=alpha) | options
-    return dict(
-        generator=dict(optimizer=one), discriminator=dict(optimizer=one)
+    g, d = (
+        dict(lr=eta * (1 - alpha), momentum=alpha) | options
+        for eta in (8e-4, 4e-4)
     )
+    return dict(generator=dict(optimizer=g), discriminator=dict(optimizer=d))
 
 
 def model(**options):
@@ -53,12 +54,10 @@ variants = dict(
     no_ema=model(ema_config=None),
     log_loss=dict(config=f'{ablation}log-loss.py'),
     lambda_1=model(feature_loss=dict(loss_weight=1)),
-    lambda_10=model(feature_loss=dict(loss_weight=10)),
+    lambda_4=model(feature_loss=dict(loss_weight=4)),
     unmodulated=model(generator=plain_norms),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
     augment=model(augment=dict(type='SLNPDiffAugment')),
-    random_noise=dict(config=f'{ablation}random-noise.py'),
-    fig4_prior=dict(config=f'{ablation}fig4-prior.py'),
     no_attention=dict(config=f'{ablation}no-attention.py'),
     no_instances=dict(config=f'{ablation}no-instances.py'),
     one_stage=dict(config=f'{ablation}one-stage.py'),

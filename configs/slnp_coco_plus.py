@@ -1,0 +1,28 @@
+_base_ = ['./slnp_coco.py']
+
+# What measurably helps on ToyScenes and CamVid (docs/results.md): instance
+# codes modulate the generator's norms, hinge loss, an averaged generator,
+# and AMM with one momentum in place of two.
+model = dict(
+    generator=dict(
+        global_generator=dict(modulated=True),
+        refiners=[
+            dict(
+                type='SLNPLocalRefiner',
+                base_channels=48,
+                num_blocks=4,
+                modulated=True,
+            )
+        ],
+    ),
+    gan_loss=dict(gan_type='hinge'),
+    ema_config=dict(
+        type='ExponentialMovingAverage', momentum=0.001, interval=1
+    ),
+)
+amm = dict(betas=(0.0, 0.99), momentum=0.5)
+optim_wrapper = dict(
+    generator=dict(optimizer=dict(lr=4e-4, **amm)),
+    discriminator=dict(optimizer=dict(lr=2e-4, **amm)),
+)
+del amm
