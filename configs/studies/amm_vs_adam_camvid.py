@@ -11,6 +11,7 @@ prepare = [
 ]
 cfg_options = dict(
     train_cfg=dict(max_iters=300),
+    train_dataloader=dict(batch_size=4),
     param_scheduler=None,
     val_cfg=None,
     val_dataloader=None,
