@@ -1,7 +1,8 @@
 _base_ = ['./slnp_camvid.py']
 
 # What measurably helps beside the paper's design (docs/results.md): instance
-# codes modulate the generator's norms, hinge loss, averaged generator.
+# codes modulate the generator's norms, hinge loss, averaged generator, and a
+# loss that keeps it from ignoring the noise.
 model = dict(
     generator=dict(
         global_generator=dict(modulated=True),
@@ -16,6 +17,7 @@ model = dict(
         ],
     ),
     gan_loss=dict(gan_type='hinge'),
+    mode_seeking_loss=dict(type='SLNPModeSeekingLoss'),
     ema_config=dict(
         type='ExponentialMovingAverage', momentum=0.005, interval=1
     ),

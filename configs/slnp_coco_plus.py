@@ -1,8 +1,9 @@
 _base_ = ['./slnp_coco.py']
 
 # What measurably helps on ToyScenes and CamVid (docs/results.md): instance
-# codes modulate the generator's norms, hinge loss, an averaged generator,
-# and AMM with one momentum in place of two.
+# codes modulate the generator's norms, hinge loss, an averaged generator, a
+# loss that keeps it from ignoring the noise, and AMM with one momentum in
+# place of two.
 model = dict(
     generator=dict(
         global_generator=dict(modulated=True),
@@ -16,6 +17,7 @@ model = dict(
         ],
     ),
     gan_loss=dict(gan_type='hinge'),
+    mode_seeking_loss=dict(type='SLNPModeSeekingLoss'),
     ema_config=dict(
         type='ExponentialMovingAverage', momentum=0.001, interval=1
     ),

@@ -18,6 +18,7 @@ NAMES = dict(
         'SLNPDiffAugment',
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
+        'SLNPModeSeekingLoss',
         'SLNPR1Loss',
     ],
     DATASETS=[
@@ -86,6 +87,7 @@ model = dict(
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     r1_loss=dict(type='SLNPR1Loss'),
+    mode_seeking_loss=dict(type='SLNPModeSeekingLoss'),
     augment=dict(type='SLNPDiffAugment'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))

@@ -20,7 +20,9 @@ cfg_options = dict(
     train_dataloader=dict(dataset=dict(image_size=64)),
     default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=100)),
     log_processor=dict(window_size=5),
-    model=dict(gan_loss=dict(gan_type='log', saturating=True)),
+    model=dict(
+        gan_loss=dict(gan_type='log', saturating=True), mode_seeking_loss=None
+    ),
 )
 paper = dict(betas=(0.9, 0.999), momentum=0.9)
 variants = dict(

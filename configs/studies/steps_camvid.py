@@ -37,6 +37,7 @@ def option(**options):
 variants = dict(
     paper=dict(config='configs/slnp_camvid.py'),
     plus=dict(config=plus),
+    plus_no_mode_seeking=option(mode_seeking_loss=None),
     plus_augment=option(augment=dict(type='SLNPDiffAugment')),
     plus_r1=option(r1_loss=dict(type='SLNPR1Loss')),
 )

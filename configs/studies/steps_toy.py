@@ -56,6 +56,7 @@ variants = dict(
     lambda_1=model(feature_loss=dict(loss_weight=1)),
     lambda_4=model(feature_loss=dict(loss_weight=4)),
     unmodulated=model(generator=plain_norms),
+    no_mode_seeking=model(mode_seeking_loss=None),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
     augment=model(augment=dict(type='SLNPDiffAugment')),
     no_attention=dict(config=f'{ablation}no-attention.py'),

@@ -3,7 +3,12 @@
 from .discriminators import SLNPDiscriminator
 from .generators import SLNPGenerator, SLNPGlobalGenerator, SLNPLocalRefiner
 from .layers import SLNPDiffAugment
-from .losses import SLNPFeatureMatchingLoss, SLNPGANLoss, SLNPR1Loss
+from .losses import (
+    SLNPFeatureMatchingLoss,
+    SLNPGANLoss,
+    SLNPModeSeekingLoss,
+    SLNPR1Loss,
+)
 from .slnp_data_preprocessor import SLNPDataPreprocessor
 from .slnp_gan import SLNPGAN
 from .vaes import NoisePriorVAE
@@ -19,5 +24,6 @@ __all__ = [
     'SLNPGenerator',
     'SLNPGlobalGenerator',
     'SLNPLocalRefiner',
+    'SLNPModeSeekingLoss',
     'SLNPR1Loss',
 ]

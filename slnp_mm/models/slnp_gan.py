@@ -60,6 +60,8 @@ class SLNPGAN(BaseGAN):
             None, no penalty.
         augment (dict, optional): Config of :class:`SLNPDiffAugment`, for
             what the discriminators see. Defaults to None.
+        mode_seeking_loss (dict, optional): Config of
+            :class:`SLNPModeSeekingLoss`. Defaults to None.
 
     Raises:
         ValueError: If ``noise`` is unknown or the prior's latent is not of
@@ -82,6 +84,7 @@ class SLNPGAN(BaseGAN):
         ema_config: Optional[dict] = None,
         r1_loss: Optional[dict] = None,
         augment: Optional[dict] = None,
+        mode_seeking_loss: Optional[dict] = None,
     ) -> None:
         generator = MODELS.build(generator)
         super().__init__(
@@ -96,6 +99,9 @@ class SLNPGAN(BaseGAN):
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
         self.r1_loss = r1_loss and MODELS.build(r1_loss)
         self.augment = augment and MODELS.build(augment)
+        self.mode_seeking_loss = mode_seeking_loss and MODELS.build(
+            mode_seeking_loss
+        )
         if noise not in NOISES:
             raise ValueError(
                 f'noise must be one of {NOISES}, but got {noise!r}.'
@@ -268,15 +274,11 @@ class SLNPGAN(BaseGAN):
         ]
         labels = [stride_ids(label, factor) for factor in factors]
         reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
-        noise = self.noise_fn(num_batches=len(label))
-
         with (
             gen_wrapper.optim_context(self.generator),
             torch.set_grad_enabled(update_generator),
         ):
-            fakes = self.generator(
-                label, inputs['instances'], inputs['instance_labels'], noise
-            ).images
+            fakes, mode_seeking = self._generate(inputs)
         if self.augment is not None:
             params = self.augment.draw(labels[0])
             reals = self.augment.images(reals, params)
@@ -288,13 +290,46 @@ class SLNPGAN(BaseGAN):
         if update_generator:
             set_requires_grad(self.discriminator, False)
             with gen_wrapper.optim_context(self.generator):
-                loss, gen_log_vars = self._gen_loss(reals, fakes, labels)
+                loss, gen_log_vars = self._gen_loss(
+                    reals, fakes, labels, mode_seeking
+                )
                 gen_wrapper.update_params(loss)
             set_requires_grad(self.discriminator, True)
             self._update_ema()
             log_vars.update(gen_log_vars)
         del log_vars['loss']
         return log_vars
+
+    def _generate(
+        self, inputs: Dict[str, Tensor]
+    ) -> Tuple[List[Tensor], Dict[str, Tensor]]:
+        """Generate a batch; with a mode seeking loss, part of it twice.
+
+        Returns:
+            tuple[list[Tensor], dict[str, Tensor]]: The images of each stage,
+            (B, 3, H, W), and ``loss_ms_g_s{k}`` of each stage k.
+        """
+        conditions = [
+            inputs[key] for key in ('label', 'instances', 'instance_labels')
+        ]
+        batch = len(conditions[0])
+        pairs = (
+            self.mode_seeking_loss.num_pairs(batch)
+            if self.mode_seeking_loss is not None
+            else 0
+        )
+        noise = self.noise_fn(num_batches=batch + pairs)
+        # one forward pass: a distributed wrapper takes one a backward pass
+        images = self.generator(
+            *(torch.cat([x, x[:pairs]]) for x in conditions), noise
+        ).images
+        losses = {}
+        if pairs:
+            for k, image in enumerate(images):
+                losses[f'loss_ms_g_s{k}'] = self.mode_seeking_loss(
+                    image[:pairs], image[batch:], noise[:pairs], noise[batch:]
+                )
+        return [image[:batch] for image in images], losses
 
     def _is_generator_turn(self) -> bool:
         """Whether this iteration also updates the generator."""
@@ -331,16 +366,21 @@ class SLNPGAN(BaseGAN):
         return self.parse_losses(values)
 
     def _gen_loss(
-        self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
+        self,
+        reals: List[Tensor],
+        fakes: List[Tensor],
+        labels: List[Tensor],
+        mode_seeking: Optional[Dict[str, Tensor]] = None,
     ) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
 
         Returns:
             tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
-            ``loss_gan_g_s{k}`` and ``loss_fm_g_s{k}``.
+            ``loss_gan_g_s{k}`` and ``loss_fm_g_s{k}``, with what
+            ``mode_seeking`` holds.
         """
         fake_outputs = self.discriminator(fakes, labels)
-        values = {}
+        values = dict(mode_seeking or {})
         for k, fake in enumerate(fake_outputs):
             values[f'loss_gan_g_s{k}'] = self.gan_loss(
                 fake.logits, target_is_real=True, is_disc=False

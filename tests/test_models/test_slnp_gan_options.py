@@ -137,3 +137,58 @@ def test_empty_policy_changes_nothing_to_the_last_bit(make, tools):
     )
     assert plain[0] == empty[0]
     assert all(empty[1][k].equal(v) for k, v in plain[1].items())
+
+
+def test_mode_seeking_pairs_images_of_one_label(make, tools):
+    """Half of two images again: one pass of three, the first label twice."""
+    model = make(
+        mode_seeking_loss=dict(
+            type='SLNPModeSeekingLoss', share=0.5, max_ratio=9.0
+        )
+    )
+    seen = []
+    model.generator.register_forward_hook(
+        lambda _, args, out: seen.append((*args, out.images))
+    )
+    log_vars, _ = step(model, tools)
+    ((label, ids, classes, noise, images),) = seen
+    for condition in (label, ids, classes):
+        assert len(condition) == 3 and condition[2].equal(condition[0])
+    asked = (noise[0] - noise[2]).abs().mean()
+    assert asked > 0
+    for k, image in enumerate(images):
+        moved = (image[0] - image[2]).abs().mean()
+        want = -10 * (moved / asked).item()
+        assert log_vars[f'loss_ms_g_s{k}'].item() == pytest.approx(want)
+
+
+def test_mode_seeking_makes_noise_count(make, tools):
+    """With nothing else to learn, two noises soon give other pictures."""
+    gaps = []
+    for weight in (0.0, 1e4):
+        loss = dict(type='SLNPModeSeekingLoss', loss_weight=weight, share=1.0)
+        model = make(mode_seeking_loss=loss, feature_loss=None)
+        for iteration in range(5):
+            log_vars, _ = step(model, tools, iteration)
+        with torch.no_grad():
+            inputs = model.data_preprocessor(tools.make_data())['inputs']
+            images = [
+                model.generator(
+                    inputs['label'],
+                    inputs['instances'],
+                    inputs['instance_labels'],
+                    torch.full((2, 4, 2, 2), level),
+                ).images[-1]
+                for level in (-1.0, 1.0)
+            ]
+        gaps.append((images[0] - images[1]).abs().mean().item())
+    assert gaps[1] > 2 * gaps[0]
+
+
+def test_zero_weight_mode_seeking_logs_zero_and_two_losses(make, tools):
+    loss = dict(type='SLNPModeSeekingLoss', loss_weight=0.0)
+    log_vars, _ = step(make(mode_seeking_loss=loss), tools)
+    assert {k: v.item() for k, v in log_vars.items() if '_ms_' in k} == {
+        'loss_ms_g_s0': 0.0,
+        'loss_ms_g_s1': 0.0,
+    }
