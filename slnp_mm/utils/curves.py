@@ -186,6 +186,28 @@ def swing_after(values: np.ndarray, start: int | None) -> float | None:
     return None if start is None else float(np.var(values[start:]))
 
 
+def on_common_steps(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Keep the iterations that every curve has.
+
+    Args:
+        curves (Sequence[tuple[np.ndarray, np.ndarray]]): Iterations, (N_i,)
+            int64, rising, and values, (N_i,) float, one pair per seed.
+
+    Returns:
+        tuple[np.ndarray, list[np.ndarray]]: The shared iterations, (N,)
+        int64, and each curve's values there, (N,) float64.
+    """
+    shared = curves[0][0]
+    for steps, _ in curves[1:]:
+        shared = np.intersect1d(shared, steps)
+    return shared, [
+        np.asarray(values, dtype=np.float64)[np.isin(steps, shared)]
+        for steps, values in curves
+    ]
+
+
 def band(curves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation over seeds, point by point.
 

@@ -6,7 +6,7 @@ A study file is a config with these entries:
 - ``variants``: name -> ``dict(config=FILE, cfg_options={key: value})``;
 - ``cfg_options`` (optional): overrides of all variants;
 - ``prepare`` (optional): list of ``dict(makes=PATH, command=TEXT)``, run
-  first where ``PATH`` is missing;
+  first where ``PATH`` is missing or was left unfinished;
 - ``curves`` (optional): name -> title of the curves to plot;
 - ``plateau`` (optional): arguments of ``curves.plateau_start``.
 
@@ -349,25 +349,38 @@ def execute(
     return 'done'
 
 
-def prepare(study: Study) -> None:
+def prepare(study: Study, root: Path = ROOT) -> None:
     """Make what the study's runs need and is missing.
+
+    A command that was stopped half-way may have left something behind, such
+    as a checkpoint of a training cut short. A mark in ``root`` tells so to
+    every study that needs the same, and the command is run again.
+
+    Args:
+        study (Study): The study.
+        root (Path): Folder of all studies. Defaults to ``ROOT``.
 
     Raises:
         SLNPError: If a command fails or does not make what it should.
     """
     for step in study.prepare:
-        if Path(step['makes']).exists():
+        made = Path(step['makes'])
+        mark = root / f'{step["makes"].replace(os.sep, "_")}.unfinished'
+        if made.exists() and not mark.exists():
             continue
+        root.mkdir(parents=True, exist_ok=True)
+        mark.touch()
         print(f'{study.name}: {step["command"]}', flush=True)
         words = shlex.split(step['command'])
         if words[0] == 'python':
             words[0] = sys.executable
         code = subprocess.run(words, check=False).returncode
-        if code != 0 or not Path(step['makes']).exists():
+        if code != 0 or not made.exists():
             raise SLNPError(
                 f'expected {step["makes"]} from the command '
                 f'"{step["command"]}", which ended with {code}'
             )
+        mark.unlink(missing_ok=True)
 
 
 def run_queue(

@@ -12,6 +12,7 @@ import numpy as np
 from .curves import (
     band,
     mean_spread,
+    on_common_steps,
     plateau_start,
     read_curves,
     swing_after,
@@ -174,8 +175,8 @@ def plot(study: Study, path: Path) -> None:
     for panel, (variant, runs) in zip(axes[0], groups.items()):
         loaded = [read_curves(r.work_dir, list(study.curves)) for r in runs]
         for curve, title in study.curves.items():
-            mean, spread = band([found[curve][1] for found in loaded])
-            steps = loaded[0][curve][0][: len(mean)]
+            steps, values = on_common_steps([f[curve] for f in loaded])
+            mean, spread = band(values)
             (line,) = panel.plot(steps, mean, label=title, linewidth=1)
             panel.fill_between(
                 steps, mean - spread, mean + spread,

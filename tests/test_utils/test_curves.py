@@ -88,6 +88,14 @@ def test_band_is_mean_and_sample_deviation():
     assert curves.mean_spread([5.0]) == (5, 0)
 
 
+def test_only_iterations_of_every_seed_are_compared():
+    first = np.array([5, 10, 15]), np.array([1.0, 2, 3])
+    second = np.array([5, 15, 20]), np.array([7.0, 8, 9])
+    steps, values = curves.on_common_steps([first, second])
+    assert steps.tolist() == [5, 15]
+    assert [v.tolist() for v in values] == [[1, 3], [7, 8]]
+
+
 def test_read_curves_sums_stages_and_prefers_the_later_attempt(tmp_path):
     write_log(tmp_path, '1', [
         dict(iter=5, step=5, loss_g_s0=1.0, loss_g_s1=2.0, loss_gx=9.0),

@@ -48,7 +48,7 @@ def make(tmp_path):
             variants=dict(
                 slow=dict(config=str(config)),
                 fast=dict(config=str(config),
-                          cfg_options=dict(pace=4, **second)),
+                          cfg_options={'pace': 4, **second}),
             ),
             curves=dict(loss_g='G'),
             plateau=dict(window=1),
@@ -143,7 +143,28 @@ def test_tables_hold_mean_and_spread_over_seeds(make):
     # second seed 20 - 2 t from t = 9 on.
     rows = study_report.plateau_rows(found)
     assert rows[0]['iterations'] == [18, 9]
-    assert '2 of 2 | 13.5 ± 6.4' in study_report.plateau_table(found)
+    # From there on: 2, 1 and 20 zeros; 2 and 30 zeros. Variance by hand:
+    # 5/22 - (3/22)^2 and 4/31 - (2/31)^2.
+    assert rows[0]['levels'] == pytest.approx([3 / 22, 2 / 31])
+    variances = [5 / 22 - (3 / 22) ** 2, 4 / 31 - (2 / 31) ** 2]
+    assert rows[0]['variances'] == pytest.approx(variances)
+    lines = study_report.plateau_table(found).splitlines()
+    assert lines[0].endswith('| iterations to it | level | variance after |')
+    assert lines[2] == (
+        '| slow | G | 2 of 2 | 13.5 ± 6.4 | 0.1004 ± 0.051 | 0.1668 ± 0.059 |'
+    )
+
+
+def test_table_says_how_many_seeds_reached_no_plateau(make):
+    found, tool = make(pace=0.1)  # 20 - 1.1 t is below 2 from t = 17
+    study.run_queue(found, list(found.runs), None, tool)
+    rows = study_report.plateau_rows(found)
+    assert (rows[1]['variant'], rows[1]['iterations']) == ('fast', [17])
+    only = study.Study(
+        'trial', (found.runs[1],), (), found.curves, found.plateau
+    )
+    (line,) = study_report.plateau_table(only).splitlines()[2:]
+    assert line == '| fast | G | 0 of 1 | - | - | - |'
 
 
 def test_plot_is_written_whole(make, tmp_path):
@@ -153,6 +174,27 @@ def test_plot_is_written_whole(make, tmp_path):
     study_report.plot(found, picture)
     assert picture.read_bytes()[:4] == b'\x89PNG'
     assert [p.name for p in picture.parent.iterdir()] == ['trial.png']
+
+
+def test_band_of_the_plot_is_one_deviation_around_the_mean(
+    make, tmp_path, monkeypatch
+):
+    from matplotlib.axes import Axes
+
+    bands = []
+    monkeypatch.setattr(
+        Axes,
+        'fill_between',
+        lambda self, steps, low, high, **kw: bands.append((steps, low, high)),
+    )
+    found, tool = make()
+    study.run_queue(found, list(found.runs), None, tool)
+    study_report.plot(found, tmp_path / 'trial.png')
+    (steps, low, high), _ = bands
+    # slow at iteration 5: 20 - 5 and 20 - 10, mean 12.5, deviation 5 / sqrt 2
+    assert steps.tolist() == list(range(40))
+    assert low[5] == pytest.approx(12.5 - 5 / 2**0.5)
+    assert high[5] == pytest.approx(12.5 + 5 / 2**0.5)
 
 
 def test_report_of_a_study_without_runs_says_so(make):
@@ -167,11 +209,34 @@ def test_prepare_runs_what_is_missing_only(make, tmp_path):
     code = f"open({str(made)!r}, 'a').write('x')"
     step = dict(makes=str(made), command=f'python -c "{code}"')
     ready = study.Study('trial', found.runs, (step, step))
-    study.prepare(ready)
+    root = tmp_path / 'studies'
+    study.prepare(ready, root)
     assert made.read_text() == 'x'
+    assert not list(root.glob('*.unfinished'))
     bad = dict(makes=str(tmp_path / 'other'), command='python -c "1"')
     with pytest.raises(SLNPError, match='expected .*other from'):
-        study.prepare(study.Study('trial', found.runs, (bad,)))
+        study.prepare(study.Study('trial', found.runs, (bad,)), root)
+
+
+def test_prepare_stopped_half_way_is_run_again(make, tmp_path, monkeypatch):
+    found, _ = make()
+    made, root = tmp_path / 'last_checkpoint', tmp_path / 'studies'
+    code = f"open({str(made)!r}, 'a').write('x')"
+    step = dict(makes=str(made), command=f'python -c "{code}"')
+    ready = study.Study('trial', found.runs, (step,))
+
+    def stop(words, **options):
+        made.write_text('half')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study.subprocess, 'run', stop)
+        with pytest.raises(KeyboardInterrupt):
+            study.prepare(ready, root)
+    study.prepare(ready, root)
+    assert made.read_text() == 'halfx'
+    study.prepare(ready, root)
+    assert made.read_text() == 'halfx'
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,12 @@ FLAGS = dict(
     fused=None,
 )
 FUSED_DEVICES = ('cpu', 'cuda', 'xpu')
+# torch 2.11 renamed the check
+HEALTH_CHECK = (
+    '_accelerator_graph_capture_health_check'
+    if hasattr(Optimizer, '_accelerator_graph_capture_health_check')
+    else '_cuda_graph_capture_health_check'
+)
 STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
 
 
@@ -353,7 +359,7 @@ class AMM(Optimizer):
         Raises:
             RuntimeError: If a gradient is sparse.
         """
-        self._accelerator_graph_capture_health_check()
+        getattr(self, HEALTH_CHECK)()
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -173,16 +173,24 @@ def kernel_takes(tensors: Sequence[Tensor]) -> bool:
 
     Args:
         tensors (Sequence[Tensor]): Parameter, gradient and the three state
-            tensors of one parameter, all of one shape.
+            tensors of one parameter.
 
     Returns:
-        bool: True if all are plain CPU float32 or float64 tensors that
-        cover the same memory order without gaps.
+        bool: True if all are plain CPU float32 or float64 tensors of one
+        shape and dtype that cover the same memory order without gaps. Others
+        would make the kernel read past their end; the single-tensor path
+        takes them, or says what does not fit.
     """
     param = tensors[0]
-    if param.dtype not in ENTRY_POINTS or not param.is_cpu:
+    if param.dtype not in ENTRY_POINTS:
         return False
-    if not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
+    if not all(
+        type(t) in (Tensor, torch.nn.Parameter)
+        and t.is_cpu
+        and t.dtype == param.dtype
+        and t.shape == param.shape
+        for t in tensors
+    ):
         return False
     if all(t.is_contiguous() for t in tensors):
         return True
