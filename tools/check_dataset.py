@@ -13,6 +13,8 @@ from mmengine.registry import init_default_scope
 from slnp_mm.datasets.contact_sheet import make_sheet, save_sheet
 from slnp_mm.datasets.errors import DataError
 from slnp_mm.datasets.preflight import check_dataset
+from slnp_mm.datasets.slnp_dataset import SLNPDataset
+from slnp_mm.utils import cli
 
 SPLITS = ('train', 'val', 'test')
 
@@ -47,12 +49,33 @@ def dataset_configs(config: Config, splits: list) -> dict:
     """Data set settings by split; equal ones only once."""
     found: dict = {}
     for split in splits:
-        loader = config.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        if not any(loader.dataset == other for other in found.values()):
-            found[split] = loader.dataset
+        loader = config.get(f'{split}_dataloader') or dict(dataset=dict())
+        inner = unwrap(loader['dataset'])
+        for number, cfg in enumerate(inner, 1):
+            if cfg and cfg not in found.values():
+                found[f'{split}{number}' if len(inner) > 1 else split] = cfg
     return found
+
+
+def unwrap(cfg: dict) -> list[dict]:
+    """Settings of the sets inside mmengine's wrappers (repeat, concat)."""
+    inner = cfg.get('datasets') or [cfg.get('dataset')]
+    return [cfg] if inner == [None] else sum(map(unwrap, inner), [])
+
+
+def build(cfg: dict, split: str) -> SLNPDataset:
+    """Build a set without listing its files, which the check does.
+
+    Raises:
+        SLNPError: If it is not one of this package.
+    """
+    dataset = DATASETS.build({**cfg, 'lazy_init': True})
+    if not isinstance(dataset, SLNPDataset):
+        raise cli.SLNPError(
+            f'the check knows SLNPDataset and the sets made of it, but '
+            f'{split}_dataloader has {cfg["type"]}'
+        )
+    return dataset
 
 
 def show_progress(split: str):
@@ -102,19 +125,18 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: 0 if no problem was found, 1 otherwise.
     """
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    config = cli.read_config(args.config, args.cfg_options)
     reports: dict = {}
     sheet = None
     for split, cfg in dataset_configs(config, args.split).items():
-        dataset = DATASETS.build({**cfg, 'lazy_init': True})
+        dataset = build(cfg, split)
         reports[split] = check_dataset(
             dataset, args.workers, args.limit, show_progress(split)
         )
         print(f'{split}: {reports[split].to_text()}')
         sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
     if not reports:
-        raise DataError(
+        raise cli.SLNPError(
             f'{args.config} has no data set for {", ".join(args.split)}'
         )
     if args.json:
@@ -123,14 +145,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Run; data errors become one line on stderr."""
+    """Check, with mmagic's registry."""
+    args = parse_args()
     init_default_scope('mmagic')
     try:
-        return run(parse_args())
-    except (DataError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        return run(args)
+    except OSError as error:  # --sheet or --json
+        if error.filename is None:
+            raise
+        raise cli.SLNPError(
+            f'cannot write {error.filename}: {error.strerror}; choose '
+            'another place'
+        ) from error
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(cli.run_tool(main))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .errors import CorruptFileError
+from .errors import CorruptFileError, DataError
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _PNG_PARTS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
@@ -194,8 +194,15 @@ def decode_ids(data: bytes, path: str) -> np.ndarray:
 
     Raises:
         CorruptFileError: If the file is truncated, damaged or no picture.
+        DataError: If it is a JPEG, whose compression changes ids.
     """
     _check_complete(data, path)
+    if data[:2] == b'\xff\xd8':
+        raise DataError(
+            f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG '
+            'compression invents ids at every border; make it again from '
+            'the source as PNG'
+        )
     if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
         ids = _decode_cv2(data, cv2.IMREAD_UNCHANGED)
         if ids is not None and ids.ndim == 2:

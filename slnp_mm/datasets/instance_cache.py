@@ -37,10 +37,10 @@ def file_stamp(path: str) -> str:
 class InstanceCache:
     """Instance maps of a data set, one small file a picture.
 
-    A file holds the hash of all that made it, so that a changed label file
-    or setting is computed anew, and a checksum, so that a damaged file is
-    computed anew. Files appear by renaming: several workers or runs may
-    write the same one.
+    A file holds the hash of all that made it, so that the map of a changed
+    label file is computed anew, and a checksum, so that a damaged one is.
+    Files appear by renaming: several workers or runs may write the same
+    one; runs with other settings have files of their own.
 
     Args:
         root (str | None): Folder; 'auto' takes ``default_cache_dir()``;

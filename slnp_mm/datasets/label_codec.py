@@ -1,7 +1,7 @@
 """Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -60,13 +60,8 @@ class LabelCodec:
             )
         self.num_classes = num_classes
         self.reduce_zero_label = reduce_zero_label
-        self.unlabelled_ids = tuple(int(i) for i in unlabelled_ids)
-        self.label_map = (
-            None
-            if label_map is None
-            else {int(k): int(v) for k, v in label_map.items()}
-        )
-        self._check_map()
+        self.unlabelled_ids = _file_ids('unlabelled_ids', unlabelled_ids)
+        self.label_map = None if label_map is None else self._map(label_map)
         self.table, self.bad = self._make_table()
         wrong = np.flatnonzero(self.bad[:256])
         self._plain = bool(
@@ -80,14 +75,22 @@ class LabelCodec:
         self._codes = self._colour_codes(colours, unlabelled_colours)
         self.stamp = self._make_stamp()
 
-    def _check_map(self) -> None:
-        """Raise if the map points outside 0..C-1 and 255."""
-        for raw, cls in (self.label_map or {}).items():
+    def _map(self, label_map: dict) -> dict[int, int]:
+        """Whole numbers; raise if the map points outside 0..C-1 and 255."""
+        if not isinstance(label_map, dict) or not label_map:
+            raise DataError(
+                'label_map must send ids to classes, for example '
+                f'{{7: 0, 8: 1}}, got {label_map!r}'
+            )
+        ids = _file_ids('label_map', label_map)
+        found = dict(zip(ids, _whole('label_map', [*label_map.values()])))
+        for raw, cls in found.items():
             if not (0 <= cls < self.num_classes or cls == UNLABELLED):
                 raise DataError(
                     f'label_map sends id {raw} to {cls}, but the allowed '
                     f'range is 0..{self.num_classes - 1} or 255'
                 )
+        return found
 
     def _make_table(self) -> tuple:
         """Class of each id, and which ids are out of range; 65536 each."""
@@ -103,8 +106,7 @@ class LabelCodec:
             unlabelled |= {0, UNLABELLED}
         pairs = {**pairs, **{i: UNLABELLED for i in unlabelled}}
         for raw, cls in pairs.items():
-            if 0 <= raw < _TABLE_SIZE:
-                table[raw], bad[raw] = cls, 0
+            table[raw], bad[raw] = cls, 0
         return table, bad
 
     def _colour_codes(
@@ -231,13 +233,13 @@ class LabelCodec:
         """One sentence on the ids of a file that are out of range."""
         wrong = self.wrong_ids(raw)
         first = next(iter(wrong))
-        more = '' if len(wrong) == 1 else f' and {len(wrong) - 1} other ids'
-        text = (
-            f'{path}: label id {first} ({wrong[first]} pixels){more} is '
-            f'outside the allowed range {self.allowed()}'
+        many = len(wrong) - 1
+        more = f' and {many} other id{"s" * (many > 1)} are' if many else ' is'
+        return (
+            f'{path}: label id {first} ({wrong[first]} pixels){more} '
+            f'outside the allowed range {self.allowed()}; likely cause: '
+            f'{likely_cause(wrong, self)}'
         )
-        cause = likely_cause(wrong, self)
-        return f'{text}; likely cause: {cause}' if cause else text
 
     def allowed(self) -> str:
         """The ids a file may hold, in words."""
@@ -245,14 +247,15 @@ class LabelCodec:
             keys = sorted(self.label_map)
             return f'of label_map ({len(keys)} ids, {keys[0]}..{keys[-1]})'
         first = 1 if self.reduce_zero_label else 0
-        names = ', '.join(map(str, self.unlabelled_ids)) or 'none'
+        unlabelled = set(self.unlabelled_ids)
         if self.reduce_zero_label:
-            names = '0, 255'
+            unlabelled |= {0, UNLABELLED}
+        names = ', '.join(map(str, sorted(unlabelled))) or 'none'
         return f'{first}..{self.num_classes - 1 + first} (unlabelled: {names})'
 
 
 def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
-    """Guess why ids are out of range; '' if nothing fits.
+    """Guess why ids are out of range.
 
     Args:
         wrong (dict[int, int]): Ids out of range and their pixel counts.
@@ -265,16 +268,22 @@ def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
     if codec.label_map is not None:
         return 'does label_map miss these ids?'
     if ids == {UNLABELLED}:
-        return '255 only: is unlabelled_ids unset?'
-    if ids == {0}:
-        return 'id 0 only: is reduce_zero_label or unlabelled_ids=(0, ) unset?'
+        return (
+            '255 only: does unlabelled_ids lack 255?'
+            if codec.unlabelled_ids
+            else '255 only: is unlabelled_ids unset?'
+        )
     if ids == {num}:
         return (
-            f'ids run to {num}, one too far: is reduce_zero_label unset, '
-            'or is the last id the unlabelled one?'
+            f'ids run to {num}, one too far: is reduce_zero_label unset, is '
+            f'{num} the unlabelled one (unlabelled_ids=({num}, 255)), or does '
+            'the class list miss one?'
         )
     if min(ids) < 0:
-        return 'negative ids: signed file or unlabelled written as -1?'
+        return (
+            'negative ids: is unlabelled written as -1? Save labels as 8- or '
+            '16-bit PNG with another id for it'
+        )
     if max(ids) >= 1000:
         return 'ids above 1000: instance or panoptic ids given as labels?'
     if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
@@ -283,3 +292,29 @@ def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
             'few classes in the class list?'
         )
     return 'does the class list miss classes, or label_map miss ids?'
+
+
+def _whole(name: str, values: Iterable) -> tuple[int, ...]:
+    """The values of a setting as whole numbers."""
+    try:
+        found = tuple(int(value) for value in values)
+        if not any(isinstance(v, float) and v % 1 for v in values):
+            return found
+    except (TypeError, ValueError):
+        pass
+    raise DataError(
+        f'{name} must hold whole numbers, for example (0, 255), got {values!r}'
+    )
+
+
+def _file_ids(name: str, values: Iterable) -> tuple[int, ...]:
+    """The ids of a setting, which label files of 8 or 16 bits can hold."""
+    ids = _whole(name, values)
+    for one in ids:
+        if not 0 <= one < _TABLE_SIZE:
+            raise DataError(
+                f'{name} must hold ids of 8- or 16-bit label files, '
+                f'0..{_TABLE_SIZE - 1}, got {one}; save the labels with '
+                'other ids'
+            )
+    return ids

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import cv2
 import numpy as np
 from mmagic.registry import DATASETS
+from mmengine.logging import print_log
 
 from .errors import CorruptFileError, DataError
 from .image_io import decode_ids, decode_image, header_size, read_bytes
@@ -46,8 +47,6 @@ def check_sample(info: dict, loader: SLNPLoadInstances | None) -> dict:
         results['ori_shape'] = size or image.shape[:2]
     except CorruptFileError as error:
         note('unreadable', str(error))
-    except DataError as error:
-        note('image', str(error))
     label = _check_label(results, note)
     if label is None:
         return record
@@ -75,7 +74,11 @@ def _check_label(results: dict, note: Callable) -> np.ndarray | None:
         return None
     except DataError as error:
         text = str(error)
-    raw = decode_ids(read_bytes(path), path)
+    try:
+        raw = decode_ids(read_bytes(path), path)
+    except DataError as error:  # a JPEG
+        note('ids', str(error))
+        return None
     same = raw.shape[:2] == tuple(results.get('ori_shape', raw.shape[:2]))
     note('ids' if same else 'size', text)
     if not same:
@@ -105,11 +108,16 @@ def check_dataset(
         PreflightReport: What was found.
     """
     start = time.time()
-    report = PreflightReport(dataset.metainfo['classes'], dataset.data_root)
+    loader = instance_loader(dataset)
+    report = PreflightReport(
+        dataset.metainfo['classes'],
+        dataset.data_root,
+        loader.max_instances if loader else None,
+    )
     try:
         dataset.make_rules()
         found = dataset.find_all()
-        if instance_loader(dataset) is not None:
+        if loader is not None:
             dataset.source.prepare()  # once, before the processes part
     except DataError as error:
         report.add_problem('folder', str(error))
@@ -178,6 +186,8 @@ def quick_check(
 ) -> int:
     """Check a few samples and raise on the first problem.
 
+    A sample that ``skip_corrupt`` will replace is only logged.
+
     Args:
         dataset (SLNPDataset | dict): The set, or its config.
         num_samples (int): At most this many, evenly spread. Defaults to 64.
@@ -198,11 +208,14 @@ def quick_check(
     for idx in spread(range(len(dataset)), num_samples):
         info = dataset.get_data_info(int(idx))
         info.update(label_codec=dataset.codec, instance_source=dataset.source)
-        problems = check_sample(info, loader)['problems']
-        if problems and not (
-            dataset.skip_corrupt and problems[0][0] == 'unreadable'
-        ):
-            raise DataError(problems[0][1])
+        for kind, text in check_sample(info, loader)['problems'][:1]:
+            if kind != 'unreadable' or not dataset.skip_corrupt:
+                raise DataError(text)
+            print_log(
+                f'preflight: skip_corrupt will replace a sample: {text}',
+                logger='current',
+                level=30,
+            )
         checked += 1
         if time.time() - start > max_seconds:
             break

@@ -51,7 +51,7 @@ class SLNPPreflightHook(Hook):
         runner.logger.info(
             f'preflight: {num} of {len(dataset)} samples of '
             f'{dataset.data_prefix["img"]} checked in '
-            f'{time.time() - start:.1f} s, no problem; the whole set: '
+            f'{time.time() - start:.1f} s, none stops the run; the whole set: '
             'python tools/check_dataset.py CONFIG'
         )
 

@@ -7,12 +7,12 @@ import numpy as np
 from .label_codec import UNLABELLED
 
 _TITLES = dict(
-    folder='Folder missing',
+    folder='Folder or setting',
     pair='Pair incomplete',
     unreadable='Unreadable or truncated file',
-    image='Image',
     size='Size mismatch',
     ids='Label id out of range',
+    empty='Nothing labelled',
     instances='Instance map',
 )
 
@@ -23,10 +23,18 @@ class PreflightReport:
     Args:
         classes (Sequence[str]): Class names.
         name (str): What the set is called in the text.
+        max_instances (int, optional): T_max of the pipeline, to tell how
+            many images reach it. Defaults to None.
     """
 
-    def __init__(self, classes: Sequence[str], name: str) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        name: str,
+        max_instances: int | None = None,
+    ) -> None:
         self.classes, self.name = tuple(classes), name
+        self.max_instances = max_instances
         self.problems: dict[str, list[str]] = {}
         self.pixels = np.zeros(256, np.int64)
         self.images = np.zeros(256, np.int64)
@@ -53,7 +61,7 @@ class PreflightReport:
         """Judge what only the whole set shows."""
         if self.pixels.any() and self.unlabelled_share == 1:
             self.add_problem(
-                'ids',
+                'empty',
                 f'every pixel of {self.name} is unlabelled; likely cause: do '
                 'unlabelled_ids or label_map send all ids to 255?',
             )
@@ -79,6 +87,11 @@ class PreflightReport:
         return float(self.pixels[UNLABELLED] / max(self.pixels.sum(), 1))
 
     @property
+    def at_limit(self) -> int:
+        """Images with ``max_instances`` instances: some may be merged."""
+        return sum(count == self.max_instances for count in self.instances)
+
+    @property
     def images_per_second(self) -> float:
         """Samples checked per second, all processes together."""
         return self.num_checked / self.seconds if self.seconds else 0.0
@@ -102,6 +115,8 @@ class PreflightReport:
                 images=len(self.instances),
                 mean=float(count.mean()),
                 max=int(count.max()),
+                limit=self.max_instances,
+                images_at_limit=self.at_limit,
             ),
             classes=[
                 dict(
@@ -141,7 +156,8 @@ class PreflightReport:
             + (
                 'no problem found'
                 if self.ok
-                else f'{self.num_problems} problems'
+                else f'{self.num_problems} problem'
+                + 's' * (self.num_problems > 1)
             )
         )
         return '\n'.join(lines)
@@ -155,6 +171,12 @@ class PreflightReport:
                 f'  instances an image: mean {count.mean():.1f}, '
                 f'max {count.max()}'
             )
+            if self.at_limit:
+                lines.append(
+                    f'  at the limit max_instances={self.max_instances}: '
+                    f'{self.at_limit} images; their smallest instances are '
+                    'merged class by class'
+                )
         lines.append(
             f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels'
         )

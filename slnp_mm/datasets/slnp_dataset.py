@@ -1,6 +1,8 @@
 """Any folder pair of pictures and label maps as a data set."""
 
+import inspect
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +16,7 @@ from .instance_source import InstanceSource
 from .label_codec import LabelCodec
 
 Suffix = str | Sequence[str]
+_WORDS = dict(img='image', label='label', instance='instance map')
 
 
 @DATASETS.register_module()
@@ -126,6 +129,8 @@ class SLNPDataset(BaseDataset):
     def make_rules(self) -> None:
         """Make the label codec and the instance source."""
         num = len(self._metainfo['classes'])
+        _check_keys('label', self._label_cfg, LabelCodec)
+        _check_keys('instance', self._instance_cfg, InstanceSource)
         self.codec = LabelCodec(num, **self._label_cfg)
         cfg = dict(self._instance_cfg)
         if cfg.get('json_file'):
@@ -193,12 +198,14 @@ class SLNPDataset(BaseDataset):
             )
         suffixes = self.suffixes[key]
         files: dict[str, str] = {}
+        other: Counter = Counter()
         for parent, _, names in os.walk(folder, followlinks=True):
             below = os.path.relpath(parent, folder)
             for name in names:
                 low = name.lower()
                 suffix = next((s for s in suffixes if low.endswith(s)), None)
                 if suffix is None:
+                    other[os.path.splitext(low)[1] or name] += 1
                     continue
                 stem = os.path.normpath(
                     os.path.join(below, name[: -len(suffix)])
@@ -210,30 +217,53 @@ class SLNPDataset(BaseDataset):
                     )
                 files[stem] = os.path.join(parent, name)
         if not files:
+            there = ', '.join(f'{n} {end}' for end, n in other.most_common(3))
             raise DataError(
                 f'no {key} file ending in {" or ".join(suffixes)} in {folder}'
+                f', which holds {there or "no file at all"}; set {key}_suffix '
+                'or data_prefix in the config'
             )
         return files
 
     def unpaired(self, found: dict[str, dict[str, str]]) -> list[str]:
-        """Say which files lack their partner, one sentence a file."""
-        words = dict(img='image', label='label', instance='instance map')
+        """Say which files lack their partner, one sentence a file.
+
+        If no name at all is found on both sides, one sentence says so.
+        """
         texts = []
-        for one, other in (
-            ('img', 'label'),
-            ('label', 'img'),
-            ('img', 'instance'),
-        ):
-            if other not in found:
+        for kind in [key for key in found if key != 'img']:
+            if set(found['img']).isdisjoint(found[kind]):
+                texts.append(self._strangers(found, kind))
                 continue
-            lonely = sorted(set(found[one]) - set(found[other]))
-            texts += [
-                f'{words[one]} {found[one][stem]} has no {words[other]} in '
-                f'{self.data_prefix[other]} ({len(lonely)} such files); add '
-                f'it or remove the {words[one]}'
-                for stem in lonely
-            ]
+            for one, other in (('img', kind), (kind, 'img')):
+                lonely = sorted(set(found[one]) - set(found[other]))
+                count = f'{len(lonely)} such file{"s" * (len(lonely) > 1)}'
+                texts += [
+                    f'{_WORDS[one]} {found[one][stem]} has no {_WORDS[other]} '
+                    f'in {self.data_prefix[other]} ({count}); add it or '
+                    f'remove the {_WORDS[one]}'
+                    for stem in lonely
+                ]
         return texts
+
+    def _strangers(self, found: dict[str, dict[str, str]], kind: str) -> str:
+        """Say that no name is found on both sides, and why perhaps."""
+        image, other = min(found['img']), min(found[kind])
+        ending = os.path.splitext(found[kind][other])[1]
+        hint = ''
+        if other.startswith(image):
+            hint = f": {kind}_suffix='{other[len(image) :]}{ending}'"
+        elif image.startswith(other):
+            ending = os.path.splitext(found['img'][image])[1]
+            hint = f": img_suffix='{image[len(other) :]}{ending}'"
+        return (
+            f'none of the {len(found["img"])} images in '
+            f'{self.data_prefix["img"]} has a partner of its name in '
+            f'{self.data_prefix[kind]}, whose first file is '
+            f'{os.path.relpath(found[kind][other], self.data_prefix[kind])}; '
+            f'rename the files, or set img_suffix and {kind}_suffix to what '
+            f'follows the common part of the names{hint}'
+        )
 
     @property
     def num_corrupt(self) -> int:
@@ -293,3 +323,14 @@ def _as_tuple(suffix: Suffix) -> tuple:
     """One suffix or several as a tuple, lower case, longest first."""
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
     return tuple(sorted(map(str.lower, suffixes), key=len, reverse=True))
+
+
+def _check_keys(name: str, settings: dict, kind: type) -> None:
+    """Raise if settings hold a key that the class does not take."""
+    known = set(inspect.signature(kind).parameters) - {'num_classes'}
+    unknown = set(settings) - known
+    if unknown:
+        raise DataError(
+            f'{name}=dict(...) takes {", ".join(sorted(known))}, got '
+            f'{", ".join(sorted(unknown))}'
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slnp_mm.datasets.errors import CorruptFileError
+from slnp_mm.datasets.errors import CorruptFileError, DataError
 from slnp_mm.datasets.image_io import (
     decode_ids,
     decode_image,
@@ -182,6 +182,15 @@ def test_ids_of_32_bits_come_from_tiff(tmp_path):
     Image.fromarray(ids, 'I').save(tmp_path / 'a.tif')
     found = decode_ids((tmp_path / 'a.tif').read_bytes(), 'a')
     assert found.tolist() == ids.tolist()
+
+
+def test_jpeg_of_ids_is_refused(tmp_path, files):
+    files.jpg(tmp_path / 'a.jpg', (16, 16))
+    data = (tmp_path / 'a.jpg').read_bytes()
+    with pytest.raises(DataError, match=r'a\.jpg is a JPEG, expected a PNG'):
+        decode_ids(data, 'a.jpg')
+    with pytest.raises(CorruptFileError):  # truncated comes first
+        decode_ids(data[:-60], 'a.jpg')
 
 
 def test_id24_adds_up_the_channels():

@@ -110,7 +110,19 @@ def test_table_remaps_ids():
         (
             dict(unlabelled_ids=(0,)),
             [[0, 1, 255]],
+            '255 only: does unlabelled_ids lack 255',
+        ),
+        (
+            dict(unlabelled_ids=()),
+            [[0, 1, 255]],
             '255 only: is unlabelled_ids unset',
+        ),
+        (dict(), [[3, 1]], r'3 the unlabelled one \(unlabelled_ids=\(3, 255'),
+        (dict(), [[9, 9, 8]], r'8 \(1 pixels\) and 1 other id are outside'),
+        (
+            dict(reduce_zero_label=True, unlabelled_ids=(9,)),
+            [[4]],
+            r'range 1\.\.3 \(unlabelled: 0, 9, 255\)',
         ),
         (dict(label_map={1: 0}), [[0, 1]], 'does label_map miss these ids'),
         (dict(), [[24001, 0]], 'instance or panoptic ids'),
@@ -175,6 +187,28 @@ def test_grey_label_where_colours_are_set_is_named():
 def test_contradictory_settings_are_refused(settings, words):
     with pytest.raises(DataError, match=words):
         LabelCodec(**settings)
+
+
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (dict(label_map={}), 'label_map must send ids to classes'),
+        (dict(label_map=[0, 1]), 'label_map must send ids to classes'),
+        (dict(label_map={'sky': 0}), r"whole numbers, .* got \{'sky': 0\}"),
+        (dict(label_map={0: 0.5}), r'whole numbers, .* got \[0\.5\]'),
+        (dict(unlabelled_ids=255), r'unlabelled_ids must .* got 255$'),
+        (dict(unlabelled_ids=(-1,)), r'0\.\.65535, got -1; save the labels'),
+        (dict(label_map={70000: 0}), r'label_map must .* got 70000'),
+    ],
+)
+def test_settings_that_no_label_file_can_meet_are_refused(settings, words):
+    with pytest.raises(DataError, match=words):
+        LabelCodec(3, **settings)
+
+
+def test_label_map_may_come_from_json_with_text_keys():
+    codec = LabelCodec(2, label_map={'7': 0, '9': 1})
+    assert codec(np.uint8([[7, 9, 255]]), 'a').tolist() == [[0, 1, 255]]
 
 
 def test_stamp_changes_with_the_rule():

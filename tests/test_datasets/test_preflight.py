@@ -98,7 +98,34 @@ def test_empty_class_is_listed_but_no_problem(folder_pair, files):
 
 def test_set_without_a_label_is_a_problem(folder_pair):
     report = check(folder_pair, label=dict(unlabelled_ids=(0, 1, 2, 255)))
-    assert 'every pixel' in report.problems['ids'][0] and not report.ok
+    assert 'every pixel' in report.problems['empty'][0] and not report.ok
+    assert '  Nothing labelled: 1\n' in report.to_text()
+    assert report.to_text().endswith('result: 1 problem')
+
+
+def test_images_at_the_instance_limit_are_counted(folder_pair):
+    dataset = DATASETS.build(config(folder_pair, lazy_init=True))
+    dataset.pipeline.transforms[2].max_instances = 3
+    report = check_dataset(dataset, 1)
+    assert 'limit max_instances=3: 3 images' in report.to_text()
+    found = report.to_dict()['instances']
+    assert (found['limit'], found['images_at_limit']) == (3, 3)
+    assert check(folder_pair).at_limit == 0
+
+
+def test_jpeg_labels_are_a_problem(folder_pair):
+    for path in (folder_pair / 'labels').iterdir():
+        _, data = cv2.imencode('.jpg', cv2.imread(str(path), -1))
+        path.write_bytes(data.tobytes())
+    report = check(folder_pair)
+    assert len(report.problems['ids']) == 3
+    assert 'labels/0.png is a JPEG' in report.problems['ids'][0]
+
+
+def test_misspelt_setting_is_a_problem(folder_pair):
+    report = check(folder_pair, label=dict(unlabeled_ids=(0,)))
+    assert 'got unlabeled_ids' in report.problems['folder'][0]
+    assert '  Folder or setting: 1\n' in report.to_text()
 
 
 @pytest.mark.parametrize('kind', ['bmp', 'png', 'jpg', 'png as jpg'])
@@ -131,9 +158,17 @@ def test_quick_check_passes_counts_and_raises(folder_pair, files):
         quick_check(config(folder_pair))
 
 
-def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair):
+def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'slnp_mm.datasets.preflight.print_log',
+        lambda text, **_: lines.append(text),
+    )
     (folder_pair / 'images/1.jpg').write_bytes(b'x')
     assert quick_check(config(folder_pair, skip_corrupt=True)) == 3
+    (line,) = lines
+    assert 'skip_corrupt will replace a sample: cannot decode' in line
+    assert 'images/1.jpg' in line
 
 
 def _runner(dataset, lines):
@@ -252,6 +287,31 @@ def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys):
     path = tmp_path / 's.png'
     assert tool(text, '--workers', '1', '--sheet', str(path)) == 1
     assert 'can be drawn' in capsys.readouterr().err and not path.exists()
+
+
+def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys):
+    other = dict(config(folder_pair), label=dict(unlabelled_ids=(2, 255)))
+    text = (
+        f'one, two = {config(folder_pair)!r}, {other!r}\n'
+        "both = dict(type='ConcatDataset', datasets=[one, two])\n"
+        'train_dataloader = dict(dataset=both)\n'
+        'val_dataloader = dict(dataset=dict('
+        "type='RepeatDataset', times=2, dataset=one))"
+    )
+    assert tool(text, '--workers', '1') == 0
+    out = capsys.readouterr().out
+    assert out.count('3 of 3 images') == 2  # the repeated one was seen
+    assert 'train1: ' in out and 'train2: ' in out
+
+
+def test_tool_names_what_it_cannot_check(tool, capsys, folder_pair, tmp_path):
+    other = "train_dataloader = dict(dataset=dict(type='BasicImageDataset'))"
+    assert tool(other.replace('))', f', data_root={str(tmp_path)!r}))')) == 1
+    assert 'train_dataloader has BasicImageDataset' in capsys.readouterr().err
+    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
+    place = str(folder_pair / 'images/0.jpg/r.json')
+    assert tool(text, '--workers', '1', '--json', place) == 1
+    assert 'error: cannot write' in capsys.readouterr().err
 
 
 def test_tool_names_a_config_without_data(tool, capsys, caplog):

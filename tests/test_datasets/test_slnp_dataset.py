@@ -1,3 +1,4 @@
+import json
 import logging
 import multiprocessing
 import os
@@ -75,7 +76,7 @@ def test_image_without_label_is_named(folder_pair):
     with pytest.raises(
         DataError,
         match=r'image .*images/1\.jpg has no label '
-        r'in .*labels \(1 such files\)',
+        r'in .*labels \(1 such file\)',
     ):
         build(folder_pair)
 
@@ -117,6 +118,68 @@ def test_size_mismatch_by_exif_rotation_has_a_hint(folder_pair, files):
     files.jpg(folder_pair / 'images/0.jpg', (32, 24))
     with pytest.raises(DataError, match='EXIF rotation'):
         build(folder_pair)[0]
+
+
+def test_instance_map_without_image_is_named(folder_pair, files):
+    for i in range(4):
+        files.png(folder_pair / f'inst/{i}.png', np.zeros((24, 32), np.uint8))
+    with pytest.raises(
+        DataError,
+        match=r'instance map .*inst/3\.png has no image in .*images '
+        r'\(1 such file\); add it or remove the instance map',
+    ):
+        build(folder_pair, data_prefix=dict(instance='inst'))
+
+
+def test_names_that_never_agree_are_one_sentence_with_the_suffix(folder_pair):
+    for path in (folder_pair / 'labels').iterdir():
+        path.rename(path.with_name(f'{path.stem}_ids.png'))
+    dataset = build(folder_pair, lazy_init=True)
+    (text,) = dataset.unpaired(dataset.find_all())
+    assert text.startswith('none of the 3 images in ')
+    assert 'whose first file is 0_ids.png; rename the files' in text
+    assert text.endswith(": label_suffix='_ids.png'")
+    assert len(build(folder_pair, label_suffix='_ids.png')) == 3
+
+
+def test_image_ending_that_the_labels_lack_is_suggested(folder_pair):
+    for path in (folder_pair / 'images').iterdir():
+        path.rename(path.with_name(f'{path.stem}_rgb.jpg'))
+    with pytest.raises(DataError, match=r": img_suffix='_rgb\.jpg'$"):
+        build(folder_pair)
+
+
+def test_folder_without_such_files_says_what_it_holds(folder_pair):
+    with pytest.raises(
+        DataError,
+        match=r'no label file ending in \.tif in .*labels, which holds 3 '
+        r'\.png; set label_suffix or data_prefix',
+    ):
+        build(folder_pair, label_suffix='.tif')
+    (folder_pair / 'none').mkdir()
+    with pytest.raises(DataError, match='which holds no file at all'):
+        build(folder_pair, data_prefix=dict(label='none'))
+
+
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (
+            dict(label=dict(unlabeled_ids=(0,))),
+            r'label=dict\(\.\.\.\) takes colours, label_map, '
+            'reduce_zero_label, unlabelled_colours, unlabelled_ids, got '
+            'unlabeled_ids$',
+        ),
+        (
+            dict(instance=dict(background=(0,))),
+            'takes background_below, background_ids, category_map, '
+            'json_file, got background$',
+        ),
+    ],
+)
+def test_misspelt_setting_is_named(folder_pair, settings, words):
+    with pytest.raises(DataError, match=words):
+        build(folder_pair, **settings)
 
 
 def test_instance_size_mismatch_is_named(folder_pair, files):
@@ -323,6 +386,39 @@ def test_coco_json_without_a_key_is_named(make_set, key):
     )
     with pytest.raises(DataError, match=rf"KeyError\('{key}'\)"):
         dataset[0]
+
+
+def _add_crowd(path, crowd):
+    """Add an RLE mask of the last 8 columns (unlabelled but the first)."""
+    data = json.loads(path.read_text())
+    for i in range(3):
+        mask = dict(size=[24, 32], counts=[24 * 20, 24 * 12])
+        data['annotations'].append(
+            dict(
+                id=100 + i, image_id=i, iscrowd=crowd, category_id=3,
+                area=24 * 12, bbox=[20, 0, 12, 24], segmentation=mask,
+            )
+        )  # fmt: skip
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize('crowd, cars', [(0, [8, 12]), (1, [8])])
+def test_coco_rle_is_an_instance_unless_it_is_a_crowd(make_set, crowd, cars):
+    root = make_set('coco_stuff')
+    _add_crowd(root / 'annotations/instances_val2017.json', crowd)
+    steps = [dict(step) for step in PIPELINE[:3]]
+    steps[2]['max_overlap'] = 2
+    dataset = SLNPCOCOStuff(
+        str(root), 'val2017', instances='json', pipeline=steps
+    )
+    found = dataset[0]
+    widths = [
+        int((found['instances'] == i).any(0)[0].sum())
+        for i in np.flatnonzero(found['instance_labels'] == 2)
+    ]
+    # the car's box and, where it is no crowd, the mask; bare car pixels
+    bare = 16 - 14
+    assert sorted(widths) == sorted([*cars, bare])
 
 
 def test_coco_json_may_leave_out_iscrowd(make_set):

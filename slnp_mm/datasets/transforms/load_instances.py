@@ -50,8 +50,13 @@ class SLNPLoadInstances(BaseTransform):
         """Add ``instances`` and ``instance_labels``."""
         source = results['instance_source']
         paths = [results['label_path'], results.get('instance_path', '')]
-        made_of = self._made_of(source, results['label_codec'], paths)
-        name = os.path.abspath(paths[0])
+        files = [*paths, source.json_file or '']
+        made_of = [file_stamp(path) for path in files]
+        # runs with other settings keep their own maps beside these
+        name = '|'.join(
+            [path and os.path.abspath(path) for path in files]
+            + self._settings(source, results['label_codec'])
+        )
         found = self.cache.load(name, made_of)
         if found is None or found.layers.shape[1:] != results['label'].shape:
             found = source.make(
@@ -67,13 +72,11 @@ class SLNPLoadInstances(BaseTransform):
         results['max_instances'] = self.max_instances
         return results
 
-    def _made_of(self, source, codec, paths: list) -> list:
-        """All that the result depends on, as text."""
+    def _settings(self, source, codec) -> list[str]:
+        """All settings that the result depends on, as text."""
         return [
             str(self.max_instances),
             str(self.max_overlap),
             source.stamp(),
             codec.stamp,
-            file_stamp(source.json_file or ''),
-            *map(file_stamp, paths),
         ]

@@ -66,6 +66,22 @@ def test_other_settings_do_not_use_the_cache(tmp_path, monkeypatch):
         load(tmp_path, max_instances=7)
 
 
+def test_runs_with_other_settings_share_a_cache(tmp_path, monkeypatch):
+    load(tmp_path), load(tmp_path, max_instances=7)
+    monkeypatch.setattr(InstanceSource, 'make', None)
+    assert load(tmp_path)['max_instances'] == 64
+    assert load(tmp_path, max_instances=7)['max_instances'] == 7
+
+
+def test_changed_id_map_replaces_its_file_in_the_cache(tmp_path, files):
+    files.png(tmp_path / 'a.png', np.zeros((4, 6), np.uint8))
+    for ids in ([[0] * 6] * 4, [[0] * 3 + [300, 301, 302]] * 4):
+        files.png(tmp_path / 'i.png', np.uint16(ids))
+        out = load(tmp_path, 'i.png')
+    assert out['instance_labels'].tolist() == [0, 1, 1, 1]
+    assert len(list((tmp_path / 'cache').rglob('*.rle'))) == 1
+
+
 @pytest.mark.parametrize(
     'kwargs', [dict(max_instances=0), dict(max_overlap=0)]
 )
