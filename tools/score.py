@@ -12,6 +12,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
 
 from slnp_mm.evaluation import folder, report  # noqa: E402
 from slnp_mm.utils import cli  # noqa: E402
+from slnp_mm.utils.errors import check_device  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +42,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.compare and not (args.config and args.images):
         parser.error('give a config and --images, or --compare A B')
+    if args.out and not args.out.endswith('.json'):
+        parser.error(f'--out must end in .json, but got {args.out}')
     return args
 
 
@@ -76,6 +79,7 @@ def main() -> int:
     args = parse_args()
     if args.compare:
         return compare(args.compare, args.force)
+    check_device(args.device)
     cfg = cli.read_config(args.config, args.cfg_options)
     metrics = folder.build_metrics(cfg)
     for metric in metrics:

@@ -1,15 +1,17 @@
 """Score a folder of images made by any program."""
 
 import copy
+import logging
 import os
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import cv2
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 Progress = Optional[Callable[[int, int], None]]
 
 
@@ -110,6 +112,9 @@ def build_dataset(
 def build_metrics(cfg: Config) -> List[Any]:
     """This package's metrics of the config's test evaluator.
 
+    Those that cannot score a folder with one image a label are left out
+    with a warning that names them.
+
     Raises:
         ValueError: If there is none.
     """
@@ -124,12 +129,20 @@ def build_metrics(cfg: Config) -> List[Any]:
         else evaluator
     )
     entries = [entries] if isinstance(entries, dict) else list(entries)
+    built = []
     with DefaultScope.overwrite_default_scope('mmagic'):
-        built = [
-            METRICS.build(copy.deepcopy(e))
-            for e in entries
-            if issubclass(METRICS.get(e['type']), PairedMetric)
-        ]
+        for entry in entries:
+            kind = METRICS.get(entry['type'])
+            mode = getattr(kind, 'SAMPLER_MODE', None)
+            if mode == PairedMetric.SAMPLER_MODE:
+                built.append(METRICS.build(copy.deepcopy(entry)))
+            else:
+                print_log(
+                    f'{entry["type"]} cannot score a folder of images: left '
+                    'out',
+                    'current',
+                    logging.WARNING,
+                )
     if not built:
         raise ValueError(
             'Expected an SLNP metric in test_evaluator of the '

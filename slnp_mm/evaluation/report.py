@@ -1,6 +1,7 @@
 """Reports: every figure with the protocol that made it."""
 
 import json
+import math
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -34,8 +35,9 @@ PROTOCOL_KEYS = (
     'segmentation',
     'features',
 )
+SEGMENTATION = ('PA', 'mIoU', 'mAcc')
 # Recorded inside a scorer's entry, but not part of the protocol.
-SCORER_NOTES = ('config', 'checkpoint', 'training')
+SCORER_NOTES = ('config', 'checkpoint', 'training', 'precision')
 
 
 def versions() -> Dict[str, str]:
@@ -56,8 +58,12 @@ def build_report(
     run: Dict[str, Any],
     data: Optional[str] = None,
     split: Optional[str] = None,
+    others: Optional[Dict[str, Any]] = None,
 ) -> Dict[str, Any]:
     """Join the metrics' last results into one report.
+
+    A metric's ``prefix`` stands before its figures, its classes and its
+    part of the protocol, so that two metrics of one kind keep apart.
 
     Args:
         metrics (Sequence[Any]): Metrics after ``evaluate`` on this process;
@@ -66,6 +72,9 @@ def build_report(
             ``checkpoint``, ``iteration``, ``seed``, ``images``.
         data (str, optional): Name of the data set.
         split (str, optional): Its split.
+        others (Dict[str, Any], optional): All figures of the evaluation;
+            the numbers that no metric here made (mmagic's ``SWD``) are
+            added and named in the protocol as ``others``.
 
     Returns:
         Dict[str, Any]: ``figures`` by name, ``per_class``, ``protocol``,
@@ -90,25 +99,25 @@ def build_report(
     )
     per_class: List[dict] = []
     for metric in parts:
+        head = f'{metric.prefix}/' if metric.prefix else ''
         part = metric.last_report
+        own = metric.figures() if 'scorer' in part else part['figures']
+        figures.update({head + k: v for k, v in own.items()})
         if 'scorer' in part:
-            figures.update(metric.figures())
-            per_class = class_rows(part)
-            for key in (
-                'label_pixels',
-                'ignored_pixels',
-                'class_map',
-                'image_sizes',
-            ):
-                protocol[key] = part[key]
-            protocol['ignore_index'] = metric.ignore_index
-            protocol['segmentation'] = part['scorer']
+            per_class += class_rows(part, head)
+            protocol.update(segmentation_entries(metric, head))
         else:
-            figures.update(part['figures'])
             protocol['features'].append(part['extractor'])
+    more = {
+        k: v
+        for k, v in (others or {}).items()
+        if k not in figures and isinstance(v, (int, float))
+    }
+    if more:
+        protocol['others'] = sorted(more)
     return dict(
         format=FORMAT,
-        figures=figures,
+        figures={k: finite(v) for k, v in {**figures, **more}.items()},
         per_class=per_class,
         protocol=protocol,
         run=run,
@@ -116,13 +125,27 @@ def build_report(
     )
 
 
-def class_rows(part: Dict[str, Any]) -> List[dict]:
+def segmentation_entries(metric: Any, head: str) -> Dict[str, Any]:
+    """Protocol of one segmentation metric, ``head`` before each name."""
+    part = metric.last_report
+    names = ('label_pixels', 'ignored_pixels', 'class_map', 'image_sizes')
+    out = {name: part[name] for name in names}
+    out.update(ignore_index=metric.ignore_index, segmentation=part['scorer'])
+    return {head + k: v for k, v in out.items()}
+
+
+def finite(value: Any) -> Any:
+    """The number, None for NaN and infinity, which JSON does not know."""
+    return value if math.isfinite(value) else None
+
+
+def class_rows(part: Dict[str, Any], head: str = '') -> List[dict]:
     """Per-class IoU and accuracy, generated beside real."""
     fake, real = part['figures']['fake'], part['figures']['real']
     names = part['classes'] or [str(i) for i in range(len(fake['IoU']))]
     return [
         {
-            'class': name,
+            'class': head + name,
             'IoU': fake['IoU'][i],
             'real/IoU': real['IoU'][i],
             'Acc': fake['Acc'][i],
@@ -200,8 +223,15 @@ def differences(first: Dict[str, Any], second: Dict[str, Any]) -> List[str]:
     The scorer's file name, config name and training notes do not count, its
     SHA-256 does.
     """
+    both = [*first['protocol'], *second['protocol']]
+    keys = [
+        key
+        for name in PROTOCOL_KEYS
+        for key in dict.fromkeys(both)
+        if key.split('/')[-1] == name
+    ]
     out = []
-    for key in PROTOCOL_KEYS:
+    for key in keys:
         a, b = (strip_notes(r['protocol'].get(key)) for r in (first, second))
         if json.dumps(a, sort_keys=True) != json.dumps(b, sort_keys=True):
             out.append(f'{key}: {short(a)} and {short(b)}')
@@ -209,10 +239,10 @@ def differences(first: Dict[str, Any], second: Dict[str, Any]) -> List[str]:
 
 
 def strip_notes(value: Any) -> Any:
-    """A protocol entry without notes, lists in a fixed order."""
+    """A protocol entry without notes, networks in a fixed order."""
     if isinstance(value, dict):
         return {k: v for k, v in value.items() if k not in SCORER_NOTES}
-    if isinstance(value, list):
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
         return sorted((strip_notes(v) for v in value), key=str)
     return value
 
@@ -230,18 +260,8 @@ def short(value: Any) -> str:
 def markdown(report: Dict[str, Any]) -> str:
     """The report as Markdown that also reads well in a terminal."""
     figures, protocol = report['figures'], report['protocol']
-    rows = []
-    for name in ('PA', 'mIoU', 'mAcc'):
-        if name in figures:
-            share = figures.get(f'share/{name}')
-            rows.append(
-                [
-                    name,
-                    figures[name],
-                    figures[f'real/{name}'],
-                    '' if share is None else f'{share:.1f} %',
-                ]
-            )
+    heads = [k[: -len('real/PA')] for k in figures if is_ceiling(k)]
+    rows = [row for head in heads for row in segmentation_rows(figures, head)]
     text = []
     if rows:
         text.append(
@@ -250,11 +270,13 @@ def markdown(report: Dict[str, Any]) -> str:
                 rows,
             )
         )
-    rest = [
-        [k, v]
-        for k, v in figures.items()
-        if k.split('/')[-1] not in ('PA', 'mIoU', 'mAcc')
-    ]
+    shown = {
+        head + kind + name
+        for head in heads
+        for kind in ('', 'real/', 'share/')
+        for name in SEGMENTATION
+    }
+    rest = [[k, _cell(v)] for k, v in figures.items() if k not in shown]
     if rest:
         text.append(table(['score', 'value'], rest))
     if report['per_class']:
@@ -288,6 +310,27 @@ def markdown(report: Dict[str, Any]) -> str:
         + ', '.join(f'{k} {v}' for k, v in report['versions'].items())
     )
     return '\n\n'.join(text)
+
+
+def is_ceiling(name: str) -> bool:
+    """Whether a figure is the PA of real images, prefixed or not."""
+    return name == 'real/PA' or name.endswith('/real/PA')
+
+
+def segmentation_rows(figures: Dict[str, Any], head: str) -> List[list]:
+    """Generated, real and share of one segmentation metric."""
+    rows = []
+    for name in SEGMENTATION:
+        share = figures.get(f'{head}share/{name}')
+        rows.append(
+            [
+                head + name,
+                _cell(figures.get(head + name)),
+                _cell(figures.get(f'{head}real/{name}')),
+                '' if share is None else f'{share:.1f} %',
+            ]
+        )
+    return rows
 
 
 def compare(

@@ -1,6 +1,9 @@
 """Reports and folder scoring."""
 
+import importlib.util
 import json
+import sys
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -104,6 +107,140 @@ def test_another_scorer_or_count_is_a_difference(toy):
     assert [gap.split(':')[0] for gap in gaps] == [
         'num_images',
         'segmentation',
+    ]
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Run tools/score.py: ``tool('--images', 'made')`` gives its code."""
+    spec = importlib.util.spec_from_file_location('score', 'tools/score.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['score.py', *map(str, words)])
+        return module.cli.run_tool(module.main)
+
+    return run
+
+
+def test_tool_scores_a_folder_and_compares(toy, tool, capsys):
+    root, cfg = toy
+    cfg.dump(root / 'toy.py')
+    words = [root / 'toy.py', '--name', 'SPADE', '--out', root / 'a.json']
+    assert tool(*words, '--images', root / 'made') == 0
+    assert '| mIoU' in capsys.readouterr().out
+    saved = report.load_report(str(root / 'a.json'))
+    want, _ = make_report(cfg, root / 'made')
+    for part in ('figures', 'per_class'):
+        assert saved[part] == want[part]
+    assert saved['protocol'] == json.loads(json.dumps(want['protocol']))
+    assert saved['run'] == dict(config='toy.py', name='SPADE', images='made')
+    assert set(saved['versions']) == {'slnp_mm', 'python', *report.PACKAGES}
+    assert tool('--compare', root / 'a.json', root / 'a.json') == 0
+    assert '| PA' in capsys.readouterr().out
+
+
+def test_tool_names_missing_and_extra_images(toy, tool, capsys):
+    root, cfg = toy
+    cfg.dump(root / 'toy.py')
+    (root / 'made/4.png').rename(root / 'made/more.png')
+    assert tool(root / 'toy.py', '--images', root / 'made') == 1
+    assert (
+        f'error: Expected in {root / "made"} exactly one image for each of '
+        'the 5 labels, by name; 1 missing: 4; 1 extra: more.'
+    ) in capsys.readouterr().err
+
+
+def test_height_and_width_may_not_be_swapped(toy):
+    root, cfg = toy
+    first, _ = make_report(cfg, root / 'made')
+    second = json.loads(json.dumps(first))
+    first['protocol']['segmentation']['input_size'] = [128, 256]
+    second['protocol']['segmentation']['input_size'] = [256, 128]
+    (gap,) = report.differences(first, second)
+    assert '[128; 256]' in gap and '[256; 128]' in gap
+
+
+def test_precision_is_recorded_but_no_difference(toy):
+    root, cfg = toy
+    first, _ = make_report(cfg, root / 'made')
+    assert first['protocol']['segmentation']['precision'] == 'float32'
+    second = json.loads(json.dumps(first))
+    second['protocol']['segmentation']['precision'] = 'float16'
+    assert report.differences(first, second) == []
+
+
+def test_two_scorers_stay_apart_by_their_prefix(toy, tiny_scorer):
+    root, cfg = toy
+    small = dict(tiny_scorer, input_size=(16, 16))
+    one = cfg.test_evaluator.metrics
+    cfg.test_evaluator.metrics = [
+        dict(one, prefix='big'),
+        dict(one, scorer=small, prefix='small'),
+    ]
+    result, figures = make_report(cfg, root / 'made')
+    assert result['figures'] == figures
+    assert figures['big/PA'] != figures['small/PA']
+    assert result['protocol']['small/segmentation']['input_size'] == [16, 16]
+    rows = report.markdown(result).splitlines()
+    for name in ('big', 'small'):
+        (line,) = [x for x in rows if x.startswith(f'| {name}/PA')]
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        assert cells[1:3] == [
+            str(figures[f'{name}/PA']),
+            str(figures[f'{name}/real/PA']),
+        ]
+    assert len(result['per_class']) == 8
+    other = json.loads(json.dumps(result))
+    other['protocol']['small/segmentation']['sha256'] = 'f' * 64
+    (gap,) = report.differences(result, other)
+    assert gap.startswith('small/segmentation: ')
+
+
+def test_undefined_figures_are_null_in_json(toy):
+    """No labelled pixel: every figure is 0 / 0."""
+    root, cfg = toy
+    for i in range(5):
+        cv2.imwrite(
+            str(root / f'labels/val/{i}.png'), np.full((32, 32), 255, np.uint8)
+        )
+    with pytest.warns(RuntimeWarning):
+        result, _ = make_report(cfg, root / 'made')
+    path, _ = report.save_report(result, str(root / 'r.json'))
+    assert 'NaN' not in (root / 'r.json').read_text()
+    loaded = report.load_report(path)
+    assert loaded['figures']['PA'] is None
+    assert loaded['figures']['share/mIoU'] is None
+    assert '| PA    | -         | -' in report.markdown(loaded)
+    assert '| PA' in report.compare(loaded, loaded, ['a', 'b'])
+
+
+def test_figures_of_other_metrics_are_added_and_named(toy):
+    root, cfg = toy
+    dataset, metrics = build_dataset(cfg), build_metrics(cfg)
+    figures = score_folder(dataset, metrics, str(root / 'made'))
+    result = report.build_report(
+        metrics, {}, others=dict(figures, **{'SWD/avg': 7.5, 'text': 'Nan'})
+    )
+    assert result['figures'] == dict(figures, **{'SWD/avg': 7.5})
+    assert result['protocol']['others'] == ['SWD/avg']
+    assert '| SWD/avg | 7.5 ' in report.markdown(result)
+
+
+def test_metrics_that_cannot_score_a_folder_are_named(toy, tiny_scorer):
+    root, cfg = toy
+    cfg.test_evaluator.metrics = [
+        cfg.test_evaluator.metrics,
+        dict(type='SLNPDiversity', scorer=tiny_scorer),
+        dict(type='SWD', fake_nums=5, image_shape=(3, 32, 32)),
+    ]
+    with mock.patch('slnp_mm.evaluation.folder.print_log') as log:
+        (metric,) = build_metrics(cfg)
+    assert isinstance(metric, SLNPSegMetric)
+    assert [call.args[0] for call in log.call_args_list] == [
+        'SLNPDiversity cannot score a folder of images: left out',
+        'SWD cannot score a folder of images: left out',
     ]
 
 

@@ -51,6 +51,17 @@ def test_compare_shows_equal_protocols(tool, tmp_path, capsys):
     assert '+0' in captured.out and captured.err == ''
 
 
+def test_out_of_another_ending_is_refused_before_scoring(
+    tool, monkeypatch, capsys
+):
+    argv = ['score.py', 'c.py', '--images', 'made', '--out', 'r.txt']
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit):
+        tool.main()
+    said = capsys.readouterr().err
+    assert '--out must end in .json, but got r.txt' in said
+
+
 def test_nothing_to_do_is_a_usage_error(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['score.py'])
     with pytest.raises(SystemExit):

@@ -10,6 +10,7 @@ from .images import (
     resize_label,
     to_uint8,
 )
+from .instance_colour import instance_colours, instance_diversity
 from .kernel import kernel_distance, polynomial_mmd
 from .manifold import pairwise_diversity, precision_recall
 
@@ -21,6 +22,8 @@ __all__ = [
     'colour_label',
     'feature_statistics',
     'frechet_distance',
+    'instance_colours',
+    'instance_diversity',
     'kernel_distance',
     'make_grid',
     'map_label',

@@ -125,6 +125,9 @@ class PairedMetric(BaseMetric):
     def images(self, samples: Sequence[dict], key: str) -> List[np.ndarray]:
         """Quantised images of a batch, (H, W, 3) uint8 BGR each.
 
+        Images on a GPU take the metric's network there: mmengine's
+        ``ValLoop`` does not call :meth:`prepare`.
+
         Raises:
             ValueError: If a sample has no such image.
         """
@@ -134,7 +137,11 @@ class PairedMetric(BaseMetric):
                     f'{type(self).__name__} expected `{key}` in every data '
                     f'sample, got {sorted(sample)}.'
                 )
-        return [to_uint8(as_tensor(sample[key])) for sample in samples]
+        tensors = [as_tensor(sample[key]) for sample in samples]
+        for tensor in tensors[:1]:
+            if tensor.device.type != 'cpu':
+                self.device = tensor.device
+        return [to_uint8(tensor) for tensor in tensors]
 
 
 def as_tensor(value: Any) -> torch.Tensor:

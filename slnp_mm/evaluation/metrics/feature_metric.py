@@ -3,6 +3,7 @@
 import hashlib
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class FeatureMetric(PairedMetric):
     def extractor(self) -> Any:
         """The network, built at first use; real features are read then."""
         if self._extractor is None:
-            self._extractor = self.build_extractor()
+            self._extractor = self.build_extractor().to(self.device)
             self._real = load_features(self.cache_path, self._tag())
         return self._extractor.to(self.device)
 
@@ -77,25 +78,31 @@ class FeatureMetric(PairedMetric):
         Raises:
             ValueError: If one of them is missing.
         """
+        fakes = self.images(data_samples, 'fake_img')
         net = self.extractor
-        fakes = describe(net, self.images(data_samples, 'fake_img'))
-        reals = self._describe_real(self.images(data_samples, 'gt_img'))
-        for i, sample in enumerate(data_samples):
-            self.results.append((self.identity(sample), (fakes[i], reals[i])))
+        fakes = describe(net, fakes)
+        images = self.images(data_samples, 'gt_img')
+        keys = [content_key(image) for image in images]
+        reals = self._describe_real(keys, images)
+        for sample, *value in zip(data_samples, fakes, reals, keys):
+            self.results.append((self.identity(sample), tuple(value)))
 
     def compute_metrics(
-        self, results: List[Tuple[Tensor, Tensor]]
+        self, results: List[Tuple[Tensor, Tensor, str]]
     ) -> Dict[str, float]:
         """Distances over the set.
 
         Args:
-            results (List[Tuple[Tensor, Tensor]]): (D,) features of the
-                generated and the real image, in data set order.
+            results (List[Tuple[Tensor, Tensor, str]]): (D,) features of
+                the generated and the real image and the latter's key, in
+                data set order.
 
         Returns:
             Dict[str, float]: Figures under the names of ``NAMES``.
         """
-        fake, real = (torch.stack(side).numpy() for side in zip(*results))
+        fakes, reals, keys = zip(*results)
+        fake, real = (torch.stack(side).numpy() for side in (fakes, reals))
+        self._real.update(zip(keys, reals))  # other processes' too
         save_features(self.cache_path, self._tag(), self._real)
         out = distances(real, fake, self.kernel, self.manifold)
         out = {self.NAMES[k]: round(v, 6) for k, v in out.items()}
@@ -106,8 +113,9 @@ class FeatureMetric(PairedMetric):
         )
         return out
 
-    def _describe_real(self, images: List[np.ndarray]) -> List[Tensor]:
-        keys = [content_key(image) for image in images]
+    def _describe_real(
+        self, keys: List[str], images: List[np.ndarray]
+    ) -> List[Tensor]:
         todo = [i for i, key in enumerate(keys) if key not in self._real]
         if todo:
             rows = describe(self.extractor, [images[i] for i in todo])
@@ -228,14 +236,24 @@ def content_key(image: np.ndarray) -> str:
 
 
 def load_features(path: Optional[str], tag: str) -> Dict[str, Tensor]:
-    """Cached features by content; empty for another network's cache."""
+    """Cached features by content; empty for another network's cache.
+
+    Raises:
+        ValueError: If the file is no such cache.
+    """
     if path is None or not os.path.isfile(path):
         return {}
-    with np.load(path, allow_pickle=False) as data:
-        if str(data['tag']) != tag:
-            return {}
-        rows = torch.from_numpy(data['features'])
-        return dict(zip(data['keys'].tolist(), rows))
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            if str(data['tag']) != tag:
+                return {}
+            rows = torch.from_numpy(data['features'])
+            return dict(zip(data['keys'].tolist(), rows))
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(
+            f'Expected a cache of features in {path}, got another file '
+            f'({error}): delete it, or name another `cache`.'
+        ) from error
 
 
 def save_features(

@@ -1,10 +1,13 @@
 """How much the picture of one label changes with the noise."""
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
+import torch
 from mmagic.registry import METRICS
+from mmengine.dist import get_world_size
 
+from ..functional.instance_colour import instance_diversity
 from ..functional.manifold import pairwise_diversity
 from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.lpips_distance import LPIPSDistance
@@ -42,6 +45,12 @@ class RepeatedLoader:
 class SLNPDiversity(PairedMetric):
     """Mean pairwise distance over noises for one label.
 
+    ``instance_diversity`` is the mean over instances (of all labels) of the
+    distance between their mean colours, after the mean colour of each
+    picture is taken off, in grey levels of 0..255: it stays 0 if noise
+    changes the global tone only. It needs ``instances`` in the inputs, as
+    ``SLNPPackInputs`` gives them, and is left out without.
+
     It needs a pass of its own over repeated batches, so it works in
     mmagic's ``MultiValLoop`` only; the model must draw its noise anew at
     each call, as ``SLNPGAN`` does.
@@ -52,7 +61,8 @@ class SLNPDiversity(PairedMetric):
 
     Args:
         num_noises (int): Pictures of each label, >= 2. Defaults to 4.
-        num_images (int): Labels, first ones of the split. Defaults to 32.
+        num_images (int): Labels, first ones of the split, however many
+            processes and images a batch. Defaults to 32.
         scorer (dict, optional): See :class:`DeepLabV3Scorer`; distances on
             its features, named ``diversity_scorer``.
         lpips_weights (str, optional): AlexNet file; LPIPS in place of the
@@ -110,38 +120,65 @@ class SLNPDiversity(PairedMetric):
         """Each of the first batches ``num_noises`` times."""
         self._images.clear()
         self._done.clear()
-        return RepeatedLoader(dataloader, self.num_noises, self.num_images)
+        share = -(-self.num_images // get_world_size())
+        return RepeatedLoader(dataloader, self.num_noises, share)
+
+    def _evaluate_parts(self, parts: Sequence[list], size: Optional[int]):
+        """Scores, or the text of an error for every process to raise."""
+        if not any(parts):
+            return (
+                'SLNPDiversity saw no label with all its '
+                f"{self.num_noises} pictures: it needs mmagic's "
+                'MultiValLoop and Evaluator, which repeat each label.'
+            )
+        return super()._evaluate_parts(parts, None)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the pictures; measure a label once it has all of them.
 
         Args:
-            data_batch (Any): Unused.
+            data_batch (Any): Of the loader; ``inputs.instances``, (K, H, W)
+                each, is read if there.
             data_samples (Sequence[dict]): Each with ``fake_img`` (3, H, W),
                 BGR 0..255, and an identity.
         """
         images = self.images(data_samples, 'fake_img')
-        for image, sample in zip(images, data_samples):
+        instances = instances_of(data_batch, len(images))
+        for image, sample, ids in zip(images, data_samples, instances):
             key = self.identity(sample)
             if key in self._done:
                 continue
             self._images.setdefault(key, []).append(image)
             if len(self._images[key]) == self.num_noises:
-                distance = self._measure(self._images.pop(key))
-                self.results.append((key, distance))
+                pictures = self._images.pop(key)
+                moved = (
+                    [] if ids is None else instance_diversity(pictures, ids)
+                )
+                self.results.append((key, (self._measure(pictures), moved)))
                 self._done.add(key)
 
-    def compute_metrics(self, results: List[float]) -> Dict[str, float]:
-        """Mean over the labels.
+    def compute_metrics(
+        self, results: List[Tuple[float, List[float]]]
+    ) -> Dict[str, float]:
+        """Mean over the first labels, and over their instances.
+
+        Whole batches come, so there may be more labels than wanted.
 
         Args:
-            results (List[float]): One distance a label.
+            results (List[Tuple[float, List[float]]]): For each label the
+                distance of its pictures and those of its instances.
 
         Returns:
-            Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``.
+            Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``;
+            ``instance_diversity`` if instances were given.
         """
         name = 'scorer' if self.scorer_cfg is not None else 'lpips'
-        out = {f'diversity_{name}': round(float(np.mean(results)), 6)}
+        results = results[: self.num_images]
+        whole, moved = zip(*results)
+        out = {f'diversity_{name}': round(float(np.mean(whole)), 6)}
+        moved = [value for values in moved for value in values]
+        if moved:
+            out['instance_diversity'] = round(float(np.mean(moved)), 6)
         self.last_report = dict(
             figures=out,
             num_images=len(results),
@@ -158,3 +195,27 @@ class SLNPDiversity(PairedMetric):
             return self.net.mean_distance(images)
         rows = [row.numpy() for row in describe(self.net, images)]
         return pairwise_diversity(np.stack(rows))
+
+
+def instances_of(batch: Any, count: int) -> List[Optional[np.ndarray]]:
+    """Instance ids of a batch, (K, H, W) int64 each; None where missing.
+
+    Args:
+        batch (Any): Of the loader: ``inputs``, a dict of lists or tensors,
+            or a list of dicts.
+        count (int): Images in the batch.
+    """
+    inputs = batch.get('inputs') if isinstance(batch, dict) else None
+    if isinstance(inputs, dict):
+        found = inputs.get('instances')
+    elif isinstance(inputs, (list, tuple)):
+        items = (item if isinstance(item, dict) else {} for item in inputs)
+        found = [item.get('instances') for item in items]
+    else:
+        found = None
+    if found is None or len(found) != count:
+        return [None] * count
+    return [
+        None if ids is None else torch.as_tensor(ids).cpu().numpy()
+        for ids in found
+    ]

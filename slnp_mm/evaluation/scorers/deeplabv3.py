@@ -205,6 +205,7 @@ class DeepLabV3Scorer:
             num_classes=self.num_classes,
             input_size=self.input_size and list(self.input_size),
             resize_filter=self.resize_filter,
+            precision='float16' if self._half else 'float32',
         )
         record = os.path.join(os.path.dirname(self.checkpoint), 'scorer.json')
         if os.path.isfile(record):
@@ -226,9 +227,14 @@ class DeepLabV3Scorer:
             for image in images
         ]
 
+    @property
+    def _half(self) -> bool:
+        return self.amp and self.device.type == 'cuda'
+
     def _autocast(self):
-        use = self.amp and self.device.type == 'cuda'
-        return torch.autocast(self.device.type, enabled=use)
+        return torch.autocast(
+            self.device.type, dtype=torch.float16, enabled=self._half
+        )
 
 
 def _build_segmentor(cfg: Config) -> torch.nn.Module:

@@ -1,6 +1,7 @@
 """Visualisation and report hooks inside a real runner."""
 
 import glob
+import hashlib
 import json
 import os
 
@@ -16,6 +17,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from slnp_mm.engine.hooks import SLNPVisualizationHook, sample_row
+from slnp_mm.engine.hooks.slnp_report_hook import describe_run
 
 PALETTE = [[250, 0, 0], [0, 250, 0]]
 
@@ -174,6 +176,27 @@ def test_row_turns_bgr_into_rgb():
 def test_bad_settings_are_refused(kwargs):
     with pytest.raises(ValueError, match='>= 1'):
         SLNPVisualizationHook(**kwargs)
+
+
+def test_run_is_described_by_what_was_scored(tmp_path, scope):
+    """Tested weights by their hash, trained ones by the iteration."""
+    weights = tmp_path / 'start.pth'
+    torch.save(dict(state_dict=Model().state_dict()), weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    file = dict(file='start.pth', sha256=digest)
+
+    runner = make_runner(tmp_path, [], name='tested')
+    runner._load_from = str(weights)
+    runner.val()
+    assert describe_run(runner) == dict(
+        config='', checkpoint=file, started_from=None, iteration=None, seed=0
+    )
+    runner = make_runner(tmp_path, [], name='trained')
+    runner._load_from = str(weights)
+    runner.train()
+    assert describe_run(runner) == dict(
+        config='', checkpoint=None, started_from=file, iteration=4, seed=0
+    )
 
 
 @pytest.mark.parametrize('loop', ['MultiValLoop', 'ValLoop'])

@@ -84,6 +84,34 @@ def test_fewer_samples_than_dimensions_warns_and_is_zero_for_one_set():
         assert frechet_distance(stats, stats) == pytest.approx(0, abs=1e-6)
 
 
+def test_singular_covariances_equal_scipy_and_the_data_themselves():
+    """Both sets of 20 rows in 64 dimensions: rank 19 each.
+
+    The trace of the root is then the sum of the singular values of
+    X_r X_g^T / 19, X being the centred rows: no covariance is formed.
+    """
+    rows_r = RNG.normal(size=(20, 64))
+    rows_g = RNG.normal(size=(20, 64)) * 3 + 1
+    real, fake = feature_statistics(rows_r), feature_statistics(rows_g)
+    with pytest.warns(UserWarning, match='20 images for 64 feature dim'):
+        got = frechet_distance(real, fake)
+    cross = (rows_r - rows_r.mean(0)) @ (rows_g - rows_g.mean(0)).T / 19
+    gap = rows_r.mean(0) - rows_g.mean(0)
+    want = gap @ gap + np.trace(real[1]) + np.trace(fake[1])
+    want -= 2 * np.linalg.svd(cross, compute_uv=False).sum()
+    assert got == pytest.approx(want, rel=1e-6)
+    assert got == pytest.approx(scipy_frechet(real, fake), rel=1e-5)
+
+
+def test_nearly_singular_covariances_equal_scipy():
+    """Variances from 1 down to 1e-10."""
+    scale = np.logspace(0, -5, 12)
+    real = feature_statistics(RNG.normal(size=(400, 12)) * scale)
+    fake = feature_statistics(RNG.normal(size=(400, 12)) * scale[::-1] + 1)
+    want = scipy_frechet(real, fake)
+    assert frechet_distance(real, fake) == pytest.approx(want, rel=1e-7)
+
+
 def test_enough_samples_do_not_warn():
     stats = feature_statistics(RNG.normal(size=(65, 64)))
     with warnings.catch_warnings():

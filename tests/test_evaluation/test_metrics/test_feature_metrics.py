@@ -55,6 +55,36 @@ def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
     assert other._real == {}
 
 
+def test_cache_keeps_the_features_of_every_process(
+    tiny_scorer, samples, tmp_path
+):
+    """Two processes saw six images each; the first one writes all twelve."""
+    path = str(tmp_path / 'real.npz')
+    items, ranks = samples(12), []
+    for part in (items[:6], items[6:]):
+        ranks.append(SLNPScorerFrechet(scorer=tiny_scorer, cache=path))
+        ranks[-1].process(None, part)
+    ranks[0]._evaluate_parts([rank.results for rank in ranks], 12)
+    later = SLNPScorerFrechet(scorer=tiny_scorer, cache=path)
+    later.extractor  # noqa: B018
+    assert len(later._real) == 12
+    for rank in ranks:
+        for key, row in rank._real.items():
+            assert torch.equal(later._real[key], row)
+
+
+def test_file_that_is_no_cache_is_named(tiny_scorer, samples, tmp_path):
+    path = tmp_path / 'real.npz'
+    path.write_bytes(b'no cache')
+    metric = SLNPScorerFrechet(scorer=tiny_scorer, cache=str(path))
+    with pytest.raises(
+        ValueError,
+        match=r'Expected a cache of features in .*real\.npz, got another '
+        r'file \(.*\): delete it, or name another `cache`\.',
+    ):
+        metric.process(None, samples(2))
+
+
 def test_fid_names_its_missing_weights(samples):
     metric = SLNPFID(weights='missing.pth')
     with pytest.raises(FileNotFoundError, match='missing.pth do not exist'):
@@ -70,6 +100,25 @@ def test_loader_repeats_each_batch():
     assert list(loader) == list('aaabbb') and len(loader) == 6
 
 
+def test_processes_share_the_labels_of_diversity(tiny_scorer, monkeypatch):
+    """Five labels: both take three, in batches of two."""
+    where = 'slnp_mm.evaluation.metrics.slnp_diversity.get_world_size'
+    monkeypatch.setattr(where, lambda: 2)
+    metric = SLNPDiversity(num_noises=2, num_images=5, scorer=tiny_scorer)
+    loader = metric.get_metric_sampler(None, CountingLoader('abcdef'), [])
+    assert list(loader) == list('aabb')
+
+
+def test_diversity_takes_the_labels_asked_for(tiny_scorer):
+    """A batch of four brings four labels; three were asked for."""
+    metric = SLNPDiversity(num_noises=2, num_images=3, scorer=tiny_scorer)
+    metric.net  # noqa: B018
+    results = [(1.0, [2.0]), (3.0, [4.0]), (8.0, [9.0]), (100.0, [100.0])]
+    out = metric.compute_metrics(results)
+    assert out == dict(diversity_scorer=4.0, instance_diversity=5.0)
+    assert metric.last_report['extractor']['labels'] == 3
+
+
 def test_diversity_of_constant_and_changing_noise(tiny_scorer, samples):
     metric = SLNPDiversity(num_noises=2, scorer=tiny_scorer)
     batch = samples(2)
@@ -83,6 +132,59 @@ def test_diversity_of_constant_and_changing_noise(tiny_scorer, samples):
         metric.process(None, batch)
     assert metric.evaluate()['diversity_scorer'] > 0.0
     assert metric.last_report['num_images'] == 2
+
+
+def halves(left, right):
+    """Grey picture, (3, 32, 32), of a left and a right half."""
+    image = torch.full((3, 32, 32), float(left))
+    image[..., 16:] = right
+    return image
+
+
+def run_diversity(scorer, samples, pictures, batch):
+    """Two labels; ``pictures`` holds both images of each noise."""
+    metric = SLNPDiversity(num_noises=len(pictures), scorer=scorer)
+    items = samples(2)
+    for images in pictures:
+        for item, image in zip(items, images):
+            item['fake_img'] = image
+        metric.process(batch, items)
+    return metric.evaluate()
+
+
+def test_instance_diversity_by_hand(tiny_scorer, samples):
+    """Label 0: halves change by 100; label 1: the tone only; mean 50."""
+    ids = torch.zeros(1, 32, 32, dtype=torch.int64)
+    ids[..., 16:] = 1
+    pictures = [
+        [halves(100, 0), halves(10, 50)],
+        [halves(0, 100), halves(210, 250)],
+    ]
+    inputs = dict(instances=[ids, ids])
+    for batch in (
+        dict(inputs=inputs),
+        dict(inputs=dict(instances=torch.stack([ids, ids]))),
+        dict(inputs=[dict(instances=ids), dict(instances=ids)]),
+    ):
+        out = run_diversity(tiny_scorer, samples, pictures, batch)
+        assert out['instance_diversity'] == pytest.approx(50.0)
+        assert out['diversity_scorer'] > 0
+
+
+@pytest.mark.parametrize(
+    'batch',
+    [
+        None,
+        {},
+        dict(inputs=[{}, {}]),
+        dict(inputs=torch.zeros(2, 3, 4, 4)),
+        dict(inputs=[torch.zeros(3, 4, 4)] * 2),
+    ],
+)
+def test_without_instances_the_figure_is_left_out(batch, tiny_scorer, samples):
+    pictures = [[halves(0, 9), halves(1, 8)], [halves(5, 5), halves(7, 0)]]
+    out = run_diversity(tiny_scorer, samples, pictures, batch)
+    assert set(out) == {'diversity_scorer'}
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,30 @@ def test_coco_class_map_is_mmsegs():
     assert table[0] == 0 and table[11] == 255 and table[181] == 170
 
 
+class Bicycles(FixedScorer):
+    """171 classes; calls everything the class of 'bicycle', id 1."""
+
+    num_classes = 171
+
+    def predict(self, images, sizes):
+        return [torch.ones(size, dtype=torch.int64) for size in sizes]
+
+
+def test_coco_labels_are_scored_in_the_scorers_ids():
+    """Raw ids 1 (bicycle), 181 (wood), 11 (no scorer id), 255."""
+    label = torch.tensor([[1, 1], [181, 11], [255, 181]])
+    item = dict(sample(label, label), fake_img=torch.zeros(3, 3, 2))
+    metric = make_metric(Bicycles(), class_map='coco')
+    metric.dataset_meta = dict(classes=[str(i) for i in range(182)])
+    metric._table = metric._build_table(171)
+    metric.process(None, [item])
+    out = metric.evaluate(1)
+    # 4 pixels count: 2 of class 1 right, 2 of class 170 called 1
+    assert (out['PA'], out['mIoU'], out['mAcc']) == (50.0, 25.0, 50.0)
+    assert metric.last_report['ignored_pixels'] == 2
+    assert label.tolist() == [[1, 1], [181, 11], [255, 181]]
+
+
 def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
     """Same images through mmseg's test_step and its IoUMetric."""
     from mmengine.structures import PixelData

@@ -163,3 +163,25 @@ def test_lpips_reads_torchvisions_alexnet(tmp_path):
     flat = (torch.rand(64, 64, 3) * 255).to(torch.uint8).numpy()
     assert net.mean_distance([flat, flat]) == 0.0
     assert net.mean_distance([flat, 255 - flat]) > 0.0
+    rows = [flat, 255 - flat, flat // 2]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    each = [net.mean_distance([rows[i], rows[j]]) for i, j in pairs]
+    assert net.mean_distance(rows) == pytest.approx(sum(each) / 3, rel=1e-5)
+
+
+def test_lpips_value_is_the_packages_own(tmp_path):
+    """Same weights in the ``lpips`` package, RGB in [-1, 1]."""
+    import lpips
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    path = str(tmp_path / 'alex.pth')
+    torch.save(alexnet(weights=None).state_dict(), path)
+    net = LPIPSDistance(path)
+    theirs = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False).eval()
+    theirs.net.load_state_dict(net.net.net.state_dict())
+    bgr = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    rgb = bgr.flip(3).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        want = float(theirs(rgb[:1], rgb[1:]))
+    assert net.mean_distance(list(bgr.numpy())) == pytest.approx(want)
