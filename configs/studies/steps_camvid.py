@@ -31,6 +31,7 @@ plus = 'configs/slnp_camvid_plus.py'
 
 
 def option(**options):
+    """The plus config with an option of the model."""
     return dict(config=plus, cfg_options=dict(model=options))
 
 

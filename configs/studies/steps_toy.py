@@ -33,10 +33,12 @@ def amm(alpha, **options):
 
 
 def model(**options):
+    """The base with an option of the model."""
     return dict(config=base, cfg_options=dict(model=options))
 
 
 def optimizer(**options):
+    """The base with other settings of AMM, see `amm`."""
     return dict(config=base, cfg_options=dict(optim_wrapper=amm(**options)))
 
 
