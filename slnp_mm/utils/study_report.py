@@ -97,9 +97,9 @@ def plateau_rows(study: Study) -> list[dict[str, Any]]:
 
     Returns:
         list[dict[str, Any]]: One entry per variant and curve: ``variant``,
-        ``curve``, and per seed ``iterations``, ``levels`` and ``variances``
-        of the seeds that reached a plateau, and ``seeds``, their full
-        number.
+        ``curve``, ``seeds``, their number, and per seed ``tails``, the
+        variance of the last quarter of the points; for the seeds that
+        reached a plateau ``iterations``, ``levels`` and ``variances``.
     """
     rows = []
     for variant, runs in finished(study).items():
@@ -107,10 +107,12 @@ def plateau_rows(study: Study) -> list[dict[str, Any]]:
         for curve in study.curves:
             row: dict[str, Any] = dict(
                 variant=variant, curve=curve, seeds=len(runs),
-                iterations=[], levels=[], variances=[],
+                iterations=[], levels=[], variances=[], tails=[],
             )  # fmt: skip
             for found in loaded:
                 steps, values = found[curve]
+                last = len(values) - max(1, len(values) // 4)
+                row['tails'].append(swing_after(values, last))
                 start = plateau_start(values, **study.plateau)
                 if start is None:
                     continue
@@ -122,7 +124,7 @@ def plateau_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def plateau_table(study: Study) -> str:
-    """Write iterations to the plateau, its level and the variance on it.
+    """Write iterations to the plateau, its level and the variances.
 
     Args:
         study (Study): With ``curves`` and at least one finished run.
@@ -139,11 +141,11 @@ def plateau_table(study: Study) -> str:
         ]
         rows.append([
             row['variant'], study.curves[row['curve']],
-            f'{reached} of {row["seeds"]}', *cells,
+            f'{reached} of {row["seeds"]}', *cells, _cell(row['tails']),
         ])  # fmt: skip
     return _table(
         ['variant', 'curve', 'seeds with a plateau', 'iterations to it',
-         'level', 'variance after'], rows,
+         'level', 'variance after', 'variance of the last quarter'], rows,
     )  # fmt: skip
 
 

@@ -149,9 +149,13 @@ def test_tables_hold_mean_and_spread_over_seeds(make):
     variances = [5 / 22 - (3 / 22) ** 2, 4 / 31 - (2 / 31) ** 2]
     assert rows[0]['variances'] == pytest.approx(variances)
     lines = study_report.plateau_table(found).splitlines()
-    assert lines[0].endswith('| iterations to it | level | variance after |')
+    assert lines[0].endswith(
+        '| iterations to it | level | variance after '
+        '| variance of the last quarter |'
+    )
     assert lines[2] == (
-        '| slow | G | 2 of 2 | 13.5 ± 6.4 | 0.1004 ± 0.051 | 0.1668 ± 0.059 |'
+        '| slow | G | 2 of 2 | 13.5 ± 6.4 | 0.1004 ± 0.051 | 0.1668 ± 0.059 '
+        '| 0 ± 0 |'
     )
 
 
@@ -164,7 +168,8 @@ def test_table_says_how_many_seeds_reached_no_plateau(make):
         'trial', (found.runs[1],), (), found.curves, found.plateau
     )
     (line,) = study_report.plateau_table(only).splitlines()[2:]
-    assert line == '| fast | G | 0 of 1 | - | - | - |'
+    # the last 10 points fall by 0.1 each: 0.1^2 (10^2 - 1) / 12
+    assert line == '| fast | G | 0 of 1 | - | - | - | 0.0825 ± 0 |'
 
 
 def test_plot_is_written_whole(make, tmp_path):
