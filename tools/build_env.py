@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import build_mmcv  # noqa: E402
 from build_mmcv import EnvError  # noqa: E402
+from stop_signals import stop_like_ctrl_c  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / 'requirements' / 'lock.txt'
@@ -113,30 +114,53 @@ def check_base_python() -> None:
             )
 
 
+def check_venv(venv: Path) -> None:
+    """Refuse a place that is taken by something else.
+
+    Args:
+        venv (Path): May be missing, empty or an unfinished environment.
+
+    Raises:
+        EnvError: If it is no virtual environment, or one of another Python
+            or of one that is gone.
+    """
+    if not venv.exists() or (venv.is_dir() and not any(venv.iterdir())):
+        return
+    python = venv / 'bin' / 'python'
+    mend = f'remove it (rm -r {venv}) or choose another place: make env '
+    mend += 'VENV=...'
+    if not (venv / 'pyvenv.cfg').is_file():
+        raise EnvError(
+            f'{venv} exists and is no virtual environment; choose '
+            'another place: make env VENV=...'
+        )
+    if not python.exists():
+        if python.is_symlink():
+            raise EnvError(
+                f'the Python that made {venv} is gone '
+                f'({os.readlink(python)}); {mend}'
+            )
+        return  # an interruption left it without one
+    code = 'import sys; print("%d.%d" % sys.version_info[:2])'
+    found = subprocess.run(
+        [python, '-c', code], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    wanted = '{}.{}'.format(*sys.version_info)
+    if found and found != wanted:
+        raise EnvError(
+            f'{venv} has Python {found}, but {sys.executable} is '
+            f'{wanted}; {mend}'
+        )
+
+
 def make_venv(venv: Path) -> None:
     """Make the virtual environment, or adopt one of the same Python.
 
     Raises:
         EnvError: If the place is taken by something else.
     """
+    check_venv(venv)
     python = venv / 'bin' / 'python'
-    if venv.exists() and any(venv.iterdir()):
-        if not (venv / 'pyvenv.cfg').is_file():
-            raise EnvError(
-                f'{venv} exists and is no virtual environment; choose '
-                'another place: make env VENV=...'
-            )
-        code = 'import sys; print("%d.%d" % sys.version_info[:2])'
-        found = subprocess.run(
-            [python, '-c', code], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        wanted = '{}.{}'.format(*sys.version_info)
-        if found and found != wanted:
-            raise EnvError(
-                f'{venv} has Python {found}, but {sys.executable} is '
-                f'{wanted}; remove it (rm -r {venv}) or choose another '
-                'place: make env VENV=...'
-            )
     parent = next(p for p in (venv, *venv.parents) if p.exists())
     free = shutil.disk_usage(parent).free
     if free < FREE_BYTES and not (venv / STAMP).exists():
@@ -233,6 +257,10 @@ def build(venv: Path) -> None:
     if build_mmcv.find_wheel(folder) is None:
         include = sysconfig.get_paths()['include']
         build_mmcv.check_compiler(include)
+        say(
+            "the first time this compiles mmcv's operators, about ten "
+            'minutes on two cores'
+        )
     make_venv(venv)
     (venv / STAMP).unlink(missing_ok=True)
     env = install_uv(venv)
@@ -258,6 +286,7 @@ def main() -> int:
     parser.add_argument('--venv', default='.venv', help='where it goes')
     venv = Path(os.path.abspath(parser.parse_args().venv))
     start = time.monotonic()
+    stop_like_ctrl_c()
     try:
         check_base_python()
         if is_ready(venv):

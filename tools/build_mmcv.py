@@ -79,9 +79,19 @@ def file_lock(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
     Args:
         path (Path): Lock file without its suffix; its folder is made.
         tell (Callable): Prints one line.
+
+    Raises:
+        EnvError: If the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(f'{path}.lock', 'w', encoding='utf-8') as handle:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(f'{path}.lock', 'w', encoding='utf-8')
+    except OSError as error:
+        raise EnvError(
+            f'the cache {path.parent} cannot be written ({error.strerror}); '
+            'choose another place: export SLNP_MM_CACHE=/path/to/folder'
+        ) from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

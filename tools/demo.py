@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from demo_steps import Demo, Step, StepError, clock  # noqa: E402
+from stop_signals import stop_like_ctrl_c  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path('data/toyscenes')
@@ -120,6 +121,7 @@ def main() -> int:
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
     out = Path(args.out) / f'seed_{args.seed}'
     start = time.monotonic()
+    stop_like_ctrl_c()
     try:
         Demo(make_steps(out, args.seed)).run()
     except StepError as error:
@@ -132,7 +134,7 @@ def main() -> int:
     print(f'took     {clock(time.monotonic() - start)}')
     print(f'table    {out}/table.md\npicture  {out}/picture.png')
     print('next     your own pictures and labels: docs/data.md, then')
-    print('         python tools/train.py configs/slnp_coco.py')
+    print('         python tools/train.py configs/slnp_coco_plus.py')
     return 0
 
 

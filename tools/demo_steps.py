@@ -76,6 +76,9 @@ class Demo:
         self.live = sys.stdout.isatty()
         self.ratio = 1.0  # measured time / planned time so far
         self.last_print = 0.0
+        self.renewed = False  # a step was run, so all later ones are too
+        self.resumed = False  # the present step goes on from a checkpoint
+        self.first: tuple[int, float] | None = None  # its count, its time
 
     def note(self, number: int) -> Path:
         """File that tells how far a step has come."""
@@ -104,23 +107,26 @@ class Demo:
     def run(self) -> None:
         """Run every step; a finished one is skipped.
 
-        A step is done again if one before it was.
+        A step is run again if one before it was.
 
         Raises:
             StepError: If a step fails.
         """
         planned = measured = 0.0
-        renewed = False
         for number, step in enumerate(self.steps, 1):
-            state = 'new' if renewed else self.state(number)
+            state = 'new' if self.renewed else self.state(number)
             if state == 'done':
                 print(f'[{number}/{len(self.steps)}] {step.title}: done')
                 continue
             start = time.monotonic()
             self.write_note(number, done=False)
-            self.run_step(number, step.resume if state == 'started' else [])
+            self.resumed = state == 'started' and bool(step.resume)
+            self.first, self.renewed = None, True
+            if step.resume and not self.resumed:
+                for path in step.outputs:  # of other settings: not to resume
+                    path.unlink(missing_ok=True)
+            self.run_step(number, step.resume if self.resumed else [])
             self.write_note(number, done=True)
-            renewed = renewed or state == 'new'
             if state == 'new':
                 planned += step.seconds
                 measured += time.monotonic() - start
@@ -171,13 +177,11 @@ class Demo:
         self.last_print = now
         step = self.steps[number - 1]
         done, total = last_count(log)
-        left = max(step.seconds * self.ratio - passed, 1.0)
-        if done:  # start-up counts as planned, the rest by the pace so far
-            left = passed / done * (total - done)
+        left = self.seconds_left(step, done, total, passed)
         later = sum(
             other.seconds * self.ratio
             for i, other in enumerate(self.steps[number:], number + 1)
-            if self.state(i) != 'done'
+            if self.renewed or self.state(i) != 'done'
         )
         count = f'{done}/{total}' if total else 'starting'
         text = (
@@ -186,6 +190,30 @@ class Demo:
         )
         end = '' if self.live else '\n'
         print(f'\r{text:<78}' if self.live else text, end=end, flush=True)
+
+    def seconds_left(
+        self, step: Step, done: int, total: int, passed: float
+    ) -> float:
+        """Time left of a step, by its pace so far.
+
+        Args:
+            step (Step): The step.
+            done (int): Units done, 0 before the first one is known.
+            total (int): Units in all.
+            passed (float): Since the step's start, seconds.
+
+        Returns:
+            float: Seconds. What an earlier run has done does not count for
+            the pace of a resumed step.
+        """
+        if not done:
+            return max(step.seconds * self.ratio - passed, 1.0)
+        if self.first is None:
+            self.first = (done, passed) if self.resumed else (0, 0.0)
+        count, start = self.first
+        if done <= count:  # just resumed: the plan's pace
+            return step.seconds * self.ratio * (1 - done / total)
+        return (passed - start) / (done - count) * (total - done)
 
     @staticmethod
     def reason(step: Step, log: Path, code: int, missing: list) -> str:

@@ -4,8 +4,8 @@ import argparse
 import sys
 import time
 
-from slnp_mm.datasets.errors import DataError
 from slnp_mm.datasets.toyscenes_write import write_toyscenes
+from slnp_mm.utils.cli import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,12 +22,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Write the data set and say so.
-
-    Returns:
-        int: Exit code, 0 or 1.
-    """
+def main() -> None:
+    """Write the data set and say so."""
     args = parse_args()
     start = time.time()
 
@@ -42,25 +38,20 @@ def main() -> int:
             flush=True,
         )
 
-    try:
-        new = write_toyscenes(
-            args.out,
-            args.num_train,
-            args.num_val,
-            args.size,
-            args.seed,
-            progress=progress,
-        )
-    except (DataError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    new = write_toyscenes(
+        args.out,
+        args.num_train,
+        args.num_val,
+        args.size,
+        args.seed,
+        progress=progress,
+    )
     words = 'written' if new else 'already there, kept'
     print(
         f'ToyScenes in {args.out}: {args.num_train} train, {args.num_val} '
         f'val, {args.size} px, seed {args.seed}: {words}'
     )
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool(main))

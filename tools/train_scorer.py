@@ -8,14 +8,12 @@ import sys
 # factor of six (measured on two cores); must be set before torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-from mmengine.config import Config, DictAction  # noqa: E402
-
 from slnp_mm.evaluation.scorers.training import (  # noqa: E402
     set_data_root,
     set_length,
     train_scorer,
 )
-from slnp_mm.utils.cli import run_tool  # noqa: E402
+from slnp_mm.utils import cli  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,8 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
-        default={},
+        action=cli.DictAction,
         help='override config entries, key=value',
     )
     return parser.parse_args()
@@ -38,12 +35,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train and print the ceiling."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = cli.read_config(args.config, args.cfg_options)
     if args.data_root:
         set_data_root(cfg, args.data_root)
     if args.max_iters:
         set_length(cfg, args.max_iters)
-    cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     record = train_scorer(cfg)
@@ -58,4 +54,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    sys.exit(cli.run_tool(main))

@@ -1,7 +1,10 @@
 """ToyScenes, the embedded data set."""
 
+import os
+
 from mmagic.registry import DATASETS
 
+from .errors import DataError
 from .slnp_dataset import SLNPDataset
 from .toyscenes_palette import CLASSES, PALETTE
 
@@ -41,3 +44,17 @@ class SLNPToyScenes(SLNPDataset):
             data_prefix={**prefix, **(data_prefix or {})},
             **kwargs,
         )
+
+    def find_files(self, key: str) -> dict[str, str]:
+        """Find the files of one kind; see ``SLNPDataset``.
+
+        Raises:
+            DataError: If there is none; a missing root gives the command
+                that draws the set.
+        """
+        if self.data_root and not os.path.isdir(self.data_root):
+            raise DataError(
+                f'data root {self.data_root} not found; draw it with '
+                f'"python tools/make_toyscenes.py --out {self.data_root}"'
+            )
+        return super().find_files(key)

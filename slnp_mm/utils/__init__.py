@@ -1,6 +1,10 @@
 """Checks, error texts and checkpoint safety; nothing with a better home."""
 
-from .checkpoint import allow_checkpoint_globals, check_checkpoint
+from .checkpoint import (
+    allow_checkpoint_globals,
+    check_checkpoint,
+    read_checkpoint,
+)
 from .errors import SLNPError, check_device, check_file, one_sentence
 
 # Loading is made possible as soon as the plugin is imported, so that
@@ -14,4 +18,5 @@ __all__ = [
     'check_device',
     'check_file',
     'one_sentence',
+    'read_checkpoint',
 ]

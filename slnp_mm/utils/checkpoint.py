@@ -85,6 +85,30 @@ def allow_checkpoint_globals() -> None:
     torch.serialization.add_safe_globals(checkpoint_globals())
 
 
+def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
+    """Read a checkpoint with ``weights_only`` on.
+
+    Args:
+        path (str or PathLike): Checkpoint of mmengine, or a state dict.
+        device (str): Where the weights go; 'meta' reads names and shapes
+            only. Defaults to 'cpu'.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        SLNPError: If the file is damaged or holds more than plain data.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0].split('. ')[0]
+        raise SLNPError(
+            f'{path} cannot be read as a checkpoint ({reason}); it is '
+            'damaged, or holds code besides weights, which is not run'
+        ) from error
+
+
 def check_checkpoint(
     path: str | os.PathLike, model: nn.Module, whole: bool = True
 ) -> None:
@@ -104,14 +128,8 @@ def check_checkpoint(
         SLNPError: If the file is damaged, holds more than plain data, or
             does not fit.
     """
-    try:
-        stored = torch.load(path, map_location='meta', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0].split('. ')[0]
-        raise SLNPError(
-            f'{path} cannot be read as a checkpoint ({reason}); it is '
-            'damaged, or holds code besides weights, which is not run'
-        ) from error
+    stored = read_checkpoint(path, 'meta')
+    hint = _class_hint(stored)
     stored = stored.get('state_dict', stored)
     own = getattr(model, 'module', model).state_dict()
     for key, value in own.items():
@@ -120,7 +138,7 @@ def check_checkpoint(
                 f'{path} does not fit this config: {key} is '
                 f'{tuple(stored[key].shape)} in the file, but '
                 f'{tuple(value.shape)} here; use the config it was trained '
-                'with (another number of classes?), or train anew'
+                f'with ({hint}), or train anew'
             )
     missing = [key for key in own if key not in stored]
     if missing and (whole or len(missing) == len(own)):
@@ -129,3 +147,12 @@ def check_checkpoint(
             f'{len(own)} entries of the model (first: {missing[0]}); use '
             'the config it was trained with'
         )
+
+
+def _class_hint(checkpoint: dict) -> str:
+    """Say how many classes a checkpoint's data set had, if it is known."""
+    meta = checkpoint.get('meta') or {}
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    if not classes:
+        return 'another number of classes?'
+    return f'its data set has {len(classes)} classes'

@@ -82,10 +82,37 @@ def read_config(path: str, options: dict | None = None) -> Config:
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError, AttributeError) as error:
+        # merging changes the config: look at what the file says
+        reason = _misfit(Config.fromfile(path), options) or str(error)
         raise SLNPError(
-            f'--cfg-options {options} does not fit {path}: {error}'
+            f'--cfg-options do not fit {path}: {reason}'
         ) from error
     return cfg
+
+
+def _misfit(cfg: Config, options: dict) -> str | None:
+    """Say which override goes below something that has nothing below it."""
+    for key in options:
+        value, parts = cfg, key.split('.')
+        for count, part in enumerate(parts):
+            if isinstance(value, (list, tuple)):
+                number = int(part) if part.isdigit() else len(value)
+                if number >= len(value):
+                    return (
+                        f'{key} needs an index from 0 to {len(value) - 1} '
+                        f'after {".".join(parts[:count])}'
+                    )
+                value = value[number]
+            elif isinstance(value, (dict, Config)):
+                if part not in value:
+                    break
+                value = value[part]
+            else:
+                return (
+                    f'{".".join(parts[:count])} is {value!r} there, so it '
+                    f'has no {part}; leave {key} out'
+                )
+    return None
 
 
 def enable_amp(cfg: Config) -> None:
@@ -133,6 +160,18 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def last_checkpoint(work_dir: str) -> str | None:
+    """Give a work dir's last checkpoint, None if it has none.
+
+    The folder's note holds the path at training time; the folder may have
+    moved since.
+    """
+    if not os.path.isfile(os.path.join(work_dir, 'last_checkpoint')):
+        return None  # without mmengine's warning
+    last = find_latest_checkpoint(work_dir)
+    return last and os.path.join(work_dir, os.path.basename(last))
+
+
 def find_checkpoint(path: str) -> str:
     """Give a checkpoint file: the path itself, or a work dir's last one.
 
@@ -140,9 +179,13 @@ def find_checkpoint(path: str) -> str:
         SLNPError: If there is none.
     """
     if os.path.isdir(path):
-        last = find_latest_checkpoint(path)
-        # the note holds the path at training time; the folder may have moved
-        path = os.path.join(path, os.path.basename(last or '(none)'))
+        last = last_checkpoint(path)
+        if last is None:
+            raise SLNPError(
+                f'no checkpoint in the work dir {path}: train one with '
+                'tools/train.py, or give a file'
+            )
+        path = last
     check_file(path, 'checkpoint', 'train one with tools/train.py')
     return path
 
@@ -164,7 +207,7 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     """
     path = cfg.get('load_from')
     if cfg.get('resume') and not path:
-        path = find_latest_checkpoint(cfg.work_dir)
+        path = cfg.load_from = last_checkpoint(cfg.work_dir)
     if path and '://' not in path:
         check_file(path, 'checkpoint', 'check the path')
     runner = Runner.from_cfg(cfg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
@@ -10,6 +11,8 @@ from pathlib import Path
 import torch
 
 PACKAGE = Path(__file__).resolve().parents[1]
+# the system's refusals to write, which no traceback makes clearer
+_NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 _WORKER = re.compile(r'Caught \w+ in DataLoader worker process')
 
 
@@ -101,9 +104,9 @@ def one_sentence(error: BaseException) -> str | None:
     """Give the sentence of an error that the user can mend.
 
     Such an error is one that a `raise` statement of this package made on
-    purpose, here or in a data loader's worker process, or a
-    :class:`SLNPError` from anywhere. Anything else is a bug, of which the
-    traceback is wanted.
+    purpose, here or in a data loader's worker process, a
+    :class:`SLNPError` from anywhere, or the system's refusal to read or
+    write a file. Anything else is a bug, of which the traceback is wanted.
 
     Args:
         error (BaseException): What was caught.
@@ -115,6 +118,12 @@ def one_sentence(error: BaseException) -> str | None:
     while seen is not None:
         if isinstance(seen, SLNPError) or _raised_by_us(seen):
             return ' '.join(str(seen.args[0] if seen.args else seen).split())
+        if isinstance(seen, OSError) and seen.errno in _NO_WRITING:
+            where = f' at {seen.filename}' if seen.filename else ''
+            return (
+                f'{seen.strerror}{where}: make room, mend the permissions, '
+                'or choose another folder'
+            )
         found = _worker_sentence(str(seen))
         if found is not None:
             return found

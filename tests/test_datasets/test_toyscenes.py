@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from slnp_mm.datasets import toyscenes_write
+from slnp_mm.datasets import SLNPCOCOStuff, SLNPToyScenes, toyscenes_write
 from slnp_mm.datasets.errors import DataError
 from slnp_mm.datasets.toyscenes_draw import draw_scene
 from slnp_mm.datasets.toyscenes_palette import CLASSES, PALETTE
@@ -90,3 +90,33 @@ def test_foreign_folder_is_not_touched(tmp_path):
 def test_empty_set_is_refused(tmp_path):
     with pytest.raises(DataError, match='num_val must be >= 1, got 0'):
         write_toyscenes(str(tmp_path / 'a'), 1, 0)
+
+
+def test_missing_set_names_the_command_that_draws_it(tmp_path):
+    root = str(tmp_path / 'toy')
+    with pytest.raises(DataError) as caught:
+        SLNPToyScenes(data_root=root, pipeline=[])
+    assert str(caught.value) == (
+        f'data root {root} not found; draw it with '
+        f'"python tools/make_toyscenes.py --out {root}"'
+    )
+
+
+def test_files_are_laid_out_as_in_coco_stuff(tmp_path):
+    write_toyscenes(str(tmp_path / 'toy'), **SMALL)
+    files = {
+        str(path.relative_to(tmp_path / 'toy'))
+        for path in (tmp_path / 'toy').rglob('*.*')
+    }
+    names = ['train2017/000000', 'train2017/000001', 'val2017/000000']
+    ends = {'images': '.jpg', 'stuffthingmaps': '.png', 'instances': '.png'}
+    assert files == {'toyscenes.json'} | {
+        f'{folder}/{name}{end}'
+        for folder, end in ends.items()
+        for name in names
+    }
+    toy = SLNPToyScenes(data_root=str(tmp_path / 'toy'), pipeline=[])
+    coco = SLNPCOCOStuff(data_root=str(tmp_path / 'toy'), pipeline=[])
+    ours, theirs = toy.get_data_info(0), coco.get_data_info(0)
+    for key in ('img_path', 'label_path', 'instance_path'):
+        assert ours[key] == theirs[key]

@@ -11,6 +11,7 @@ from mmengine.runner import load_checkpoint
 from torch.nn import functional as F
 
 from slnp_mm.models import NoisePriorVAE
+from slnp_mm.utils import SLNPError
 
 
 @pytest.fixture
@@ -647,3 +648,12 @@ def test_sampling_needs_no_discriminator(make, tools):
     model = make(discriminator=None).eval()
     assert model.discriminator is None
     assert len(model.val_step(tools.make_data())) == 2
+
+
+def test_damaged_prior_is_one_sentence(make, prior_file):
+    prior_file.write_bytes(prior_file.read_bytes()[:200])
+    model = make(noise='prior', prior_checkpoint=str(prior_file))
+    with pytest.raises(
+        SLNPError, match=r'iter_3\.pth cannot be read as a checkpoint'
+    ):
+        start(model)

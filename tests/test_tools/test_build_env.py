@@ -1,11 +1,14 @@
 """The environment script: choices, cache, error sentences. No network."""
 
+import contextlib
 import importlib.util
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ def _load(name):
     return module
 
 
+_load('stop_signals')
 build_mmcv = _load('build_mmcv')
 build_env = _load('build_env')
 
@@ -102,6 +106,79 @@ def test_two_builds_at_once_build_once(cache, tmp_path):
     assert (tmp_path / 'calls').read_text() == 'x\n'
 
 
+# a job in the background, or under nohup, inherits that signals are ignored
+INTERRUPTED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+sys.path.insert(0, {tools!r})
+import build_mmcv, stop_signals
+from pathlib import Path
+stop_signals.stop_like_ctrl_c()
+watch = build_mmcv._watch
+
+
+def noted(*args):
+    Path({watched!r}).touch()
+    return watch(*args)
+
+
+build_mmcv._watch = noted
+try:
+    build_mmcv.ensure_wheel(Path({folder!r}), '2.1.0', {python!r})
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    'number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+)
+def test_interrupted_build_leaves_no_wheel(cache, tmp_path, number):
+    folder = build_mmcv.cache_folder('2.1.0', '2.11.0')
+    pid, watched = tmp_path / 'pid', tmp_path / 'watched'
+    half = f'{WHEEL}; echo $$ > {pid}.part; mv {pid}.part {pid}; sleep 60'
+    code = INTERRUPTED.format(
+        tools=str(ROOT / 'tools'),
+        folder=str(folder),
+        python=_fake_python(tmp_path, half),
+        watched=str(watched),
+    )
+    process = subprocess.Popen([sys.executable, '-c', code])
+    deadline = time.monotonic() + 120
+    while not (pid.exists() and watched.exists()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    compiler = int(pid.read_text())
+    try:
+        process.send_signal(number)
+        code = process.wait(timeout=120)
+        assert build_mmcv.find_wheel(folder) is None
+        if number != signal.SIGKILL:  # against that nothing helps
+            assert code == 130
+            assert not list(folder.glob('build-*'))
+            with pytest.raises(ProcessLookupError):
+                os.kill(compiler, 0)
+    finally:
+        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(compiler, signal.SIGKILL)
+    whole = _fake_python(tmp_path, WHEEL)
+    wheel = build_mmcv.ensure_wheel(folder, '2.1.0', whole)
+    assert wheel.read_text() == 'wheel\n'
+    assert not list(folder.glob('build-*'))
+
+
+def test_cache_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(
+        build_mmcv.EnvError,
+        match=r'file/wheels cannot be written \(Not a directory\); choose '
+        'another place: export SLNP_MM_CACHE=',
+    ):
+        build_mmcv.ensure_wheel(tmp_path / 'file/wheels/a', '2.1.0', 'python')
+
+
 def test_rest_of_a_killed_build_is_removed(cache, tmp_path):
     folder = build_mmcv.cache_folder('2.1.0', '2.11.0')
     (folder / 'build-old' / 'out').mkdir(parents=True)
@@ -147,6 +224,64 @@ def test_environment_of_another_python_is_refused(tmp_path):
         build_env.make_venv(tmp_path)
 
 
+def test_environment_of_a_vanished_python_is_refused(tmp_path):
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'pyvenv.cfg').touch()
+    os.symlink('/gone/python3.11', tmp_path / 'bin' / 'python')
+    with pytest.raises(
+        build_mmcv.EnvError,
+        match=r'made .* is gone \(/gone/python3.11\); remove it \(rm -r ',
+    ):
+        build_env.make_venv(tmp_path)
+
+
+def test_half_made_environment_is_finished(tmp_path, monkeypatch):
+    (tmp_path / 'pyvenv.cfg').touch()
+    calls = []
+    monkeypatch.setattr(build_env, 'run', lambda *args: calls.append(args[0]))
+    build_env.make_venv(tmp_path)
+    assert calls == [[sys.executable, '-m', 'venv', str(tmp_path)]]
+
+
+def _finished(venv):
+    (venv / 'bin').mkdir()
+    (venv / 'bin' / 'python').touch()
+    (venv / build_env.STAMP).write_text(build_env.stamp_text(venv))
+
+
+def test_finished_environment_is_left_alone(tmp_path, monkeypatch, capsys):
+    _finished(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['build_env', '--venv', str(tmp_path)])
+    monkeypatch.setattr(build_env, 'stop_like_ctrl_c', lambda: None)
+    monkeypatch.setattr(build_env, 'build', None)
+    start = time.monotonic()
+    assert build_env.main() == 0
+    assert time.monotonic() - start < 1
+    assert capsys.readouterr().out == f'[env] {tmp_path} is ready\n'
+
+
+def test_unfinished_environment_is_not_ready(tmp_path):
+    _finished(tmp_path)
+    assert build_env.is_ready(tmp_path)
+    (tmp_path / 'bin' / 'python').unlink()
+    assert not build_env.is_ready(tmp_path)
+    (tmp_path / 'bin' / 'python').touch()
+    (tmp_path / build_env.STAMP).unlink()
+    assert not build_env.is_ready(tmp_path)
+
+
+def test_stopped_build_is_one_sentence(tmp_path, monkeypatch, capsys, cache):
+    def stopped(venv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, 'argv', ['x', '--venv', str(tmp_path / 'venv')])
+    monkeypatch.setattr(build_env, 'stop_like_ctrl_c', lambda: None)
+    monkeypatch.setattr(build_env, 'build', stopped)
+    assert build_env.main() == 130
+    found = capsys.readouterr().err
+    assert found == 'error: stopped; run the same command again\n'
+
+
 def test_stamp_changes_with_the_lock(tmp_path, monkeypatch):
     before = build_env.stamp_text(tmp_path)
     lock = tmp_path / 'lock.txt'
@@ -176,6 +311,7 @@ def test_no_python_is_one_sentence(tmp_path):
     done = _env_sh(tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith('error: Python 3.10, 3.11 or 3.12 is needed')
+    assert 'apt-get install python3 python3-venv python3-dev' in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -188,8 +324,11 @@ def test_wrong_python_is_one_sentence(tmp_path):
     )
     done = _env_sh(tmp_path, PYTHON='old')
     assert done.returncode == 1
-    assert 'must be Python 3.10, 3.11 or 3.12, but got: Python 3.8.1' in (
-        done.stderr
+    assert done.stderr == (
+        'error: PYTHON=old must be Python 3.10, 3.11 or 3.12, but got: '
+        'Python 3.8.1; leave PYTHON out to have one found, or install one '
+        '(Debian, Ubuntu: apt-get install python3 python3-venv '
+        'python3-dev)\n'
     )
 
 

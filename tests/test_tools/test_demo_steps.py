@@ -1,7 +1,11 @@
 """The demo's runner: progress, what is done already, failures."""
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ def _load(name):
     return module
 
 
+_load('stop_signals')
 demo_steps = _load('demo_steps')
 demo = _load('demo')
 
@@ -77,6 +82,61 @@ def test_interrupted_step_goes_on_with_its_resume_arguments(tmp_path):
     assert _calls(tmp_path, 'a') == ['', '--resume']
 
 
+def test_steps_after_an_interrupted_renewal_are_renewed_too(tmp_path):
+    steps = [_step(tmp_path, 'a'), _step(tmp_path, 'b')]
+    demo_steps.Demo(steps).run()
+    (tmp_path / 'a.cfg').write_text('two')
+    _step(tmp_path, 'a', 'raise SystemExit(3)')
+    with pytest.raises(demo_steps.StepError):
+        demo_steps.Demo(steps).run()
+    _step(tmp_path, 'a')
+    demo_steps.Demo(steps).run()
+    assert _calls(tmp_path, 'b') == ['', '']
+
+
+def test_checkpoint_of_other_settings_is_not_resumed(tmp_path):
+    step = _step(tmp_path, 'a', '', ['--resume'])
+    demo_steps.Demo([step]).run()
+    (tmp_path / 'a.cfg').write_text('two')
+    _step(tmp_path, 'a', 'raise SystemExit(3)')
+    with pytest.raises(demo_steps.StepError):
+        demo_steps.Demo([step]).run()
+    assert not (tmp_path / 'a.out').exists()
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_stopped_demo_stops_its_tool(tmp_path, number):
+    pid, watched = tmp_path / 'pid', tmp_path / 'watched'
+    code = (
+        'import os, time\n'
+        '(here / "part").write_text(str(os.getpid()))\n'
+        '(here / "part").rename(here / "pid")\ntime.sleep(60)'
+    )
+    step = _step(tmp_path, 'a', code)
+    program = (
+        f'import signal, sys; sys.path.insert(0, {str(TOOLS)!r})\n'
+        'signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it\n'
+        'from pathlib import Path, PosixPath\n'
+        'import demo, demo_steps\nfrom demo_steps import Step\n'
+        f'demo_steps.Demo.show = lambda *_: Path({str(watched)!r}).touch()\n'
+        f'demo.make_steps = lambda *_: [{step!r}]\n'
+        'sys.argv = ["demo"]\nsys.exit(demo.main())\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', program], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (pid.exists() and watched.exists()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert error == '\nerror: stopped; the same command goes on\n'
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
 def test_failure_gives_the_tools_own_sentence(tmp_path):
     code = 'print("error: no data at x: put it there"); sys.exit(1)'
     with pytest.raises(demo_steps.StepError) as caught:
@@ -99,6 +159,32 @@ def test_progress_line_has_count_and_time_left(tmp_path, capsys):
     # 50 of 200 in 20 s: 60 s left, and the next step's 60 s
     line = capsys.readouterr().out.strip()
     assert line == '[1/2] a: 50/200, 1:00 left, whole demo 2:00'
+
+
+def test_resumed_step_is_timed_by_its_own_pace(tmp_path, capsys):
+    runner = demo_steps.Demo([_step(tmp_path, 'a')])
+    runner.steps[0].seconds, runner.resumed = 80.0, True
+    log = tmp_path / 'log'
+    log.write_text('Iter(train) [400/800]')
+    runner.show(1, log, passed=20.0)  # 400 of 800 left at the plan's pace
+    log.write_text('Iter(train) [500/800]')
+    runner.last_print = 0.0
+    runner.show(1, log, passed=50.0)  # 100 in 30 s, so 300 in 90 s
+    assert capsys.readouterr().out.splitlines() == [
+        '[1/1] a: 400/800, 0:40 left, whole demo 0:40',
+        '[1/1] a: 500/800, 1:30 left, whole demo 1:30',
+    ]
+
+
+def test_time_left_counts_steps_that_will_be_renewed(tmp_path, capsys):
+    steps = [_step(tmp_path, 'a'), _step(tmp_path, 'b')]
+    demo_steps.Demo(steps).run()
+    (tmp_path / 'a.cfg').write_text('two')
+    steps[1].seconds = 600.0
+    capsys.readouterr()
+    demo_steps.Demo(steps).run()
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == '[1/2] a: starting, 0:01 left, whole demo 10:01'
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Config handling and error sentences of the tools."""
 
 import argparse
+import errno
 
 import pytest
 import torch
@@ -53,8 +54,21 @@ def test_missing_config_is_one_sentence(tmp_path):
 
 def test_option_that_does_not_fit_is_one_sentence(tmp_path):
     args = _args(tmp_path, 'a = [1]\n', cfg_options={'a.7.b': 3})
-    with pytest.raises(SLNPError, match='does not fit .*some_config.py'):
+    with pytest.raises(SLNPError, match='index from 0 to 0 after a$'):
         cli.load_config(args)
+
+
+def test_option_below_none_names_the_option_only(tmp_path):
+    options = {'a.0': 2, 'val_dataloader.dataset.data_root': 'x', 'b': 1}
+    text = 'a = [1]\nval_dataloader = None\n'
+    args = _args(tmp_path, text, cfg_options=options)
+    with pytest.raises(SLNPError) as caught:
+        cli.load_config(args)
+    assert str(caught.value) == (
+        f'--cfg-options do not fit {tmp_path}/some_config.py: val_dataloader '
+        'is None there, so it has no dataset; leave '
+        'val_dataloader.dataset.data_root out'
+    )
 
 
 def test_asked_for_cuda_is_one_sentence(tmp_path, no_cuda):
@@ -111,8 +125,52 @@ def test_work_dir_stands_for_its_last_checkpoint(tmp_path):
     expected = str(tmp_path / 'iter_4.pth')
     assert cli.find_checkpoint(str(tmp_path)) == expected
     assert cli.find_checkpoint(expected) == expected
-    with pytest.raises(SLNPError, match='no checkpoint at'):
+    with pytest.raises(SLNPError, match='no checkpoint at .*iter_5.pth: tr'):
         cli.find_checkpoint(str(tmp_path / 'iter_5.pth'))
+
+
+def test_work_dir_without_a_checkpoint_is_named(tmp_path, capsys):
+    with pytest.raises(SLNPError) as caught:
+        cli.find_checkpoint(str(tmp_path))
+    assert str(caught.value) == (
+        f'no checkpoint in the work dir {tmp_path}: train one with '
+        'tools/train.py, or give a file'
+    )
+    assert ''.join(capsys.readouterr()) == ''
+
+
+@pytest.fixture
+def from_cfg(monkeypatch):
+    """Stand-in for the runner: a model and what it would resume."""
+
+    def build(cfg):
+        return argparse.Namespace(cfg=cfg, model=torch.nn.Linear(2, 3))
+
+    monkeypatch.setattr(cli.Runner, 'from_cfg', build)
+
+
+def test_resume_finds_the_checkpoint_of_a_moved_work_dir(tmp_path, from_cfg):
+    path = _save(tmp_path, torch.nn.Linear(2, 3))
+    (tmp_path / 'last_checkpoint').write_text('/moved/away/model.pth')
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path)))
+    assert cli.build_runner(cfg).cfg.load_from == str(path)
+
+
+def test_resume_without_a_checkpoint_starts_anew(tmp_path, from_cfg):
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path)))
+    assert cli.build_runner(cfg).cfg.load_from is None
+
+
+def test_resume_of_another_class_count_is_one_sentence(tmp_path, from_cfg):
+    _save(tmp_path, torch.nn.Linear(2, 5))
+    (tmp_path / 'last_checkpoint').write_text('model.pth')
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path)))
+    with pytest.raises(
+        SLNPError,
+        match=r'weight is \(5, 2\) in the file, but \(3, 2\) here; use the '
+        r'config it was trained with \(another number of classes\?\)',
+    ):
+        cli.build_runner(cfg)
 
 
 def _save(tmp_path, model):
@@ -131,6 +189,19 @@ def test_checkpoint_of_other_shapes_is_one_sentence(tmp_path):
     text = r'weight is \(3, 2\) in the file, but \(5, 2\) here'
     with pytest.raises(SLNPError, match=text):
         check_checkpoint(path, torch.nn.Linear(2, 5))
+
+
+def test_checkpoint_of_other_classes_says_how_many_it_has(tmp_path):
+    state = torch.nn.Linear(2, 3).state_dict()
+    meta = dict(dataset_meta=dict(classes=('sky', 'road', 'car')))
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'a.pth')
+    with pytest.raises(SLNPError) as caught:
+        check_checkpoint(tmp_path / 'a.pth', torch.nn.Linear(2, 5))
+    assert str(caught.value) == (
+        f'{tmp_path}/a.pth does not fit this config: weight is (3, 2) in the '
+        'file, but (5, 2) here; use the config it was trained with (its data '
+        'set has 3 classes), or train anew'
+    )
 
 
 def test_part_of_a_model_passes_only_if_asked_for(tmp_path):
@@ -157,6 +228,25 @@ def test_tool_prints_the_sentence_and_gives_1(capsys):
     assert error.startswith('error: a checkpoint may look up only')
     assert len(error.splitlines()) == 1
     assert cli.run_tool(lambda: None) == 0
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(capsys):
+    def refused():
+        raise OSError(errno.EROFS, 'Read-only file system', '/media/x')
+
+    assert cli.run_tool(refused) == 1
+    assert capsys.readouterr().err == (
+        'error: Read-only file system at /media/x: make room, mend the '
+        'permissions, or choose another folder\n'
+    )
+
+
+def test_stopped_tool_is_one_sentence(capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    assert cli.run_tool(stopped) == 130
+    assert capsys.readouterr().err == 'error: stopped\n'
 
 
 def test_tool_keeps_the_traceback_of_a_bug(monkeypatch):

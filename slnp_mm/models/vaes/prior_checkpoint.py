@@ -3,8 +3,10 @@
 import os.path as osp
 from typing import Optional
 
-from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from mmengine.runner import find_latest_checkpoint
 from torch import nn
+
+from slnp_mm.utils import read_checkpoint
 
 
 def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
@@ -18,6 +20,7 @@ def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
+        SLNPError: If the file is damaged.
         ValueError: If it is of another architecture.
     """
     path = source
@@ -31,7 +34,7 @@ def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
             f'none; make it with "{command}", or train without it by '
             '--cfg-options model.noise=random.'
         )
-    stored = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    stored = read_checkpoint(path)
     stored = stored.get('state_dict', stored)
     own = prior.state_dict()
     differing = [

@@ -5,6 +5,7 @@ test bodies are in its source repository only and are written anew here.
 """
 
 import copy
+import importlib.util
 import pickle
 import unittest
 import warnings
@@ -14,10 +15,11 @@ import torch
 
 from slnp_mm.engine.optimizers import AMM, amm_native
 
-common = pytest.importorskip(
-    'torch.testing._internal.common_optimizers',
-    reason='this torch has no internal test tools',
-)
+if importlib.util.find_spec('torch.testing._internal') is None:
+    pytest.skip(
+        'this torch has no internal test tools', allow_module_level=True
+    )
+common = importlib.import_module('torch.testing._internal.common_optimizers')
 # Importing them freezes the backends' flags for the whole process, and with
 # them `cudnn_benchmark` of every config that a later test runs.
 torch.backends.disable_global_flags.__globals__[
