@@ -1,5 +1,6 @@
 # Fig. 13's comparison on ToyScenes, 64 px: AMM at the paper's rates, Adam at
-# the same ones, and Adam at AMM's steady step, 1 / (1 - alpha) = 10 times.
+# the same ones, Adam at AMM's steady step, 1 / (1 - alpha) = 10 times, and AMM
+# with one momentum in place of two.
 # Losses and rates are the paper's, not those the toy config was tuned to.
 seeds = [0, 1, 2]
 prepare = [
@@ -24,21 +25,27 @@ cfg_options = dict(
         gan_loss=dict(gan_type='log', saturating=True), mode_seeking_loss=None
     ),
 )
-paper = dict(betas=(0.9, 0.999), momentum=0.9)
-variants = dict(
-    AMM=dict(
+
+
+def amm(**options):
+    """The toy config under AMM with the paper's rates."""
+    g, d = (dict(lr=lr, momentum=0.9, **options) for lr in (1e-4, 4e-4))
+    return dict(
         config='configs/slnp_toy.py',
         cfg_options=dict(
             optim_wrapper=dict(
-                generator=dict(optimizer=dict(lr=1e-4, **paper)),
-                discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
+                generator=dict(optimizer=g), discriminator=dict(optimizer=d)
             )
         ),
-    ),
+    )
+
+
+variants = dict(
+    AMM=amm(betas=(0.9, 0.999)),
     Adam=dict(config='configs/ablations/slnp_toy_adam.py'),
     Adam_10x=dict(config='configs/ablations/slnp_toy_adam-10x.py'),
+    AMM_one=amm(betas=(0.0, 0.999)),
 )
-del paper
 curves = dict(
     loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G'
 )
