@@ -274,11 +274,17 @@ class SLNPGAN(BaseGAN):
         ]
         labels = [stride_ids(label, factor) for factor in factors]
         reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
+        pairs = (
+            self.mode_seeking_loss.num_pairs(len(label))
+            if self.mode_seeking_loss is not None
+            else 0
+        )
+        noise = self.noise_fn(num_batches=len(label) + pairs)
         with (
             gen_wrapper.optim_context(self.generator),
             torch.set_grad_enabled(update_generator),
         ):
-            fakes, mode_seeking = self._generate(inputs)
+            fakes, mode_seeking = self._generate(inputs, noise)
         if self.augment is not None:
             params = self.augment.draw(labels[0])
             reals = self.augment.images(reals, params)
@@ -301,24 +307,23 @@ class SLNPGAN(BaseGAN):
         return log_vars
 
     def _generate(
-        self, inputs: Dict[str, Tensor]
+        self, inputs: Dict[str, Tensor], noise: Tensor
     ) -> Tuple[List[Tensor], Dict[str, Tensor]]:
-        """Generate a batch; with a mode seeking loss, part of it twice.
+        """Generate a batch; its first labels again if noise is left over.
+
+        Args:
+            inputs (dict[str, Tensor]): As for :meth:`forward`, B labels.
+            noise (Tensor): (B + n, *noise_shape), 0 <= n <= B.
 
         Returns:
             tuple[list[Tensor], dict[str, Tensor]]: The images of each stage,
-            (B, 3, H, W), and ``loss_ms_g_s{k}`` of each stage k.
+            (B, 3, H, W); if n > 0, ``loss_ms_g_s{k}`` of each stage k.
         """
         conditions = [
             inputs[key] for key in ('label', 'instances', 'instance_labels')
         ]
         batch = len(conditions[0])
-        pairs = (
-            self.mode_seeking_loss.num_pairs(batch)
-            if self.mode_seeking_loss is not None
-            else 0
-        )
-        noise = self.noise_fn(num_batches=batch + pairs)
+        pairs = len(noise) - batch
         # one forward pass: a distributed wrapper takes one a backward pass
         images = self.generator(
             *(torch.cat([x, x[:pairs]]) for x in conditions), noise
