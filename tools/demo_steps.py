@@ -44,6 +44,8 @@ class Step:
         seconds (float): What it takes on two cores, for the first estimate.
         folder (Path): For its log and the note on how far it has come.
         resume (list[str]): Arguments to go on after an interruption.
+        beside (bool): Whether the next steps run meanwhile, all but the
+            last one, which waits for it.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Step:
     seconds: float
     folder: Path
     resume: list[str] = field(default_factory=list)
+    beside: bool = False
 
     def digest(self) -> str:
         """Hash of all that the step's result depends on."""
@@ -62,6 +65,28 @@ class Step:
             for file in sorted(files):
                 found.update(file.read_bytes())
         return found.hexdigest()
+
+
+@dataclass
+class Tool:
+    """A step under way.
+
+    Attributes:
+        number (int): Of its step, from 1.
+        process (subprocess.Popen): Leads a process group of its own.
+        log (Path): What it prints.
+        start (float): ``time.monotonic`` of its start.
+        resumed (bool): Whether it goes on from a checkpoint.
+        first (tuple, optional): Units done and seconds passed when its
+            progress was first seen.
+    """
+
+    number: int
+    process: subprocess.Popen
+    log: Path
+    start: float
+    resumed: bool
+    first: tuple[int, float] | None = None
 
 
 class Demo:
@@ -76,9 +101,10 @@ class Demo:
         self.live = sys.stdout.isatty()
         self.ratio = 1.0  # measured time / planned time so far
         self.last_print = 0.0
-        self.renewed = False  # a step was run, so all later ones are too
-        self.resumed = False  # the present step goes on from a checkpoint
-        self.first: tuple[int, float] | None = None  # its count, its time
+        self.renewed = False  # a step was run, so later ones are too
+        self.running: list[Tool] = []
+        self.side: Tool | None = None  # the one that runs beside the others
+        self.over: set[int] = set()  # steps that ended well in this run
 
     def note(self, number: int) -> Path:
         """File that tells how far a step has come."""
@@ -107,113 +133,152 @@ class Demo:
     def run(self) -> None:
         """Run every step; a finished one is skipped.
 
-        A step is run again if one before it was.
+        A step is run again if one before it was; one that runs beside
+        others counts for the last step only.
 
         Raises:
             StepError: If a step fails.
         """
         planned = measured = 0.0
-        for number, step in enumerate(self.steps, 1):
-            state = 'new' if self.renewed else self.state(number)
-            if state == 'done':
-                print(f'[{number}/{len(self.steps)}] {step.title}: done')
-                continue
-            start = time.monotonic()
-            self.write_note(number, done=False)
-            self.resumed = state == 'started' and bool(step.resume)
-            self.first, self.renewed = None, True
-            if step.resume and not self.resumed:
-                for path in step.outputs:  # of other settings: not to resume
-                    path.unlink(missing_ok=True)
-            self.run_step(number, step.resume if self.resumed else [])
-            self.write_note(number, done=True)
-            if state == 'new':
-                planned += step.seconds
-                measured += time.monotonic() - start
-                self.ratio = measured / planned
+        try:
+            for number, step in enumerate(self.steps, 1):
+                if number == len(self.steps):
+                    if self.side is not None:
+                        self.watch(self.side)
+                    self.renewed = bool(self.running)
+                state = 'new' if self.renewed else self.state(number)
+                if state == 'done':
+                    print(f'[{number}/{len(self.steps)}] {step.title}: done')
+                    continue
+                tool = self.start(number, state)
+                if step.beside:
+                    self.side = tool
+                    continue
+                self.watch(tool)
+                if state == 'new':
+                    planned += step.seconds
+                    measured += time.monotonic() - tool.start
+                    self.ratio = measured / planned
+        finally:
+            for tool in self.running:
+                if tool.process.poll() is None:
+                    os.killpg(tool.process.pid, signal.SIGTERM)
+                    tool.process.wait()
 
-    def run_step(self, number: int, extra: list[str]) -> None:
-        """Run one tool, its output to a log, and show how far it is.
-
-        Raises:
-            StepError: If it fails or does not make its outputs.
-        """
+    def start(self, number: int, state: str) -> Tool:
+        """Start a step's tool, its output to a log."""
         step = self.steps[number - 1]
-        log = step.folder / f'step_{number}.log'
+        self.write_note(number, done=False)
+        resumed = state == 'started' and bool(step.resume)
+        self.renewed = self.renewed or not step.beside
+        if step.resume and not resumed:
+            for path in step.outputs:  # of other settings: not to resume
+                path.unlink(missing_ok=True)
         env = dict(os.environ, PYTHONUNBUFFERED='1', PYTHONWARNINGS='ignore')
-        start = time.monotonic()
-        self.last_print = 0.0
+        if self.side is not None or step.beside:
+            # two trainings with a thread on each core hinder each other
+            half = max(1, (os.cpu_count() or 1) // 2)
+            env.setdefault('OMP_NUM_THREADS', str(half))
+        log = step.folder / f'step_{number}.log'
         with open(log, 'w', encoding='utf-8') as handle:
             process = subprocess.Popen(
-                [sys.executable, *step.command, *extra],
+                [sys.executable, *step.command]
+                + (step.resume if resumed else []),
                 stdin=subprocess.DEVNULL,
                 stdout=handle,
                 stderr=subprocess.STDOUT,
                 env=env,
                 start_new_session=True,
             )
-            try:
-                while process.poll() is None:
-                    self.show(number, log, time.monotonic() - start)
-                    time.sleep(0.5)
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGTERM)
-                    process.wait()
+        tool = Tool(number, process, log, time.monotonic(), resumed)
+        self.running.append(tool)
+        return tool
+
+    def watch(self, tool: Tool) -> None:
+        """Show how far a tool is until it ends; end with the other's failure.
+
+        Raises:
+            StepError: If it, or the one beside it, fails or does not make
+                its outputs.
+        """
+        self.last_print = 0.0
+        while tool.process.poll() is None:
+            side = self.side
+            if side not in (None, tool) and side.process.poll() is not None:
+                self.finish(side)
+            self.show(tool)
+            time.sleep(0.5)
+        self.finish(tool)
+
+    def finish(self, tool: Tool) -> None:
+        """Note that a tool has ended, and say so.
+
+        Raises:
+            StepError: If it failed or did not make its outputs.
+        """
+        step = self.steps[tool.number - 1]
+        code = tool.process.returncode
         missing = [str(p) for p in step.outputs if not p.exists()]
-        if process.returncode != 0 or missing:
-            raise StepError(
-                self.reason(step, log, process.returncode, missing)
-            )
-        took = clock(time.monotonic() - start)
-        text = f'[{number}/{len(self.steps)}] {step.title}: done in {took}'
+        if code != 0 or missing:
+            raise StepError(self.reason(step, tool.log, code, missing))
+        self.write_note(tool.number, done=True)
+        self.over.add(tool.number)
+        if tool is self.side:
+            self.side = None
+        took = clock(time.monotonic() - tool.start)
+        text = (
+            f'[{tool.number}/{len(self.steps)}] {step.title}: done in {took}'
+        )
         print(f'\r{text:<78}' if self.live else text, flush=True)
 
-    def show(self, number: int, log: Path, passed: float) -> None:
+    def show(self, tool: Tool) -> None:
         """Print the line of progress."""
         now = time.monotonic()
         if not self.live and now - self.last_print < PLAIN_SECONDS:
             return
         self.last_print = now
-        step = self.steps[number - 1]
-        done, total = last_count(log)
-        left = self.seconds_left(step, done, total, passed)
-        later = sum(
+        number, side = tool.number, self.side
+        left, count = self.seconds_left(tool)
+        last = len(self.steps)
+        later = [
             other.seconds * self.ratio
-            for i, other in enumerate(self.steps[number:], number + 1)
-            if self.renewed or self.state(i) != 'done'
-        )
-        count = f'{done}/{total}' if total else 'starting'
+            for i, other in enumerate(self.steps, 1)
+            if i > number
+            and i not in self.over
+            and (self.renewed or i == last or self.state(i) != 'done')
+        ]
+        whole = left + sum(later)
         text = (
-            f'[{number}/{len(self.steps)}] {step.title}: {count}, '
-            f'{clock(left)} left, whole demo {clock(left + later)}'
+            f'[{number}/{len(self.steps)}] {self.steps[number - 1].title}: '
+            f'{count}, {clock(left)} left'
         )
+        if side is not None and side is not tool:
+            other, count = self.seconds_left(side)
+            whole = max(whole, other + sum(later[-1:]))
+            text += f', [{side.number}/{len(self.steps)}]: {count}'
+        text += f', whole demo {clock(whole)}'
         end = '' if self.live else '\n'
         print(f'\r{text:<78}' if self.live else text, end=end, flush=True)
 
-    def seconds_left(
-        self, step: Step, done: int, total: int, passed: float
-    ) -> float:
-        """Time left of a step, by its pace so far.
+    def seconds_left(self, tool: Tool) -> tuple[float, str]:
+        """Time left of a running tool by its pace so far, and its count.
 
-        Args:
-            step (Step): The step.
-            done (int): Units done, 0 before the first one is known.
-            total (int): Units in all.
-            passed (float): Since the step's start, seconds.
-
-        Returns:
-            float: Seconds. What an earlier run has done does not count for
-            the pace of a resumed step.
+        What an earlier run has done does not count for the pace of a
+        resumed step.
         """
+        plan = self.steps[tool.number - 1].seconds * self.ratio
+        passed = time.monotonic() - tool.start
+        done, total = last_count(tool.log)
         if not done:
-            return max(step.seconds * self.ratio - passed, 1.0)
-        if self.first is None:
-            self.first = (done, passed) if self.resumed else (0, 0.0)
-        count, start = self.first
+            return max(plan - passed, 1.0), 'starting'
+        if tool.first is None:
+            tool.first = (done, passed) if tool.resumed else (0, 0.0)
+        count, start = tool.first
         if done <= count:  # just resumed: the plan's pace
-            return step.seconds * self.ratio * (1 - done / total)
-        return (passed - start) / (done - count) * (total - done)
+            left = plan * (1 - done / total)
+        else:
+            left = (passed - start) / (done - count) * (total - done)
+        return left, f'{done}/{total}'
 
     @staticmethod
     def reason(step: Step, log: Path, code: int, missing: list) -> str:

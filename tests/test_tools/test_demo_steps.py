@@ -150,26 +150,94 @@ def test_missing_output_is_a_failure(tmp_path):
         demo_steps.Demo([_step(tmp_path, 'a', 'sys.exit(0)')]).run()
 
 
+class Running:
+    """Stands for a process that has not ended."""
+
+    def poll(self):
+        return None
+
+
+def _tool(tmp_path, number, text, passed, resumed=False):
+    """A tool that has printed ``text`` in ``passed`` seconds."""
+    log = tmp_path / f'{number}.log'
+    log.write_text(text)
+    start = time.monotonic() - passed
+    return demo_steps.Tool(number, Running(), log, start, resumed)
+
+
 def test_progress_line_has_count_and_time_left(tmp_path, capsys):
     steps = [_step(tmp_path, 'a'), _step(tmp_path, 'b')]
     steps[1].seconds = 60.0
-    log = tmp_path / 'log'
-    log.write_text('Iter(train) [  50/200]  eta: 0:01:00\n')
-    demo_steps.Demo(steps).show(1, log, passed=20.0)
+    text = 'Iter(train) [  50/200]  eta: 0:01:00\n'
+    demo_steps.Demo(steps).show(_tool(tmp_path, 1, text, 20.0))
     # 50 of 200 in 20 s: 60 s left, and the next step's 60 s
     line = capsys.readouterr().out.strip()
     assert line == '[1/2] a: 50/200, 1:00 left, whole demo 2:00'
 
 
+def test_slower_tool_beside_counts_for_the_whole(tmp_path, capsys):
+    steps = [_step(tmp_path, name) for name in 'abc']
+    steps[2].seconds = 30.0
+    runner = demo_steps.Demo(steps)
+    runner.renewed = True
+    runner.side = _tool(tmp_path, 1, 'Iter(train) [10/100]', 10.0)
+    runner.show(_tool(tmp_path, 2, 'Iter(train) [10/20]', 20.0))
+    # 20 s are left of b and 90 s of a, then c takes 30 s
+    line = capsys.readouterr().out.strip()
+    assert line == (
+        '[2/3] b: 10/20, 0:20 left, [1/3]: 10/100, whole demo 2:00'
+    )
+
+
+def test_step_beside_runs_with_the_next_and_before_the_last(tmp_path):
+    """a and b wait for each other's file, c for nothing."""
+    meet = (
+        'import time\n(here / "{0}.here").touch()\n'
+        'while not (here / "{1}.here").exists(): time.sleep(0.01)'
+    )
+    steps = [
+        _step(tmp_path, 'a', meet.format('a', 'b')),
+        _step(tmp_path, 'b', meet.format('b', 'a')),
+        _step(tmp_path, 'c', 'assert (here / "a.out").exists()'),
+    ]
+    steps[0].beside = True
+    demo_steps.Demo(steps).run()
+    assert all((tmp_path / f'{name}.out').exists() for name in 'abc')
+
+
+def test_failure_beside_ends_the_other_step(tmp_path):
+    steps = [
+        _step(tmp_path, 'a', 'print("error: no luck"); sys.exit(1)'),
+        _step(tmp_path, 'b', 'import time; time.sleep(60)'),
+        _step(tmp_path, 'c'),
+    ]
+    steps[0].beside = True
+    runner, start = demo_steps.Demo(steps), time.monotonic()
+    with pytest.raises(demo_steps.StepError, match='"a" failed: no luck'):
+        runner.run()
+    assert time.monotonic() - start < 30
+    assert runner.running[1].process.poll() is not None
+
+
+def test_step_beside_renews_the_last_step_only(tmp_path):
+    steps = [_step(tmp_path, name) for name in 'abc']
+    steps[0].beside = True
+    demo_steps.Demo(steps).run()
+    (tmp_path / 'a.cfg').write_text('two')
+    demo_steps.Demo(steps).run()
+    counts = [len(_calls(tmp_path, name)) for name in 'abc']
+    assert counts == [2, 1, 2]
+
+
 def test_resumed_step_is_timed_by_its_own_pace(tmp_path, capsys):
     runner = demo_steps.Demo([_step(tmp_path, 'a')])
-    runner.steps[0].seconds, runner.resumed = 80.0, True
-    log = tmp_path / 'log'
-    log.write_text('Iter(train) [400/800]')
-    runner.show(1, log, passed=20.0)  # 400 of 800 left at the plan's pace
-    log.write_text('Iter(train) [500/800]')
+    runner.steps[0].seconds = 80.0
+    tool = _tool(tmp_path, 1, 'Iter(train) [400/800]', 20.0, resumed=True)
+    runner.show(tool)  # 400 of 800 left at the plan's pace
+    tool.log.write_text('Iter(train) [500/800]')
+    tool.start -= 30.0
     runner.last_print = 0.0
-    runner.show(1, log, passed=50.0)  # 100 in 30 s, so 300 in 90 s
+    runner.show(tool)  # 100 in 30 s, so 300 in 90 s
     assert capsys.readouterr().out.splitlines() == [
         '[1/1] a: 400/800, 0:40 left, whole demo 0:40',
         '[1/1] a: 500/800, 1:30 left, whole demo 1:30',
