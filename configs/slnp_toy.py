@@ -72,13 +72,13 @@ param_scheduler = dict(
     type='LinearLR',
     start_factor=1.0,
     end_factor=0.05,
-    begin=400,
-    end=800,
+    begin=300,
+    end=600,
     by_epoch=False,
 )
 
 train_dataloader = dict(batch_size=4, dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=800, val_interval=800)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=400))
+train_cfg = dict(max_iters=600, val_interval=600)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

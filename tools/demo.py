@@ -74,7 +74,7 @@ def make_steps(out: Path, seed: int) -> list:
             + [prior_option, 'train_cfg.val_begin=1000000000'],
             [gan / 'last_checkpoint'],
             [gan_config, BASE],
-            330,
+            270,
             out,
             ['--resume'],
         ),
