@@ -10,7 +10,7 @@ prepare = [
     ),
 ]
 cfg_options = dict(
-    train_cfg=dict(max_iters=200),
+    train_cfg=dict(max_iters=120),
     train_dataloader=dict(batch_size=4),
     param_scheduler=None,
     val_cfg=None,
