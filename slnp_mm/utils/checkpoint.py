@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from .errors import SLNPError
@@ -83,6 +84,18 @@ def allow_checkpoint_globals() -> None:
     else: ``weights_only`` is never turned off.
     """
     torch.serialization.add_safe_globals(checkpoint_globals())
+
+
+def last_checkpoint(work_dir: str) -> str | None:
+    """Give a work dir's last checkpoint, None if it has none.
+
+    The folder's note holds the path at training time; the folder may have
+    moved since.
+    """
+    if not os.path.isfile(os.path.join(work_dir, 'last_checkpoint')):
+        return None  # without mmengine's warning
+    last = find_latest_checkpoint(work_dir)
+    return last and os.path.join(work_dir, os.path.basename(last))
 
 
 def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:

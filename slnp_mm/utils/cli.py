@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
-from .checkpoint import check_checkpoint
+from .checkpoint import check_checkpoint, last_checkpoint
 from .errors import SLNPError, check_device, check_file, one_sentence
 
 
@@ -158,18 +158,6 @@ def enable_auto_scale_lr(cfg: Config) -> None:
             'are for: add --cfg-options auto_scale_lr.base_batch_size=N'
         )
     cfg.auto_scale_lr.enable = True
-
-
-def last_checkpoint(work_dir: str) -> str | None:
-    """Give a work dir's last checkpoint, None if it has none.
-
-    The folder's note holds the path at training time; the folder may have
-    moved since.
-    """
-    if not os.path.isfile(os.path.join(work_dir, 'last_checkpoint')):
-        return None  # without mmengine's warning
-    last = find_latest_checkpoint(work_dir)
-    return last and os.path.join(work_dir, os.path.basename(last))
 
 
 def find_checkpoint(path: str) -> str:

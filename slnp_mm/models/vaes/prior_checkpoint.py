@@ -3,10 +3,9 @@
 import os.path as osp
 from typing import Optional
 
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
-from slnp_mm.utils import read_checkpoint
+from slnp_mm.utils.checkpoint import last_checkpoint, read_checkpoint
 
 
 def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
@@ -25,9 +24,7 @@ def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
     """
     path = source
     if path and osp.isdir(path):
-        # the note holds the path of then; the folder may have moved
-        last = find_latest_checkpoint(path)
-        path = last and osp.join(path, osp.basename(last))
+        path = last_checkpoint(path)
     if not path or not osp.isfile(path):
         raise FileNotFoundError(
             f'Expected a trained noise prior at {source!r}, but there is '
