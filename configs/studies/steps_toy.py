@@ -1,6 +1,6 @@
 # What each choice of slnp_toy.py brings, and the paper's ablations (those of
 # the noise: noise_toy.py). Every variant changes one thing. ToyScenes, 64 px.
-seeds = [0]
+seeds = [0, 1, 2]
 prepare = [
     dict(
         makes='data/toyscenes/images', command='python tools/make_toyscenes.py'
