@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 from slnp_mm.engine.optimizers import amm_native
 
@@ -107,3 +108,33 @@ def test_bad_arguments_are_refused(load):
         benchmark.main(['amm', '--threads', '0'])
     with pytest.raises(SystemExit):
         benchmark.main(['nothing'])
+
+
+def test_peer_of_the_networks_trains(load):
+    """mmagic's Pix2Pix with 7 channels: both of its networks move."""
+    peer = load('benchmarks._pix2pix')
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        model = peer.build(7, num_down=5)
+        calls = peer.make_calls(model, 7, 32)
+        before = [p.clone() for p in model.parameters()]
+        assert calls['peer_generate']().shape == (1, 3, 32, 32)
+        calls['peer_step']()
+    moved = [not p.equal(q) for p, q in zip(model.parameters(), before)]
+    assert any(moved) and moved[-1]
+
+
+def test_networks_table_sets_the_measured_peer_beside_ours(load):
+    networks = load('benchmarks.networks')
+    timed = dict(median=3.0, min=2.0, max=4.0)
+    found = {
+        prefix + key: value
+        for prefix, size in (('', 1.0), ('peer_', 2.0))
+        for key, value in dict(
+            parameters=size, gmac=size, generate=timed, step=timed
+        ).items()
+    }
+    *_, peer, target, own = networks.network_rows('a.py', found)
+    times = ['3 (2 to 4)'] * 2
+    assert peer == ['mmagic Pix2Pix U-Net, this run', '2.0', '2.0', *times]
+    assert target == ['target, at most', 60, 60, 100, 400]
+    assert own == ['a.py', '1.0', '1.0', *times]

@@ -17,11 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from . import _pix2pix
 from ._timing import format_table, ratio, time_in_turn
 
 # Published figures: millions of parameters, GMAC an image, time of one image
 # and of one training step (G and D) over the reference; 183 channels, 256 px,
-# batch 1, float32, 2 CPU threads.
+# batch 1, float32, 2 CPU threads. Pix2Pix, which mmagic brings, is measured
+# again in every run.
 PEERS = {
     'SPADE': (97.5, 191, 289, 1278),
     'OASIS': (75.2, 204, 307, 1778),
@@ -186,6 +188,11 @@ def in_fresh_process(function: Callable[..., float], *args: Any) -> float:
         return pool.apply(function, args)
 
 
+def count_parameters(module: nn.Module) -> float:
+    """Count the parameters, in 1e6."""
+    return sum(p.numel() for p in module.parameters()) / 1e6
+
+
 def count_gmac(generate: Callable[[], Any]) -> float:
     """Count the multiply-adds of a call, in 1e9."""
     with FlopCounterMode(display=False) as counter:
@@ -196,6 +203,8 @@ def count_gmac(generate: Callable[[], Any]) -> float:
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Measure everything, times in turn with the reference."""
     model, wrappers = build(args.config)
+    channels = model.generator.num_classes + 1
+    peer = _pix2pix.build(channels)
     left, right = torch.ones(2, 1024, 1024)
     calls = dict(
         reference=lambda: torch.mm(left, right),
@@ -204,15 +213,18 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         step_few=make_step(model, wrappers, args.size, FEW),
         lookup=make_first_layer(args.size, True),
         one_hot=make_first_layer(args.size, False),
+        **_pix2pix.make_calls(peer, channels, args.size),
     )
     # sums of few terms in another order: float32 rounding only
     torch.testing.assert_close(calls['lookup'](), calls['one_hot']())
     result = dict(
-        parameters=sum(p.numel() for p in model.generator.parameters()) / 1e6,
+        parameters=count_parameters(model.generator),
         gmac=count_gmac(calls['generate']),
+        peer_parameters=count_parameters(peer.generators),
+        peer_gmac=count_gmac(calls['peer_generate']),
     )
     times = time_in_turn(calls, args.rounds)
-    for name in ('generate', 'step'):
+    for name in ('generate', 'step', 'peer_generate', 'peer_step'):
         result[name] = ratio(times, name, 'reference')
     result['step_ratio'] = ratio(times, 'step', 'step_few')
     result['one_hot_ratio'] = ratio(times, 'one_hot', 'lookup')
@@ -230,13 +242,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def network_rows(config: str, found: dict[str, Any]) -> list[list[Any]]:
     """Lay out the networks' figures beside peers and target."""
     rows = [[name, *figures] for name, figures in PEERS.items()]
+    rows += [measured_row('mmagic Pix2Pix U-Net, this run', 'peer_', found)]
     rows += [['target, at most', *TARGET]]
-    own = [f'{found[key]:.1f}' for key in ('parameters', 'gmac')]
-    own += [
-        '{median:.0f} ({min:.0f} to {max:.0f})'.format(**found[key])
+    return [*rows, measured_row(config, '', found)]
+
+
+def measured_row(name: str, prefix: str, found: dict[str, Any]) -> list[str]:
+    """Lay out the figures of one network of this run."""
+    sizes = [f'{found[prefix + key]:.1f}' for key in ('parameters', 'gmac')]
+    times = [
+        '{median:.0f} ({min:.0f} to {max:.0f})'.format(**found[prefix + key])
         for key in ('generate', 'step')
     ]
-    return [*rows, [config, *own]]
+    return [name, *sizes, *times]
 
 
 def ratio_row(
