@@ -42,6 +42,11 @@ def optimizer(**options):
     return dict(config=base, cfg_options=dict(optim_wrapper=amm(**options)))
 
 
+def seek(**options):
+    """The base with other settings of mode seeking."""
+    return model(mode_seeking_loss=options)
+
+
 plain_norms = {
     'global_generator.modulated': False,
     'refiners.0.modulated': False,
@@ -59,7 +64,12 @@ variants = dict(
     lambda_4=model(feature_loss=dict(loss_weight=4)),
     unmodulated=model(generator=plain_norms),
     no_mode_seeking=model(mode_seeking_loss=None),
+    seek_weak=seek(loss_weight=3),
+    seek_low=seek(max_ratio=0.1),
+    seek_tone=seek(grid=8),
+    seek_tone_low=seek(grid=8, max_ratio=0.1),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
+    r1_weak=model(r1_loss=dict(type='SLNPR1Loss', loss_weight=0.2)),
     augment=model(augment=dict(type='SLNPDiffAugment')),
     no_attention=dict(config=f'{ablation}no-attention.py'),
     no_instances=dict(config=f'{ablation}no-instances.py'),
