@@ -1,6 +1,7 @@
 """AMM's arithmetic, settings and state."""
 
 import copy
+import inspect
 import io
 import math
 
@@ -142,6 +143,47 @@ def test_momentum_zero_equals_adam_with_delta_inside_the_root(flags):
             torch.testing.assert_close(
                 path[t - 1][index], theta, rtol=0, atol=1e-12
             )
+
+
+@pytest.mark.parametrize('flags', PATHS)
+def test_momentum_and_delta_zero_equal_torchs_adam(flags):
+    """Without delta it does not matter that Adam's stands outside the root."""
+    nets = [[p.detach().clone() for p in make_params()[:2]] for _ in '12']
+    for net in nets:
+        for param in net:
+            param.requires_grad_()
+    grads = make_grads(nets[0], 60)
+    betas = (0.8, 0.99)
+    ours = AMM(nets[0], 1e-2, betas, delta=0.0, momentum=0.0, **flags)
+    adam = torch.optim.Adam(nets[1], 1e-2, betas, eps=0.0)
+    paths = [
+        take_steps(optimizer, net, grads)
+        for optimizer, net in zip((ours, adam), nets)
+    ]
+    torch.testing.assert_close(*paths, rtol=0, atol=1e-12)
+
+
+def test_signature_is_the_documented_one():
+    assert str(inspect.signature(AMM)).replace(' | ', '|') == (
+        '(params, lr: float|torch.Tensor = 0.001, '
+        'betas: tuple[float, float] = (0.9, 0.999), delta: float = 1e-08, '
+        'momentum: float = 0.9, weight_decay: float = 0, *, '
+        'foreach: bool|None = None, maximize: bool = False, '
+        'capturable: bool = False, differentiable: bool = False, '
+        'fused: bool|None = None) -> None'
+    )
+
+
+@needs_compiler
+def test_fused_takes_a_tensor_rate_without_capturable():
+    nets = [make_params() for _ in '12']
+    grads = make_grads(nets[0], 5)
+    rates = 1e-2, torch.tensor(1e-2, dtype=torch.float64)
+    paths = [
+        take_steps(AMM(net, lr, fused=True), net, grads)
+        for net, lr in zip(nets, rates)
+    ]
+    torch.testing.assert_close(*paths, rtol=0, atol=0)
 
 
 def test_delta_stands_inside_the_root():
