@@ -66,6 +66,12 @@ variants = dict(
     no_mode_seeking=model(mode_seeking_loss=None),
     seek_weak=seek(loss_weight=3),
     seek_low=seek(max_ratio=0.1),
+    seek_low_no_norm=model(
+        mode_seeking_loss=dict(max_ratio=0.1), discriminator=dict(norm='none')
+    ),
+    seek_low_unmodulated=model(
+        mode_seeking_loss=dict(max_ratio=0.1), generator=plain_norms
+    ),
     seek_tone=seek(grid=8),
     seek_tone_low=seek(grid=8, max_ratio=0.1),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
