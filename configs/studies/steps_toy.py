@@ -47,6 +47,14 @@ def seek(**options):
     return model(mode_seeking_loss=options)
 
 
+paper = dict(betas=(0.9, 0.999), momentum=0.9)
+amm_paper = dict(
+    generator=dict(optimizer=dict(lr=1e-4, **paper)),
+    discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
+)
+warmup = dict(
+    param_scheduler=dict(begin=0, end=200, start_factor=0.01, end_factor=1.0)
+)
 plain_norms = {
     'global_generator.modulated': False,
     'refiners.0.modulated': False,
@@ -56,6 +64,10 @@ variants = dict(
     alpha_0=optimizer(alpha=0.0),
     alpha_09=optimizer(alpha=0.9),
     betas_paper=optimizer(alpha=0.5, betas=(0.9, 0.999)),
+    amm_paper=dict(config=base, cfg_options=dict(optim_wrapper=amm_paper)),
+    amm_paper_warmup=dict(
+        config=base, cfg_options=dict(optim_wrapper=amm_paper, **warmup)
+    ),
     spectral_norm=model(discriminator=dict(norm='spectral')),
     no_norm=model(discriminator=dict(norm='none')),
     no_ema=model(ema_config=None),
@@ -81,4 +93,4 @@ variants = dict(
     no_instances=dict(config=f'{ablation}no-instances.py'),
     one_stage=dict(config=f'{ablation}one-stage.py'),
 )
-del base, ablation, plain_norms
+del base, ablation, plain_norms, paper, amm_paper, warmup
