@@ -39,6 +39,10 @@ variants = dict(
     paper=dict(config='configs/slnp_camvid.py'),
     plus=dict(config=plus),
     plus_no_mode_seeking=option(mode_seeking_loss=None),
+    plus_seek_low=option(mode_seeking_loss=dict(max_ratio=0.1)),
+    plus_seek_low_no_norm=option(
+        mode_seeking_loss=dict(max_ratio=0.1), discriminator=dict(norm='none')
+    ),
     plus_augment=option(augment=dict(type='SLNPDiffAugment')),
     plus_r1=option(r1_loss=dict(type='SLNPR1Loss')),
 )
