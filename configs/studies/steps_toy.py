@@ -84,8 +84,6 @@ variants = dict(
     seek_low_unmodulated=model(
         mode_seeking_loss=dict(max_ratio=0.1), generator=plain_norms
     ),
-    seek_tone=seek(grid=8),
-    seek_tone_low=seek(grid=8, max_ratio=0.1),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
     r1_weak=model(r1_loss=dict(type='SLNPR1Loss', loss_weight=0.2)),
     augment=model(augment=dict(type='SLNPDiffAugment')),

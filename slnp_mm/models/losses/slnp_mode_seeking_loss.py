@@ -1,9 +1,7 @@
 """The loss that keeps the generator from ignoring its noise."""
 
 import math
-from typing import Optional
 
-import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
@@ -35,9 +33,6 @@ class SLNPModeSeekingLoss(nn.Module):
             to 0.25.
         share (float): Share of the batch, rounded up, that is generated
             again, in (0, 1]. Defaults to 0.25.
-        grid (int, optional): Images are averaged to so many cells a side
-            before they are compared, so that another tone counts and
-            another texture does not, >= 1. Defaults to None, pixels.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -48,7 +43,6 @@ class SLNPModeSeekingLoss(nn.Module):
         loss_weight: float = 10.0,
         max_ratio: float = 0.25,
         share: float = 0.25,
-        grid: Optional[int] = None,
     ) -> None:
         super().__init__()
         if not loss_weight >= 0:
@@ -61,10 +55,7 @@ class SLNPModeSeekingLoss(nn.Module):
             raise ValueError(f'share must be in (0, 1], but got {share}.')
         self.loss_weight = loss_weight
         self.max_ratio = max_ratio
-        if grid is not None and grid < 1:
-            raise ValueError(f'grid must be >= 1, but got {grid}.')
         self.share = share
-        self.grid = grid
 
     def num_pairs(self, batch_size: int) -> int:
         """Number of images to generate again.
@@ -91,10 +82,7 @@ class SLNPModeSeekingLoss(nn.Module):
         Returns:
             Tensor: Scalar, shape (), in [-w tau, 0], no unit.
         """
-        moved = first - second
-        if self.grid is not None:
-            moved = F.adaptive_avg_pool2d(moved, self.grid)
-        moved = moved.abs().flatten(1).mean(1)
+        moved = (first - second).abs().flatten(1).mean(1)
         asked = (noise - other).abs().flatten(1).mean(1)
         ratio = moved / asked.clamp(min=1e-6)
         return -self.loss_weight * ratio.clamp(max=self.max_ratio).mean()
