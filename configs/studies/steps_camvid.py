@@ -1,6 +1,6 @@
-# What the steps from slnp_camvid.py to slnp_camvid_plus.py bring, and two
-# that the plus config leaves out. CamVid at 64 and 128 px; data/camvid must
-# be there (docs/data.md).
+# The paper's design, slnp_camvid_plus.py, and what single changes of the
+# latter bring. CamVid at 64 and 128 px; data/camvid must be there
+# (docs/data.md).
 seeds = [0]
 prepare = [
     dict(
@@ -35,15 +35,15 @@ def option(**options):
     return dict(config=plus, cfg_options=dict(model=options))
 
 
+seek_more = dict(max_ratio=0.25)
 variants = dict(
     paper=dict(config='configs/slnp_camvid.py'),
     plus=dict(config=plus),
-    plus_no_mode_seeking=option(mode_seeking_loss=None),
-    plus_seek_low=option(mode_seeking_loss=dict(max_ratio=0.1)),
-    plus_seek_low_no_norm=option(
-        mode_seeking_loss=dict(max_ratio=0.1), discriminator=dict(norm='none')
+    plus_seek_more=option(mode_seeking_loss=seek_more),
+    plus_seek_more_augment=option(
+        mode_seeking_loss=seek_more, augment=dict(type='SLNPDiffAugment')
     ),
-    plus_augment=option(augment=dict(type='SLNPDiffAugment')),
-    plus_r1=option(r1_loss=dict(type='SLNPR1Loss')),
+    plus_no_mode_seeking=option(mode_seeking_loss=None),
+    plus_no_norm=option(discriminator=dict(norm='none')),
 )
-del size, plus
+del size, plus, seek_more

@@ -8,12 +8,6 @@ optim_wrapper = dict(
 )
 del amm
 
-# Ours: at the full rates from the start on, pictures saturate
-# (docs/results.md).
-param_scheduler = dict(
-    type='LinearLR', start_factor=0.01, begin=0, end=2000, by_epoch=False
-)
-
 train_cfg = dict(by_epoch=False, max_iters=200000, val_interval=10000)
 val_cfg = dict(type='MultiValLoop')
 test_cfg = dict(type='MultiTestLoop')
