@@ -1,8 +1,8 @@
 _base_ = ['./slnp_camvid.py']
 
-# What measurably helps beside the paper's design (docs/results.md): instance
-# codes modulate the generator's norms, hinge loss, averaged generator, and a
-# loss that keeps it from ignoring the noise.
+# Beside the paper's design (docs/results.md): hinge loss, an averaged
+# generator, instance codes that modulate its norms, so that noise moves
+# instances further, and a loss that keeps it from ignoring the noise.
 model = dict(
     generator=dict(
         global_generator=dict(modulated=True),

@@ -1,9 +1,6 @@
 _base_ = ['./slnp_coco.py']
 
-# What measurably helps on ToyScenes and CamVid (docs/results.md): instance
-# codes modulate the generator's norms, hinge loss, an averaged generator, a
-# loss that keeps it from ignoring the noise, and AMM with one momentum in
-# place of two.
+# What slnp_camvid_plus.py adds, and AMM with less momentum (docs/results.md).
 model = dict(
     generator=dict(
         global_generator=dict(modulated=True),
