@@ -1,5 +1,6 @@
 # What each choice of slnp_toy.py brings, and the paper's ablations (those of
-# the noise: noise_toy.py). Every variant changes one thing. ToyScenes, 64 px.
+# the noise: noise_toy.py). Every variant but seek_low_* and amm_paper_warmup
+# changes one thing. ToyScenes, 64 px.
 seeds = [0, 1, 2]
 prepare = [
     dict(

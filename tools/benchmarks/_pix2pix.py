@@ -54,7 +54,9 @@ def make_calls(
 
     The one-hot map is made beforehand: its cost is not Pix2Pix's.
     """
-    MessageHub.get_current_instance().update_info('iter', 0)  # read by it
+    MessageHub.get_current_instance().update_info(
+        'iter', 0
+    )  # train_step reads it
     label = torch.randint(0, channels, (1, size, size))
     mask = nn.functional.one_hot(label, channels)
     mask = mask.permute(0, 3, 1, 2).float()
@@ -71,8 +73,8 @@ def make_calls(
             for name in ('generators', 'discriminators')
         }
     )
-    generate = torch.no_grad()(lambda: model.generators['photo'](mask))
-    step = lambda: model.train_step(  # noqa: E731
-        dict(inputs=inputs, data_samples=None), wrappers
+    data = dict(inputs=inputs, data_samples=None)
+    return dict(
+        peer_generate=torch.no_grad()(lambda: model.generators['photo'](mask)),
+        peer_step=lambda: model.train_step(data, wrappers),
     )
-    return dict(peer_generate=generate, peer_step=step)
