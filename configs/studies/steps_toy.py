@@ -43,19 +43,13 @@ def optimizer(**options):
     return dict(config=base, cfg_options=dict(optim_wrapper=amm(**options)))
 
 
-def seek(**options):
-    """The base with other settings of mode seeking."""
-    return model(mode_seeking_loss=options)
-
-
 paper = dict(betas=(0.9, 0.999), momentum=0.9)
 amm_paper = dict(
     generator=dict(optimizer=dict(lr=1e-4, **paper)),
     discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
 )
-warmup = dict(
-    param_scheduler=dict(begin=0, end=200, start_factor=0.01, end_factor=1.0)
-)
+warmup = dict(begin=0, end=200, start_factor=0.01, end_factor=1.0)
+seek_low = dict(max_ratio=0.1)
 plain_norms = {
     'global_generator.modulated': False,
     'refiners.0.modulated': False,
@@ -67,7 +61,8 @@ variants = dict(
     betas_paper=optimizer(alpha=0.5, betas=(0.9, 0.999)),
     amm_paper=dict(config=base, cfg_options=dict(optim_wrapper=amm_paper)),
     amm_paper_warmup=dict(
-        config=base, cfg_options=dict(optim_wrapper=amm_paper, **warmup)
+        config=base,
+        cfg_options=dict(optim_wrapper=amm_paper, param_scheduler=warmup),
     ),
     spectral_norm=model(discriminator=dict(norm='spectral')),
     no_norm=model(discriminator=dict(norm='none')),
@@ -77,13 +72,13 @@ variants = dict(
     lambda_4=model(feature_loss=dict(loss_weight=4)),
     unmodulated=model(generator=plain_norms),
     no_mode_seeking=model(mode_seeking_loss=None),
-    seek_weak=seek(loss_weight=3),
-    seek_low=seek(max_ratio=0.1),
+    seek_weak=model(mode_seeking_loss=dict(loss_weight=3)),
+    seek_low=model(mode_seeking_loss=seek_low),
     seek_low_no_norm=model(
-        mode_seeking_loss=dict(max_ratio=0.1), discriminator=dict(norm='none')
+        mode_seeking_loss=seek_low, discriminator=dict(norm='none')
     ),
     seek_low_unmodulated=model(
-        mode_seeking_loss=dict(max_ratio=0.1), generator=plain_norms
+        mode_seeking_loss=seek_low, generator=plain_norms
     ),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
     r1_weak=model(r1_loss=dict(type='SLNPR1Loss', loss_weight=0.2)),
@@ -92,4 +87,4 @@ variants = dict(
     no_instances=dict(config=f'{ablation}no-instances.py'),
     one_stage=dict(config=f'{ablation}one-stage.py'),
 )
-del base, ablation, plain_norms, paper, amm_paper, warmup
+del base, ablation, paper, amm_paper, warmup, seek_low, plain_norms

@@ -148,7 +148,7 @@ def test_momentum_zero_equals_adam_with_delta_inside_the_root(flags):
 @pytest.mark.parametrize('flags', PATHS)
 def test_momentum_and_delta_zero_equal_torchs_adam(flags):
     """Without delta it does not matter that Adam's stands outside the root."""
-    nets = [[p.detach().clone() for p in make_params()[:2]] for _ in '12']
+    nets = [[p.detach().clone() for p in make_params()[:2]] for _ in range(2)]
     for net in nets:
         for param in net:
             param.requires_grad_()
@@ -176,7 +176,7 @@ def test_signature_is_the_documented_one():
 
 @needs_compiler
 def test_fused_takes_a_tensor_rate_without_capturable():
-    nets = [make_params() for _ in '12']
+    nets = [make_params() for _ in range(2)]
     grads = make_grads(nets[0], 5)
     rates = 1e-2, torch.tensor(1e-2, dtype=torch.float64)
     paths = [
@@ -474,6 +474,17 @@ def test_fused_takes_any_memory_order():
     take_steps(AMM(params, fused=True, **CONSTANT), params, grads)
     for param in (params[1], params[2].transpose(1, 3), params[3]):
         torch.testing.assert_close(param, params[0])
+
+
+@needs_compiler
+def test_fused_step_on_a_state_of_another_shape_raises():
+    param = nn.Parameter(torch.ones(4))
+    optimizer = AMM([param], fused=True)
+    param.grad = torch.ones(4)
+    optimizer.step()
+    optimizer.state[param]['exp_avg'] = torch.zeros(2)
+    with pytest.raises(RuntimeError, match='size'):
+        optimizer.step()
 
 
 @needs_compiler
