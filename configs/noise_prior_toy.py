@@ -5,9 +5,7 @@ _base_ = [
     './_base_/schedules/noise_prior.py',
 ]
 
-model = dict(
-    image_size=32, num_scales=2, data_preprocessor=dict(num_classes=10)
-)
+model = dict(image_size=32, num_scales=2, data_preprocessor=dict(num_classes=10))
 train_dataloader = dict(batch_size=16, dataset=dict(image_size=32))
 val_dataloader = None
 test_dataloader = None

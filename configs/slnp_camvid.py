@@ -11,9 +11,7 @@ model = dict(
     data_preprocessor=dict(num_classes=num_classes),
     generator=dict(
         num_classes=num_classes,
-        global_generator=dict(
-            base_channels=32, max_channels=256, num_blocks=4
-        ),
+        global_generator=dict(base_channels=32, max_channels=256, num_blocks=4),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',
@@ -23,9 +21,7 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(
-        num_classes=num_classes, base_channels=32, max_channels=256
-    ),
+    discriminator=dict(num_classes=num_classes, base_channels=32, max_channels=256),
     gan_loss=dict(saturating=False),
     prior_checkpoint='work_dirs/noise_prior_camvid',
     prior_command='python tools/train.py configs/noise_prior_camvid.py',

@@ -18,7 +18,5 @@ model = dict(
     ),
     gan_loss=dict(gan_type='hinge'),
     mode_seeking_loss=dict(type='SLNPModeSeekingLoss', max_ratio=0.1),
-    ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.005, interval=1
-    ),
+    ema_config=dict(type='ExponentialMovingAverage', momentum=0.005, interval=1),
 )

@@ -15,9 +15,7 @@ model = dict(
     ),
     gan_loss=dict(gan_type='hinge'),
     mode_seeking_loss=dict(type='SLNPModeSeekingLoss', max_ratio=0.1),
-    ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.001, interval=1
-    ),
+    ema_config=dict(type='ExponentialMovingAverage', momentum=0.001, interval=1),
 )
 amm = dict(betas=(0.0, 0.99), momentum=0.5)
 optim_wrapper = dict(

@@ -11,9 +11,7 @@ model = dict(
     data_preprocessor=dict(num_classes=num_classes),
     generator=dict(
         num_classes=num_classes,
-        global_generator=dict(
-            base_channels=32, max_channels=256, num_blocks=2, modulated=True
-        ),
+        global_generator=dict(base_channels=32, max_channels=256, num_blocks=2, modulated=True),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',

@@ -93,9 +93,7 @@ def narrow(model):
 
 
 def narrow_prior(model):
-    model.update(
-        image_size=2 * 2**model.num_scales, latent_channels=4, base_channels=4
-    )
+    model.update(image_size=2 * 2**model.num_scales, latent_channels=4, base_channels=4)
 
 
 def prior_config(cfg):

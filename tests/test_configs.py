@@ -48,8 +48,7 @@ def test_model_builds_as_written(path):
 
 @pytest.mark.parametrize(
     'path',
-    [path for path in GANS if 'toy' not in path or 'prior' in path]
-    + ['configs/slnp_toy.py'],
+    [path for path in GANS if 'toy' not in path or 'prior' in path] + ['configs/slnp_toy.py'],
 )
 def test_gan_and_its_prior_agree(path, tiny):
     """Class counts follow the data set; the prior is the one trained."""
@@ -67,9 +66,7 @@ def test_gan_and_its_prior_agree(path, tiny):
     stem = Path(tiny.prior_config(gan)).stem
     assert gan.model.prior_checkpoint == f'work_dirs/{stem}'
     assert gan.model.prior_command.startswith('python tools/train.py configs/')
-    dataset = DATASETS.build(
-        {**gan.train_dataloader.dataset, 'lazy_init': True}
-    )
+    dataset = DATASETS.build({**gan.train_dataloader.dataset, 'lazy_init': True})
     count = len(dataset.metainfo['classes'])
     assert {
         gan.model.generator.num_classes,
@@ -88,9 +85,7 @@ def test_prior_config_trains(path, priors):
 
 
 @pytest.mark.parametrize('path', GANS)
-def test_gan_config_trains_and_scores(
-    path, datasets, priors, scorer, tmp_path, tiny
-):
+def test_gan_config_trains_and_scores(path, datasets, priors, scorer, tmp_path, tiny):
     cfg = Config.fromfile(path)
     name = tiny.data_name(path)
     size = 32 * 2 ** len(cfg.model.generator.refiners)
@@ -103,9 +98,7 @@ def test_gan_config_trains_and_scores(
     before = {k: v.clone() for k, v in runner.model.named_parameters()}
     runner.train()
     assert runner.iter == 2
-    moved = {
-        k for k, v in runner.model.named_parameters() if not v.equal(before[k])
-    }
+    moved = {k for k, v in runner.model.named_parameters() if not v.equal(before[k])}
     for part in ('generator.global_generator', 'discriminator.stages.0'):
         assert any(k.startswith(part) for k in moved), part
     assert all(v.isfinite().all() for v in runner.model.state_dict().values())
@@ -162,9 +155,7 @@ log_level = 'ERROR'
 """
 
 
-def test_somebody_elses_model_trains_on_our_data_and_score(
-    datasets, scorer, tmp_path, monkeypatch
-):
+def test_somebody_elses_model_trains_on_our_data_and_score(datasets, scorer, tmp_path, monkeypatch):
     """mmagic's Pix2Pix, UnetGenerator and PatchDiscriminator.
 
     Only their initialisation is left out: `generation_init_weights` of
@@ -182,9 +173,7 @@ def test_somebody_elses_model_trains_on_our_data_and_score(
     runner.train()
     assert runner.iter == 2
     assert type(runner.model).__module__.startswith('mmagic.')
-    assert any(
-        not p.equal(q) for p, q in zip(runner.model.parameters(), before)
-    )
+    assert any(not p.equal(q) for p, q in zip(runner.model.parameters(), before))
     scalars = runner.message_hub.log_scalars
     assert 0 <= scalars['val/PA'].current() <= 100
     assert 'val/real/PA' in scalars

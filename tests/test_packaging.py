@@ -34,9 +34,7 @@ def _pins(python):
 
 
 @pytest.mark.parametrize('python', PYTHONS)
-@pytest.mark.parametrize(
-    'name', ['runtime.txt', 'tests.txt', 'lint.txt', 'build.txt']
-)
+@pytest.mark.parametrize('name', ['runtime.txt', 'tests.txt', 'lint.txt', 'build.txt'])
 def test_lock_holds_what_is_required(python, name):
     pins = _pins(python)
     for item in _requirements(name):
@@ -61,9 +59,7 @@ def test_setup_imports_nothing_heavy():
         check=True,
         cwd=ROOT,
     )
-    version = re.search(
-        r"'(.+)'", (ROOT / 'slnp_mm' / 'version.py').read_text()
-    ).group(1)
+    version = re.search(r"'(.+)'", (ROOT / 'slnp_mm' / 'version.py').read_text()).group(1)
     assert done.stdout.splitlines() == [
         f'slnp_mm {version} >=3.10,<3.13',
         '[]',

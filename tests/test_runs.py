@@ -29,9 +29,7 @@ def third_stage(datasets, tmp_path, tiny):
     return cfg
 
 
-def test_third_stage_goes_on_from_a_checkpoint_of_two(
-    third_stage, priors, tmp_path, capsys, tiny
-):
+def test_third_stage_goes_on_from_a_checkpoint_of_two(third_stage, priors, tmp_path, capsys, tiny):
     """Config only: lower stages and prior load, one warning, trains."""
     from mmagic.registry import MODELS
 
@@ -76,9 +74,7 @@ def test_fresh_run_without_a_prior_ends_before_the_first_batch(third_stage):
     assert runner.iter == 0 and not hasattr(watch, 'start')
 
 
-def test_diversity_of_instances_beside_the_score(
-    datasets, priors, scorer, tmp_path, tiny
-):
+def test_diversity_of_instances_beside_the_score(datasets, priors, scorer, tmp_path, tiny):
     cfg = Config.fromfile('configs/slnp_toy.py')
     tiny.shrink(cfg, datasets['toy'], tmp_path, 64)
     tiny.narrow(cfg.model)

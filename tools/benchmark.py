@@ -23,9 +23,7 @@ PARTS = Path(__file__).resolve().parent / 'benchmarks'
 
 def part_names() -> list[str]:
     """List the parts: files of ``tools/benchmarks`` without underscore."""
-    return sorted(
-        path.stem for path in PARTS.glob('*.py') if path.stem[0] != '_'
-    )
+    return sorted(path.stem for path in PARTS.glob('*.py') if path.stem[0] != '_')
 
 
 def environment() -> dict[str, Any]:
@@ -44,9 +42,7 @@ def environment() -> dict[str, Any]:
 def parse_args(argv=None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(
-        dest='name', metavar='NAME', required=True
-    )
+    commands = parser.add_subparsers(dest='name', metavar='NAME', required=True)
     for name in part_names():
         module = importlib.import_module(f'benchmarks.{name}')
         summary = (module.__doc__ or '').strip().splitlines()[0]
@@ -61,9 +57,7 @@ def parse_args(argv=None) -> argparse.Namespace:
             type=int,
             help='torch threads (default: as torch chooses)',
         )
-        part.add_argument(
-            '--json', type=Path, help='also write the result to this file'
-        )
+        part.add_argument('--json', type=Path, help='also write the result to this file')
         module.add_arguments(part)
         part.set_defaults(run=module.run)
     return parser.parse_args(argv)
@@ -75,16 +69,11 @@ def main(argv=None) -> None:
     if args.threads is not None:
         if args.threads < 1:
             raise SystemExit(
-                'benchmark.py expected --threads to be at least '
-                f'1, but got {args.threads}.'
+                f'benchmark.py expected --threads to be at least 1, but got {args.threads}.'
             )
         torch.set_num_threads(args.threads)
     result = dict(name=args.name, environment=environment(), **args.run(args))
-    print(
-        ' '.join(
-            f'{key}={value}' for key, value in result['environment'].items()
-        )
-    )
+    print(' '.join(f'{key}={value}' for key, value in result['environment'].items()))
     print(result.pop('table'))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

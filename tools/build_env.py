@@ -102,8 +102,7 @@ def check_base_python() -> None:
     """
     if not (3, 10) <= sys.version_info[:2] <= (3, 12):
         raise EnvError(
-            'Python 3.10, 3.11 or 3.12 is needed, but this is '
-            f'{platform.python_version()}'
+            f'Python 3.10, 3.11 or 3.12 is needed, but this is {platform.python_version()}'
         )
     for module in ('venv', 'ensurepip'):
         if importlib.util.find_spec(module) is None:
@@ -131,15 +130,11 @@ def check_venv(venv: Path) -> None:
     mend += 'VENV=...'
     if not (venv / 'pyvenv.cfg').is_file():
         raise EnvError(
-            f'{venv} exists and is no virtual environment; choose '
-            'another place: make env VENV=...'
+            f'{venv} exists and is no virtual environment; choose another place: make env VENV=...'
         )
     if not python.exists():
         if python.is_symlink():
-            raise EnvError(
-                f'the Python that made {venv} is gone '
-                f'({os.readlink(python)}); {mend}'
-            )
+            raise EnvError(f'the Python that made {venv} is gone ({os.readlink(python)}); {mend}')
         return  # an interruption left it without one
     code = 'import sys; print("%d.%d" % sys.version_info[:2])'
     found = subprocess.run(
@@ -147,10 +142,7 @@ def check_venv(venv: Path) -> None:
     ).stdout.strip()
     wanted = '{}.{}'.format(*sys.version_info)
     if found and found != wanted:
-        raise EnvError(
-            f'{venv} has Python {found}, but {sys.executable} is '
-            f'{wanted}; {mend}'
-        )
+        raise EnvError(f'{venv} has Python {found}, but {sys.executable} is {wanted}; {mend}')
 
 
 def make_venv(venv: Path) -> None:
@@ -243,10 +235,7 @@ def install_mmcv(venv: Path, env: dict[str, str]) -> None:
             if subprocess.call(probe, cwd=tempfile.gettempdir()) == 0:
                 return
         if fresh or last:
-            raise EnvError(
-                f'the wheel {wheel} was built but "import mmcv.ops" fails, '
-                'see above'
-            )
+            raise EnvError(f'the wheel {wheel} was built but "import mmcv.ops" fails, see above')
         say('the cached wheel does not work; it is built again')
         wheel.unlink()
 
@@ -257,10 +246,7 @@ def build(venv: Path) -> None:
     if build_mmcv.find_wheel(folder) is None:
         include = sysconfig.get_paths()['include']
         build_mmcv.check_compiler(include)
-        say(
-            "the first time this compiles mmcv's operators, about ten "
-            'minutes on two cores'
-        )
+        say("the first time this compiles mmcv's operators, about ten minutes on two cores")
     make_venv(venv)
     (venv / STAMP).unlink(missing_ok=True)
     env = install_uv(venv)

@@ -105,9 +105,7 @@ def _compiles(compiler: str, include: str, source: str) -> bool:
     command = [compiler, '-x', 'c++', '-std=c++17', f'-I{include}']
     command += ['-fsyntax-only', '-']
     try:
-        done = subprocess.run(
-            command, input=source, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
     except OSError:
         return False
     return done.returncode == 0

@@ -130,15 +130,11 @@ def run(args: argparse.Namespace) -> int:
     sheet = None
     for split, cfg in dataset_configs(config, args.split).items():
         dataset = build(cfg, split)
-        reports[split] = check_dataset(
-            dataset, args.workers, args.limit, show_progress(split)
-        )
+        reports[split] = check_dataset(dataset, args.workers, args.limit, show_progress(split))
         print(f'{split}: {reports[split].to_text()}')
         sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
     if not reports:
-        raise cli.SLNPError(
-            f'{args.config} has no data set for {", ".join(args.split)}'
-        )
+        raise cli.SLNPError(f'{args.config} has no data set for {", ".join(args.split)}')
     if args.json:
         write_json(args.json, reports)
     return 0 if all(report.ok for report in reports.values()) else 1
@@ -154,8 +150,7 @@ def main() -> int:
         if error.filename is None:
             raise
         raise cli.SLNPError(
-            f'cannot write {error.filename}: {error.strerror}; choose '
-            'another place'
+            f'cannot write {error.filename}: {error.strerror}; choose another place'
         ) from error
 
 

@@ -23,9 +23,7 @@ NUM_PICTURES = 8
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--seed', type=int, default=0, help='seed of prior and GAN'
-    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of prior and GAN')
     parser.add_argument('--out', default='work_dirs/demo', help='results')
     return parser.parse_args()
 

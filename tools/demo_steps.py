@@ -182,8 +182,7 @@ class Demo:
         log = step.folder / f'step_{number}.log'
         with open(log, 'w', encoding='utf-8') as handle:
             process = subprocess.Popen(
-                [sys.executable, *step.command]
-                + (step.resume if resumed else []),
+                [sys.executable, *step.command] + (step.resume if resumed else []),
                 stdin=subprocess.DEVNULL,
                 stdout=handle,
                 stderr=subprocess.STDOUT,
@@ -226,9 +225,7 @@ class Demo:
         if tool is self.side:
             self.side = None
         took = clock(time.monotonic() - tool.start)
-        text = (
-            f'[{tool.number}/{len(self.steps)}] {step.title}: done in {took}'
-        )
+        text = f'[{tool.number}/{len(self.steps)}] {step.title}: done in {took}'
         print(f'\r{text:<78}' if self.live else text, flush=True)
 
     def show(self, tool: Tool) -> None:

@@ -18,12 +18,8 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('config', help='the config it was trained with')
-    parser.add_argument(
-        'checkpoint', help='checkpoint file, or a work dir: its last one'
-    )
-    parser.add_argument(
-        '--labels', required=True, help='a label map, or a folder of them'
-    )
+    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its last one')
+    parser.add_argument('--labels', required=True, help='a label map, or a folder of them')
     parser.add_argument('--out', required=True, help='folder for pictures')
     parser.add_argument(
         '--instances',
@@ -31,9 +27,7 @@ def parse_args() -> argparse.Namespace:
         '(else each connected region of a class is one instance)',
     )
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--num-noises', type=int, default=1, help='pictures a label map'
-    )
+    parser.add_argument('--num-noises', type=int, default=1, help='pictures a label map')
     parser.add_argument('--batch-size', type=int, default=8)
     parser.add_argument('--device', help='cpu, cuda or cuda:N', default='auto')
     parser.add_argument(
@@ -55,9 +49,7 @@ def main() -> None:
         args.device,
     )
     start, done, total = time.time(), 0, len(files) * args.num_noises
-    pictures = generation.run(
-        files, args.instances, args.seed, args.num_noises, args.batch_size
-    )
+    pictures = generation.run(files, args.instances, args.seed, args.num_noises, args.batch_size)
     for name, save in pictures:
         save(os.path.join(args.out, name))
         done += 1

@@ -36,9 +36,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='compare although protocols differ',
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=cli.DictAction, default={}
-    )
+    parser.add_argument('--cfg-options', nargs='+', action=cli.DictAction, default={})
     args = parser.parse_args()
     if not args.compare and not (args.config and args.images):
         parser.error('give a config and --images, or --compare A B')
@@ -55,8 +53,7 @@ def compare(paths: list, force: bool) -> int:
         print(f'protocols differ in {gap}', file=sys.stderr)
     if gaps and not force:
         print(
-            'error: these reports cannot be compared; --force shows them '
-            'side by side all the same',
+            'error: these reports cannot be compared; --force shows them side by side all the same',
             file=sys.stderr,
         )
         return 1
@@ -90,9 +87,7 @@ def main() -> int:
 
         metrics.append(SLNPFID(weights=args.inception))
     dataset = folder.build_dataset(cfg, args.labels, args.real)
-    folder.score_folder(
-        dataset, metrics, args.images, args.batch_size, args.device, show
-    )
+    folder.score_folder(dataset, metrics, args.images, args.batch_size, args.device, show)
     data, split = folder.names_of(dataset)
     result = report.build_report(
         metrics,

@@ -34,9 +34,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument('config', help='config of the prior (or of a GAN)')
-    parser.add_argument(
-        'checkpoint', help='checkpoint file, or a work dir: its last one'
-    )
+    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its last one')
     parser.add_argument('--out', required=True, help='picture, .png')
     parser.add_argument('--num-images', type=int, default=256)
     parser.add_argument('--num-samples', type=int, default=8)
@@ -57,9 +55,7 @@ def main() -> None:
     """Measure, print, draw."""
     args = parse_args()
     cfg = cli.read_config(args.config, args.cfg_options)
-    prior, preprocessor = build_prior(
-        cfg, cli.find_checkpoint(args.checkpoint)
-    )
+    prior, preprocessor = build_prior(cfg, cli.find_checkpoint(args.checkpoint))
     images = read_images(cfg, preprocessor, args.num_images)
     torch.manual_seed(args.seed)
     report = report_prior(prior, images, args.num_samples)

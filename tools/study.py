@@ -28,15 +28,9 @@ def parse_args() -> argparse.Namespace:
         type=float,
         help='stop after so long; give the command again to go on',
     )
-    parser.add_argument(
-        '--list', action='store_true', help='print the state of each run'
-    )
-    parser.add_argument(
-        '--table', action='store_true', help='print scores and plateaus'
-    )
-    parser.add_argument(
-        '--plot', type=Path, metavar='FILE', help='plot the curves to FILE'
-    )
+    parser.add_argument('--list', action='store_true', help='print the state of each run')
+    parser.add_argument('--table', action='store_true', help='print scores and plateaus')
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='plot the curves to FILE')
     return parser.parse_args()
 
 
@@ -63,9 +57,7 @@ def main() -> int:
     args = parse_args()
     found = study.load_study(args.study)
     if args.max_minutes is not None and not args.max_minutes > 0:
-        raise SLNPError(
-            f'--max-minutes must be above 0, but got {args.max_minutes}'
-        )
+        raise SLNPError(f'--max-minutes must be above 0, but got {args.max_minutes}')
     runs = choose(found, args.only)
     if args.list:
         for run in runs:

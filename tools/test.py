@@ -36,9 +36,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line: the options of mmagic's test tool."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument(
-        'checkpoint', help='checkpoint file, or a work dir: its last one'
-    )
+    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its last one')
     parser.add_argument('--out', help='.json or .yaml file for the scores')
     parser.add_argument(
         '--num-pictures',
@@ -60,9 +58,7 @@ def main() -> None:
         'yml',
         'pkl',
     ):
-        raise cli.SLNPError(
-            f'--out must end in .json, .yaml or .pkl, but got {args.out}'
-        )
+        raise cli.SLNPError(f'--out must end in .json, .yaml or .pkl, but got {args.out}')
     if args.num_pictures:
         hooks = [
             hook

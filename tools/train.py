@@ -16,18 +16,14 @@ from slnp_mm.utils import cli  # noqa: E402
 def parse_args() -> argparse.Namespace:
     """Read the command line: the options of mmagic's train tool."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        'config', help='config file, for example configs/slnp_coco.py'
-    )
+    parser.add_argument('config', help='config file, for example configs/slnp_coco.py')
     parser.add_argument(
         '--resume',
         action='store_true',
         help='go on from the last checkpoint of the work dir (from another '
         'one: also --cfg-options load_from=FILE)',
     )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision, on CUDA'
-    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision, on CUDA')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',

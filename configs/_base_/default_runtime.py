@@ -16,9 +16,7 @@ model_wrapper_cfg = dict(
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
-    checkpoint=dict(
-        type='CheckpointHook', interval=10000, by_epoch=False, max_keep_ckpts=3
-    ),
+    checkpoint=dict(type='CheckpointHook', interval=10000, by_epoch=False, max_keep_ckpts=3),
 )
 custom_hooks = [
     dict(type='SLNPPreflightHook'),

@@ -3,9 +3,7 @@ _base_ = ['../slnp_camvid.py']
 # 32 and 64 px, small enough for two CPU cores; losses and rates the paper's.
 model = dict(
     generator=dict(
-        global_generator=dict(
-            base_channels=32, max_channels=256, num_blocks=2, modulated=True
-        ),
+        global_generator=dict(base_channels=32, max_channels=256, num_blocks=2, modulated=True),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',

@@ -14,15 +14,9 @@ model = dict(
 )
 
 train_dataloader = dict(
-    dataset=dict(
-        type='mmagic.SLNPCamVid', data_root='data/camvid', split='train'
-    )
+    dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='train')
 )
-val_dataloader = dict(
-    dataset=dict(
-        type='mmagic.SLNPCamVid', data_root='data/camvid', split='val'
-    )
-)
+val_dataloader = dict(dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='val'))
 test_dataloader = val_dataloader
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1200, val_interval=1200)

@@ -21,9 +21,7 @@ train_dataloader = dict(
     )
 )
 val_dataloader = dict(
-    dataset=dict(
-        type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='val'
-    )
+    dataset=dict(type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='val')
 )
 test_dataloader = val_dataloader
 

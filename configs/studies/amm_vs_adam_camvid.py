@@ -25,7 +25,5 @@ variants = dict(
     Adam=dict(config='configs/ablations/slnp_camvid_64px-adam.py'),
     Adam_10x=dict(config='configs/ablations/slnp_camvid_64px-adam-10x.py'),
 )
-curves = dict(
-    loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G'
-)
+curves = dict(loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G')
 plateau = dict(window=11, tolerance=0.1, tail=0.25)

@@ -4,9 +4,7 @@
 # Losses and rates are the paper's, not those the toy config was tuned to.
 seeds = [0, 1, 2]
 prepare = [
-    dict(
-        makes='data/toyscenes/images', command='python tools/make_toyscenes.py'
-    ),
+    dict(makes='data/toyscenes/images', command='python tools/make_toyscenes.py'),
     dict(
         makes='work_dirs/noise_prior_toy/last_checkpoint',
         command='python tools/train.py configs/noise_prior_toy.py',
@@ -21,9 +19,7 @@ cfg_options = dict(
     train_dataloader=dict(dataset=dict(image_size=64)),
     default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=100)),
     log_processor=dict(window_size=5),
-    model=dict(
-        gan_loss=dict(gan_type='log', saturating=True), mode_seeking_loss=None
-    ),
+    model=dict(gan_loss=dict(gan_type='log', saturating=True), mode_seeking_loss=None),
 )
 
 
@@ -33,9 +29,7 @@ def amm(**options):
     return dict(
         config='configs/slnp_toy.py',
         cfg_options=dict(
-            optim_wrapper=dict(
-                generator=dict(optimizer=g), discriminator=dict(optimizer=d)
-            )
+            optim_wrapper=dict(generator=dict(optimizer=g), discriminator=dict(optimizer=d))
         ),
     )
 
@@ -46,7 +40,5 @@ variants = dict(
     Adam_10x=dict(config='configs/ablations/slnp_toy_adam-10x.py'),
     AMM_one=amm(betas=(0.0, 0.999)),
 )
-curves = dict(
-    loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G'
-)
+curves = dict(loss_gan_d_real='D_real', loss_gan_d_fake='D_fake', loss_gan_g='G')
 plateau = dict(window=11, tolerance=0.1, tail=0.25)

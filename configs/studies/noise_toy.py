@@ -2,13 +2,10 @@
 # both arrangements, 3 seeds.
 seeds = [0, 1, 2]
 prepare = [
-    dict(
-        makes='data/toyscenes/images', command='python tools/make_toyscenes.py'
-    ),
+    dict(makes='data/toyscenes/images', command='python tools/make_toyscenes.py'),
     dict(
         makes='work_dirs/deeplabv3_toy/scorer.pth',
-        command='python tools/train_scorer.py '
-        'configs/scorers/deeplabv3_toy.py',
+        command='python tools/train_scorer.py configs/scorers/deeplabv3_toy.py',
     ),
     dict(
         makes='work_dirs/noise_prior_toy/last_checkpoint',
@@ -16,8 +13,7 @@ prepare = [
     ),
     dict(
         makes='work_dirs/noise_prior_toy_fig4/last_checkpoint',
-        command='python tools/train.py '
-        'configs/ablations/noise_prior_toy_fig4.py',
+        command='python tools/train.py configs/ablations/noise_prior_toy_fig4.py',
     ),
 ]
 cfg_options = dict(

@@ -5,8 +5,7 @@ seeds = [0]
 prepare = [
     dict(
         makes='work_dirs/deeplabv3_camvid/scorer.pth',
-        command='python tools/train_scorer.py '
-        'configs/scorers/deeplabv3_camvid.py',
+        command='python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py',
     ),
     dict(
         makes='work_dirs/studies/noise_prior_camvid/last_checkpoint',
@@ -22,9 +21,7 @@ cfg_options = dict(
     train_dataloader=dict(batch_size=4, **size),
     val_dataloader=size,
     test_dataloader=size,
-    default_hooks=dict(
-        logger=dict(interval=50), checkpoint=dict(interval=250)
-    ),
+    default_hooks=dict(logger=dict(interval=50), checkpoint=dict(interval=250)),
     model=dict(prior_checkpoint='work_dirs/studies/noise_prior_camvid'),
 )
 plus = 'configs/slnp_camvid_plus.py'

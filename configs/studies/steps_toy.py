@@ -3,13 +3,10 @@
 # changes one thing. ToyScenes, 64 px.
 seeds = [0, 1, 2]
 prepare = [
-    dict(
-        makes='data/toyscenes/images', command='python tools/make_toyscenes.py'
-    ),
+    dict(makes='data/toyscenes/images', command='python tools/make_toyscenes.py'),
     dict(
         makes='work_dirs/deeplabv3_toy/scorer.pth',
-        command='python tools/train_scorer.py '
-        'configs/scorers/deeplabv3_toy.py',
+        command='python tools/train_scorer.py configs/scorers/deeplabv3_toy.py',
     ),
     dict(
         makes='work_dirs/noise_prior_toy/last_checkpoint',
@@ -26,10 +23,7 @@ ablation = 'configs/ablations/slnp_toy_'
 
 def amm(alpha, **options):
     """AMM of another alpha, by default at the same eta / (1 - alpha)."""
-    g, d = (
-        dict(lr=eta * (1 - alpha), momentum=alpha) | options
-        for eta in (8e-4, 4e-4)
-    )
+    g, d = (dict(lr=eta * (1 - alpha), momentum=alpha) | options for eta in (8e-4, 4e-4))
     return dict(generator=dict(optimizer=g), discriminator=dict(optimizer=d))
 
 
@@ -74,12 +68,8 @@ variants = dict(
     no_mode_seeking=model(mode_seeking_loss=None),
     seek_weak=model(mode_seeking_loss=dict(loss_weight=3)),
     seek_low=model(mode_seeking_loss=seek_low),
-    seek_low_no_norm=model(
-        mode_seeking_loss=seek_low, discriminator=dict(norm='none')
-    ),
-    seek_low_unmodulated=model(
-        mode_seeking_loss=seek_low, generator=plain_norms
-    ),
+    seek_low_no_norm=model(mode_seeking_loss=seek_low, discriminator=dict(norm='none')),
+    seek_low_unmodulated=model(mode_seeking_loss=seek_low, generator=plain_norms),
     r1=model(r1_loss=dict(type='SLNPR1Loss')),
     r1_weak=model(r1_loss=dict(type='SLNPR1Loss', loss_weight=0.2)),
     augment=model(augment=dict(type='SLNPDiffAugment')),

@@ -96,9 +96,7 @@ class COCOInstanceIndex:
             )
         return keys[0]
 
-    def masks(
-        self, img_path: str, shape: tuple[int, int]
-    ) -> tuple[list[np.ndarray], list[int]]:
+    def masks(self, img_path: str, shape: tuple[int, int]) -> tuple[list[np.ndarray], list[int]]:
         """Masks and classes of one picture.
 
         Args:

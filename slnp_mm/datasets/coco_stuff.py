@@ -53,10 +53,7 @@ class SLNPCOCOStuff(SLNPDataset):
         **kwargs,
     ) -> None:
         if instances not in ('png', 'json', 'components'):
-            raise ValueError(
-                "instances must be 'png', 'json' or "
-                f"'components', got {instances!r}"
-            )
+            raise ValueError(f"instances must be 'png', 'json' or 'components', got {instances!r}")
         to_train = coco_raw_to_train()
         info = mmseg_metainfo('COCOStuffDataset')
         if not train_ids:

@@ -74,8 +74,7 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
             continue
     if not tiles:
         raise DataError(
-            f'no sample of {dataset.data_root} can be drawn; see the problems '
-            'that the check lists'
+            f'no sample of {dataset.data_root} can be drawn; see the problems that the check lists'
         )
     width = max(tile.shape[1] for tile in tiles)
     tiles = [_pad(tile, width) for tile in tiles]
@@ -99,24 +98,16 @@ def _tile(
     info = loader.transform(SLNPLoadLabel().transform(info))
     width = max(1, round(image.shape[1] * _HEIGHT / image.shape[0]))
     pair = [image, overlay(image, info['label'], info['instances'], palette)]
-    pair = [
-        cv2.resize(x, (width, _HEIGHT), interpolation=cv2.INTER_AREA)
-        for x in pair
-    ]
+    pair = [cv2.resize(x, (width, _HEIGHT), interpolation=cv2.INTER_AREA) for x in pair]
     legend = _legend(dataset, info['label'], palette)
     tile = np.hstack([*pair, legend])
     caption = np.full((_CAPTION, tile.shape[1], 3), 255, np.uint8)
-    text = (
-        f'{os.path.basename(info["img_path"])}  '
-        f'{len(info["instance_labels"])} instances'
-    )
+    text = f'{os.path.basename(info["img_path"])}  {len(info["instance_labels"])} instances'
     _write(caption, text, (3, 12))
     return np.vstack([caption, tile])
 
 
-def _legend(
-    dataset: SLNPDataset, label: np.ndarray, palette: np.ndarray
-) -> np.ndarray:
+def _legend(dataset: SLNPDataset, label: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Names and colours of the classes that cover most of a label."""
     bar = np.full((_HEIGHT, _BAR, 3), 255, np.uint8)
     ids, counts = np.unique(label, return_counts=True)

@@ -33,13 +33,10 @@ def read_bytes(path: str) -> bytes:
             data = file.read()
     except OSError as error:
         raise CorruptFileError(
-            f'cannot read {path}: {error.strerror}; check the data root and '
-            'the permissions'
+            f'cannot read {path}: {error.strerror}; check the data root and the permissions'
         ) from error
     if not data:
-        raise CorruptFileError(
-            f'{path} is empty (0 bytes); copy the file again'
-        )
+        raise CorruptFileError(f'{path} is empty (0 bytes); copy the file again')
     return data
 
 

@@ -82,14 +82,9 @@ class InstanceCache:
         if len(data) < _HEAD.size:
             self.rebuilt += 1
             return None
-        (magic, made, depth, height, width, num, runs, check) = _HEAD.unpack(
-            data[: _HEAD.size]
-        )
+        (magic, made, depth, height, width, num, runs, check) = _HEAD.unpack(data[: _HEAD.size])
         body = data[_HEAD.size :]
-        if (
-            magic != _MAGIC
-            or zlib.crc32(data[: _HEAD.size - 4] + body) != check
-        ):
+        if magic != _MAGIC or zlib.crc32(data[: _HEAD.size - 4] + body) != check:
             self.rebuilt += 1
             return None
         if made != digest:
@@ -100,9 +95,7 @@ class InstanceCache:
         layers = np.repeat(values, lengths).reshape(depth, height, width)
         return Instances(layers, classes.copy())
 
-    def save(
-        self, name: str, made_of: Sequence[str], found: Instances
-    ) -> None:
+    def save(self, name: str, made_of: Sequence[str], found: Instances) -> None:
         """Write one map; an unwritable folder turns the cache off."""
         if self.root is None:
             return
@@ -112,11 +105,7 @@ class InstanceCache:
         starts = np.concatenate([[0], edges]).astype(np.int64)
         lengths = np.diff(np.append(starts, flat.size)).astype(np.int32)
         values = flat[starts] if flat.size else flat[:0]
-        body = (
-            found.classes.astype(np.int16).tobytes()
-            + values.tobytes()
-            + lengths.tobytes()
-        )
+        body = found.classes.astype(np.int16).tobytes() + values.tobytes() + lengths.tobytes()
         head = _HEAD.pack(
             _MAGIC,
             digest,
@@ -133,9 +122,7 @@ class InstanceCache:
         temp = None
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            handle, temp = tempfile.mkstemp(
-                dir=os.path.dirname(path), suffix='.tmp'
-            )
+            handle, temp = tempfile.mkstemp(dir=os.path.dirname(path), suffix='.tmp')
             with os.fdopen(handle, 'wb') as file:
                 file.write(data)
             os.replace(temp, path)

@@ -38,9 +38,7 @@ def from_label(label: np.ndarray) -> Instances:
     ids = np.full(label.shape, -1, np.int32)
     classes: list[int] = []
     for cls in _present(label):
-        count, parts = cv2.connectedComponents(
-            (label == cls).astype(np.uint8), connectivity=8
-        )
+        count, parts = cv2.connectedComponents((label == cls).astype(np.uint8), connectivity=8)
         np.copyto(ids, parts + (len(classes) - 1), where=parts > 0)
         classes += [cls] * (count - 1)
     return Instances(ids[None], np.asarray(classes, np.int64))
@@ -104,9 +102,7 @@ def from_ids(
     return Instances(ids[None], classes)
 
 
-def _join_regions(
-    ids: np.ndarray, classes: np.ndarray, region: np.ndarray
-) -> tuple:
+def _join_regions(ids: np.ndarray, classes: np.ndarray, region: np.ndarray) -> tuple:
     """Join background parts of one class into one instance."""
     target = np.arange(len(classes))
     first = {}
@@ -179,9 +175,7 @@ def limit(found: Instances, max_instances: int, path: str) -> Instances:
     return reorder(layers, classes, order)
 
 
-def reorder(
-    layers: np.ndarray, classes: np.ndarray, order: np.ndarray
-) -> Instances:
+def reorder(layers: np.ndarray, classes: np.ndarray, order: np.ndarray) -> Instances:
     """Renumber so that ``order[i]`` becomes id i; the others vanish."""
     kept = classes[order].astype(np.int16)
     if len(classes) < UNLABELLED and len(order) < 128:
@@ -244,9 +238,7 @@ def _areas(layers: np.ndarray, num: int) -> np.ndarray:
     """Pixels of each id, (num, ), int64."""
     if num < UNLABELLED:  # -1 becomes 255
         return histogram(layers.astype(np.uint8))[:num]
-    return np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[
-        1:
-    ]
+    return np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[1:]
 
 
 def histogram(values: np.ndarray) -> np.ndarray:

@@ -38,11 +38,7 @@ class InstanceSource:
         self.background_below = background_below
         self.num_classes = num_classes
         self.json_file = json_file
-        self.index = (
-            COCOInstanceIndex(json_file, category_map, num_classes)
-            if json_file
-            else None
-        )
+        self.index = COCOInstanceIndex(json_file, category_map, num_classes) if json_file else None
 
     def prepare(self) -> None:
         """Read the JSON now, so that processes forked later share it.
@@ -93,9 +89,7 @@ class InstanceSource:
             found = self._pad(from_label(label), max_overlap)
         return limit(found, max_instances, instance_path or img_path)
 
-    def _from_file(
-        self, label: np.ndarray, path: str, max_overlap: int
-    ) -> Instances:
+    def _from_file(self, label: np.ndarray, path: str, max_overlap: int) -> Instances:
         """Read an id map of 8, 16, 24 or 32 bits."""
         raw = decode_ids(read_bytes(path), path)
         if raw.ndim == 3:
@@ -118,7 +112,5 @@ class InstanceSource:
         """Add empty layers up to ``max_overlap``."""
         if max_overlap == 1:
             return found
-        empty = np.full(
-            (max_overlap - 1, *found.layers.shape[1:]), -1, found.layers.dtype
-        )
+        empty = np.full((max_overlap - 1, *found.layers.shape[1:]), -1, found.layers.dtype)
         return Instances(np.concatenate([found.layers, empty]), found.classes)

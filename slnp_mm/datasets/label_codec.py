@@ -55,8 +55,7 @@ class LabelCodec:
             )
         if label_map is not None and reduce_zero_label:
             raise DataError(
-                'give label_map or reduce_zero_label, not both: '
-                'the map can send 0 to 255 itself'
+                'give label_map or reduce_zero_label, not both: the map can send 0 to 255 itself'
             )
         self.num_classes = num_classes
         self.reduce_zero_label = reduce_zero_label
@@ -64,9 +63,7 @@ class LabelCodec:
         self.label_map = None if label_map is None else self._map(label_map)
         self.table, self.bad = self._make_table()
         wrong = np.flatnonzero(self.bad[:256])
-        self._plain = bool(
-            (self.table[:256] == np.arange(256))[self.bad[:256] == 0].all()
-        )
+        self._plain = bool((self.table[:256] == np.arange(256))[self.bad[:256] == 0].all())
         self._range = (
             (int(wrong[0]), int(wrong[-1]))
             if len(wrong) and np.ptp(wrong) == len(wrong) - 1
@@ -79,8 +76,7 @@ class LabelCodec:
         """Whole numbers; raise if the map points outside 0..C-1 and 255."""
         if not isinstance(label_map, dict) or not label_map:
             raise DataError(
-                'label_map must send ids to classes, for example '
-                f'{{7: 0, 8: 1}}, got {label_map!r}'
+                f'label_map must send ids to classes, for example {{7: 0, 8: 1}}, got {label_map!r}'
             )
         ids = _file_ids('label_map', label_map)
         found = dict(zip(ids, _whole('label_map', [*label_map.values()])))
@@ -109,36 +105,24 @@ class LabelCodec:
             table[raw], bad[raw] = cls, 0
         return table, bad
 
-    def _colour_codes(
-        self, colours: Sequence | None, unlabelled: Sequence
-    ) -> tuple | None:
+    def _colour_codes(self, colours: Sequence | None, unlabelled: Sequence) -> tuple | None:
         """Sorted colour codes and the class of each."""
         if colours is None:
             return None
         if len(colours) != self.num_classes:
             raise DataError(
-                f'colours must have one RGB triple a class '
-                f'({self.num_classes}), got {len(colours)}'
+                f'colours must have one RGB triple a class ({self.num_classes}), got {len(colours)}'
             )
         triples = np.asarray(list(colours) + list(unlabelled), np.int64)
-        if (
-            triples.ndim != 2
-            or triples.shape[1] != 3
-            or triples.min() < 0
-            or triples.max() > 255
-        ):
-            raise DataError(
-                'colours must be RGB triples of 0..255, got '
-                f'shape {triples.shape}'
-            )
+        if triples.ndim != 2 or triples.shape[1] != 3 or triples.min() < 0 or triples.max() > 255:
+            raise DataError(f'colours must be RGB triples of 0..255, got shape {triples.shape}')
         codes = triples @ np.array([1, 256, 65536])
         classes = np.full(len(codes), UNLABELLED, np.uint8)
         classes[: len(colours)] = np.arange(len(colours))
         order = np.argsort(codes, kind='stable')
         if len(np.unique(codes)) != len(codes):
             raise DataError(
-                'two classes share one RGB colour; label files '
-                'coded by colour need distinct ones'
+                'two classes share one RGB colour; label files coded by colour need distinct ones'
             )
         return codes[order], classes[order]
 
@@ -178,10 +162,7 @@ class LabelCodec:
 
     def _describe_colours(self, raw: np.ndarray, path: str) -> str:
         """One sentence on a colour file where ids are expected."""
-        text = (
-            f'{path} is an RGB label of shape {raw.shape}, expected ids in '
-            'one channel'
-        )
+        text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel'
         if (raw[..., :1] == raw[..., :3]).all():
             return (
                 f'{text}; likely cause: its channels are equal, ids saved '
@@ -224,9 +205,7 @@ class LabelCodec:
         """Count ids outside the rule: {id: pixels}."""
         ids, counts = np.unique(raw, return_counts=True)
         return {
-            int(i): int(n)
-            for i, n in zip(ids, counts)
-            if not 0 <= i < _TABLE_SIZE or self.bad[i]
+            int(i): int(n) for i, n in zip(ids, counts) if not 0 <= i < _TABLE_SIZE or self.bad[i]
         }
 
     def describe(self, raw: np.ndarray, path: str) -> str:
@@ -302,9 +281,7 @@ def _whole(name: str, values: Iterable) -> tuple[int, ...]:
             return found
     except (TypeError, ValueError):
         pass
-    raise DataError(
-        f'{name} must hold whole numbers, for example (0, 255), got {values!r}'
-    )
+    raise DataError(f'{name} must hold whole numbers, for example (0, 255), got {values!r}')
 
 
 def _file_ids(name: str, values: Iterable) -> tuple[int, ...]:

@@ -54,9 +54,7 @@ def check_sample(info: dict, loader: SLNPLoadInstances | None) -> dict:
     if loader is not None and not record['problems']:
         try:
             results['label'] = label
-            record['instances'] = len(
-                loader.transform(results)['instance_labels']
-            )
+            record['instances'] = len(loader.transform(results)['instance_labels'])
         except CorruptFileError as error:
             note('unreadable', str(error))
         except DataError as error:
@@ -147,11 +145,7 @@ def spread(samples: Sequence, limit: int | None) -> list:
 def instance_loader(dataset: SLNPDataset) -> SLNPLoadInstances | None:
     """The instance transform of the data set's pipeline, if it has one."""
     return next(
-        (
-            step
-            for step in dataset.pipeline.transforms
-            if isinstance(step, SLNPLoadInstances)
-        ),
+        (step for step in dataset.pipeline.transforms if isinstance(step, SLNPLoadInstances)),
         None,
     )
 

@@ -26,9 +26,7 @@ class SLNPPreflightHook(Hook):
         ValueError: If ``num_samples`` is below 1.
     """
 
-    def __init__(
-        self, num_samples: int = 64, max_seconds: float = 10.0
-    ) -> None:
+    def __init__(self, num_samples: int = 64, max_seconds: float = 10.0) -> None:
         if num_samples < 1:
             raise ValueError(f'num_samples must be >= 1, got {num_samples}')
         self.num_samples, self.max_seconds = num_samples, max_seconds

@@ -156,8 +156,7 @@ class PreflightReport:
             + (
                 'no problem found'
                 if self.ok
-                else f'{self.num_problems} problem'
-                + 's' * (self.num_problems > 1)
+                else f'{self.num_problems} problem' + 's' * (self.num_problems > 1)
             )
         )
         return '\n'.join(lines)
@@ -167,25 +166,19 @@ class PreflightReport:
         lines = []
         if self.instances:
             count = np.asarray(self.instances)
-            lines.append(
-                f'  instances an image: mean {count.mean():.1f}, '
-                f'max {count.max()}'
-            )
+            lines.append(f'  instances an image: mean {count.mean():.1f}, max {count.max()}')
             if self.at_limit:
                 lines.append(
                     f'  at the limit max_instances={self.max_instances}: '
                     f'{self.at_limit} images; their smallest instances are '
                     'merged class by class'
                 )
-        lines.append(
-            f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels'
-        )
+        lines.append(f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels')
         empty = self.empty_classes
         if empty:
             shown = ', '.join(empty[:8]) + (' ...' if len(empty) > 8 else '')
             lines.append(
-                f'  classes without a pixel: {len(empty)} of '
-                f'{len(self.classes)} ({shown})'
+                f'  classes without a pixel: {len(empty)} of {len(self.classes)} ({shown})'
             )
         total = self.pixels.sum()
         num = len(self.classes)

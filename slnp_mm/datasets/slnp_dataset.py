@@ -85,8 +85,7 @@ class SLNPDataset(BaseDataset):
         unknown = set(prefix) - {'img', 'label', 'instance'}
         if unknown:
             raise DataError(
-                'data_prefix has the keys img, label and '
-                f'instance, got also {sorted(unknown)}'
+                f'data_prefix has the keys img, label and instance, got also {sorted(unknown)}'
             )
         self._label_cfg = {**self.LABEL, **(label or {})}
         self._instance_cfg = {**self.INSTANCE, **(instance or {})}
@@ -165,9 +164,7 @@ class SLNPDataset(BaseDataset):
             dict(
                 img_path=found['img'][stem],
                 label_path=found['label'][stem],
-                instance_path=found['instance'][stem]
-                if self._has_instances
-                else '',
+                instance_path=found['instance'][stem] if self._has_instances else '',
             )
             for stem in sorted(stems)
         ]
@@ -193,8 +190,7 @@ class SLNPDataset(BaseDataset):
         folder = self.data_prefix[key]
         if not os.path.isdir(folder):
             raise DataError(
-                f'{key} folder {folder} not found; check '
-                'data_root and data_prefix in the config'
+                f'{key} folder {folder} not found; check data_root and data_prefix in the config'
             )
         suffixes = self.suffixes[key]
         files: dict[str, str] = {}
@@ -207,9 +203,7 @@ class SLNPDataset(BaseDataset):
                 if suffix is None:
                     other[os.path.splitext(low)[1] or name] += 1
                     continue
-                stem = os.path.normpath(
-                    os.path.join(below, name[: -len(suffix)])
-                )
+                stem = os.path.normpath(os.path.join(below, name[: -len(suffix)]))
                 if stem in files:
                     raise DataError(
                         f'{files[stem]} and {os.path.join(parent, name)} '
@@ -286,9 +280,7 @@ class SLNPDataset(BaseDataset):
                 the data set.
         """
         if not -len(self) <= idx < len(self):
-            raise IndexError(
-                f'the data set has {len(self)} samples, got index {idx}'
-            )
+            raise IndexError(f'the data set has {len(self)} samples, got index {idx}')
         for step in range(len(self)):
             try:
                 return self._run_pipeline((idx + step) % len(self))
@@ -297,14 +289,12 @@ class SLNPDataset(BaseDataset):
                     raise
                 self._corrupt += 1
                 print_log(
-                    f'skip_corrupt: replaced a sample, {self.num_corrupt} '
-                    f'so far: {error}',
+                    f'skip_corrupt: replaced a sample, {self.num_corrupt} so far: {error}',
                     logger='current',
                     level=30,
                 )
         raise CorruptFileError(
-            f'not one of the {len(self)} samples of {self.data_root} can be '
-            'decoded'
+            f'not one of the {len(self)} samples of {self.data_root} can be decoded'
         )
 
     def _run_pipeline(self, idx: int) -> dict:
@@ -331,6 +321,5 @@ def _check_keys(name: str, settings: dict, kind: type) -> None:
     unknown = set(settings) - known
     if unknown:
         raise DataError(
-            f'{name}=dict(...) takes {", ".join(sorted(known))}, got '
-            f'{", ".join(sorted(unknown))}'
+            f'{name}=dict(...) takes {", ".join(sorted(known))}, got {", ".join(sorted(unknown))}'
         )

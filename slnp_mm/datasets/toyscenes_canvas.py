@@ -68,9 +68,7 @@ class Canvas:
     def new_id(self) -> int:
         """Return the id of a new object, 0..254."""
         if self.num_ids >= UNLABELLED:
-            raise ValueError(
-                f'a scene can have {UNLABELLED} objects, got one more'
-            )
+            raise ValueError(f'a scene can have {UNLABELLED} objects, got one more')
         self.num_ids += 1
         return self.num_ids - 1
 
@@ -155,14 +153,10 @@ class Canvas:
     ) -> None:
         """Fill a polygon with one colour; much faster than ``stamp``."""
         corners = [np.round(points).astype(np.int32)]
-        cv2.fillPoly(
-            self.image, corners, np.clip(colour, 0, 255).astype(int).tolist()
-        )
+        cv2.fillPoly(self.image, corners, np.clip(colour, 0, 255).astype(int).tolist())
         if cls is not None:
             cv2.fillPoly(self.label, corners, int(cls))
-            cv2.fillPoly(
-                self.ids, corners, UNLABELLED if obj is None else int(obj)
-            )
+            cv2.fillPoly(self.ids, corners, UNLABELLED if obj is None else int(obj))
 
     def stamp(
         self,
@@ -219,9 +213,7 @@ class Canvas:
             object ids (S, S), uint8; 255 = none.
         """
         size = self.side // 2
-        image = cv2.resize(
-            self.image, (size, size), interpolation=cv2.INTER_AREA
-        )
+        image = cv2.resize(self.image, (size, size), interpolation=cv2.INTER_AREA)
         return (
             image,
             self.label[1::2, 1::2].copy(),

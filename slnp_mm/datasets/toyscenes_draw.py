@@ -29,9 +29,7 @@ def _noise() -> tuple[np.ndarray, np.ndarray]:
     return make_noise()
 
 
-def draw_scene(
-    seed: tuple[int, ...], size: int = 128
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one scene.
 
     Half of the scenes are streets, half landscapes. The same seed and size
@@ -58,9 +56,7 @@ def draw_scene(
     light = LIGHTS[rng.choice(len(LIGHTS), p=LIGHT_ODDS)]
     canvas = Canvas(size, light, rng.uniform(0.05, 0.95), rng, _noise())
     street = rng.random() < 0.5
-    horizon = canvas.side * rng.uniform(
-        *((0.34, 0.46) if street else (0.38, 0.56))
-    )
+    horizon = canvas.side * rng.uniform(*((0.34, 0.46) if street else (0.38, 0.56)))
     draw_sky(canvas, horizon)
     for _ in range(rng.integers(0, 4)):
         draw_cloud(canvas, horizon)
@@ -102,9 +98,7 @@ def _draw_skyline(canvas: Canvas, horizon: float) -> None:
     while x < side:
         width = rng.uniform(0.07, 0.15) * side
         if rng.random() < 0.62:
-            draw_building(
-                canvas, x, horizon + 2, width, width * rng.uniform(0.7, 2.4)
-            )
+            draw_building(canvas, x, horizon + 2, width, width * rng.uniform(0.7, 2.4))
         x += width * rng.uniform(1.15, 1.8)
 
 
@@ -120,9 +114,7 @@ def _line_street(canvas: Canvas, road: Road, hand: int, jobs: list) -> None:
             jobs.append((kerb[1], draw_building, (x, kerb[1], width, height)))
     for depth in (0.12, 0.26, 0.5, 0.75):
         if rng.random() < 0.3:
-            spot = road.at(
-                depth * rng.uniform(0.9, 1.1), hand * rng.uniform(1.15, 1.5)
-            )
+            spot = road.at(depth * rng.uniform(0.9, 1.1), hand * rng.uniform(1.15, 1.5))
             height = side * (0.14 + 0.6 * depth) * rng.uniform(0.8, 1.1)
             jobs.append((spot[1], draw_tree, (spot[0], spot[1], height)))
     if rng.random() < 0.2:
@@ -161,9 +153,7 @@ def _draw_landscape(canvas: Canvas, horizon: float) -> None:
         depth = rng.uniform(0.15, 0.9)
         base = horizon + depth * (side - horizon)
         height = side * (0.06 + 0.26 * depth)
-        jobs.append(
-            (base, draw_person, (rng.uniform(0.05, 0.95) * side, base, height))
-        )
+        jobs.append((base, draw_person, (rng.uniform(0.05, 0.95) * side, base, height)))
     for base, draw, where in sorted(jobs, key=lambda job: job[0]):
         wide = where[2] if draw is draw_building else 0
         if not _in_water(canvas, where[0] + wide / 2, base):

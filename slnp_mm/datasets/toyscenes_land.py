@@ -12,9 +12,7 @@ def draw_sky(canvas: Canvas, horizon: float) -> None:
     side, light, rng = canvas.side, canvas.light, canvas.rng
     ramp = np.arange(side, dtype=np.float32)[:, None, None]
     ramp = np.clip(ramp / max(horizon, 1), 0, 1)
-    paint = (1 - ramp) * np.float32(light.zenith) + ramp * np.float32(
-        light.horizon
-    )
+    paint = (1 - ramp) * np.float32(light.zenith) + ramp * np.float32(light.horizon)
     sun_y = rng.uniform(0.1, 0.8) * horizon
     place = np.arange(side, dtype=np.float32) / side
     across = np.exp(-((place - canvas.sun) ** 2) / 0.035)[None, :, None]
@@ -48,23 +46,17 @@ def draw_cloud(canvas: Canvas, horizon: float) -> None:
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     for _ in range(rng.integers(6, 10)):
         px = rng.normal(0, 0.24) * width
-        radius = (
-            height
-            * rng.uniform(0.35, 0.8)
-            * np.exp(-((px / (0.5 * width)) ** 2))
-        )
+        radius = height * rng.uniform(0.35, 0.8) * np.exp(-((px / (0.5 * width)) ** 2))
         centre = (int(cx + px - x0), int(cy - 0.5 * radius - y0))
         axes = (int(1.5 * radius) + 1, int(radius) + 1)
         cv2.ellipse(mask, centre, axes, 0, 0, 360, 1, -1)
     mask[int(cy + 0.15 * height) - y0 :] = 0
     ramp = np.linspace(1.05, 0.84, y1 - y0)[:, None, None]
-    colour = 0.72 * np.float32((250, 250, 250)) * canvas.tint.clip(
-        0.62
-    ) + 0.28 * np.float32(light.glow)
-    factor = ramp * canvas.texture(y1 - y0, x1 - x0, 0.025, coarse=True)
-    canvas.stamp(
-        mask > 0, (x0, y0), colour, CLOUD, canvas.new_id(), factor, lit=False
+    colour = 0.72 * np.float32((250, 250, 250)) * canvas.tint.clip(0.62) + 0.28 * np.float32(
+        light.glow
     )
+    factor = ramp * canvas.texture(y1 - y0, x1 - x0, 0.025, coarse=True)
+    canvas.stamp(mask > 0, (x0, y0), colour, CLOUD, canvas.new_id(), factor, lit=False)
 
 
 def _ridge(rng: np.random.Generator, num: int, rough: float) -> np.ndarray:
@@ -75,9 +67,7 @@ def _ridge(rng: np.random.Generator, num: int, rough: float) -> np.ndarray:
         mid = (line[1:] + line[:-1]) / 2 + rng.normal(0, step, len(line) - 1)
         line = np.insert(line, np.arange(1, len(line)), mid)
         step *= 0.52
-    return np.interp(
-        np.linspace(0, 1, num), np.linspace(0, 1, len(line)), line
-    )
+    return np.interp(np.linspace(0, 1, num), np.linspace(0, 1, len(line)), line)
 
 
 def draw_mountain(canvas: Canvas, horizon: float, far: bool) -> None:
@@ -102,9 +92,7 @@ def draw_mountain(canvas: Canvas, horizon: float, far: bool) -> None:
         snow = rows < (line + wobble)[None]
         paint[snow] = np.clip(1.9 * paint[snow] + 30, 0, 250)
     haze = 0.42 if far else 0.15
-    paint = (1 - haze) * paint * canvas.tint + haze * np.float32(
-        canvas.light.horizon
-    )
+    paint = (1 - haze) * paint * canvas.tint + haze * np.float32(canvas.light.horizon)
     canvas.stamp(mask, (0, y0), paint, MOUNTAIN, canvas.new_id(), lit=False)
 
 
@@ -113,17 +101,11 @@ def draw_grass(canvas: Canvas, horizon: float) -> None:
     side, rng = canvas.side, canvas.rng
     y0 = int(horizon)
     height = side - y0
-    colour = pick(
-        rng, ((52, 148, 92), (60, 160, 120), (44, 126, 70), (70, 170, 150))
-    )
+    colour = pick(rng, ((52, 148, 92), (60, 160, 120), (44, 126, 70), (70, 170, 150)))
     near = np.linspace(0.86, 1.06, height)[:, None, None]
     blades = canvas.texture(height, side, 1.0, stretch=(3.0, 1.2)) - 1
-    factor = near * (
-        1 + blades * np.linspace(0.05, 0.17, height)[:, None, None]
-    )
-    factor = factor * canvas.texture(
-        height, side, 0.09, coarse=True, stretch=(0.6, 2.0)
-    )
+    factor = near * (1 + blades * np.linspace(0.05, 0.17, height)[:, None, None])
+    factor = factor * canvas.texture(height, side, 0.09, coarse=True, stretch=(0.6, 2.0))
     canvas.stamp(
         np.ones((height, side), bool),
         (0, y0),

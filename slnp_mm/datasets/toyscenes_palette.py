@@ -28,9 +28,7 @@ PALETTE = [
     [214, 39, 40],
     [255, 193, 7],
 ]
-SKY, CLOUD, MOUNTAIN, GRASS, ROAD, WATER, BUILDING, TREE, CAR, PERSON = range(
-    len(CLASSES)
-)
+SKY, CLOUD, MOUNTAIN, GRASS, ROAD, WATER, BUILDING, TREE, CAR, PERSON = range(len(CLASSES))
 UNLABELLED = 255
 
 
@@ -139,9 +137,7 @@ CLOTHES = (
 SKINS = ((150, 185, 232), (110, 150, 205), (70, 100, 150), (170, 200, 240))
 
 
-def pick(
-    rng: np.random.Generator, colours: tuple, spread: int = 12
-) -> np.ndarray:
+def pick(rng: np.random.Generator, colours: tuple, spread: int = 12) -> np.ndarray:
     """Pick a colour and vary it a little.
 
     Args:

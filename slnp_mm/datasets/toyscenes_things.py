@@ -22,9 +22,7 @@ def _rect(x0: float, y0: float, x1: float, y1: float) -> list:
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
-def draw_building(
-    canvas: Canvas, x: float, base: float, width: float, height: float
-) -> None:
+def draw_building(canvas: Canvas, x: float, base: float, width: float, height: float) -> None:
     """Draw a house or a block: lit front, side wall, roof and windows.
 
     Args:
@@ -108,9 +106,7 @@ def _draw_gable(
     )
 
 
-def _draw_windows(
-    canvas: Canvas, x: float, top: float, width: float, height: float
-) -> None:
+def _draw_windows(canvas: Canvas, x: float, top: float, width: float, height: float) -> None:
     """Draw a grid of windows, some lit by lamps at dusk."""
     rng = canvas.rng
     cols = int(np.clip(width / rng.uniform(11, 17), 1, 6))
@@ -139,9 +135,7 @@ def draw_tree(canvas: Canvas, x: float, base: float, height: float) -> None:
     rng, obj = canvas.rng, canvas.new_id()
     lean = -1 if canvas.sun > 0.5 else 1
     canvas.darken(
-        ellipse_points(
-            (x + lean * 0.18 * height, base), (0.34 * height, 0.06 * height)
-        ),
+        ellipse_points((x + lean * 0.18 * height, base), (0.34 * height, 0.06 * height)),
         0.2 + 0.6 * canvas.light.contrast,
     )
     trunk = np.float32((44, 66, 96)) * rng.uniform(0.7, 1.15)
@@ -183,9 +177,7 @@ def draw_tree(canvas: Canvas, x: float, base: float, height: float) -> None:
     _leaves(canvas, points, leaf, obj, lean)
 
 
-def _leaves(
-    canvas: Canvas, points: np.ndarray, colour: np.ndarray, obj: int, lean: int
-) -> None:
+def _leaves(canvas: Canvas, points: np.ndarray, colour: np.ndarray, obj: int, lean: int) -> None:
     """Fill a crown: mottled, brighter on the sun's side and at the top."""
     points = np.asarray(points, np.float32)
     x0, y0, x1, y1 = canvas.box(points)
@@ -208,9 +200,7 @@ def draw_car(canvas: Canvas, x: float, base: float, length: float) -> None:
     def place(points: list) -> np.ndarray:
         """Car coordinates (along 0..1, up 0..2) to canvas pixels."""
         arr = np.asarray(points, np.float32)
-        return np.stack(
-            [x + turn * (arr[:, 0] - 0.5) * length, base - high * arr[:, 1]], 1
-        )
+        return np.stack([x + turn * (arr[:, 0] - 0.5) * length, base - high * arr[:, 1]], 1)
 
     canvas.darken(ellipse_points((x, base), (0.55 * length, 0.2 * high)), 0.55)
     body = [
@@ -236,9 +226,7 @@ def draw_car(canvas: Canvas, x: float, base: float, length: float) -> None:
     glass = np.float32((140, 116, 92)) * rng.uniform(0.5, 0.9)
     up = cabin_top - 0.12
     for a, b, c, d in ((0.2, 0.27, 0.42, 0.42), (0.46, 0.46, 0.6, 0.72)):
-        canvas.polygon(
-            place([(a, 1.15), (b, up), (c, up), (d, 1.15)]), glass, None, None
-        )
+        canvas.polygon(place([(a, 1.15), (b, up), (c, up), (d, 1.15)]), glass, None, None)
     for along in (0.2, 0.79):
         centre = place([(along, 0.3)])[0]
         for radius, grey in ((0.42 * high, 28), (0.2 * high, 150)):
@@ -259,9 +247,7 @@ def draw_person(canvas: Canvas, x: float, base: float, height: float) -> None:
     skin = pick(rng, SKINS, 6)
     step = rng.uniform(0.02, 0.1) * height
     wide = rng.uniform(0.11, 0.15) * height
-    canvas.darken(
-        ellipse_points((x, base), (0.2 * height, 0.03 * height)), 0.45
-    )
+    canvas.darken(ellipse_points((x, base), (0.2 * height, 0.03 * height)), 0.45)
     hip, neck = base - 0.46 * height, base - 0.83 * height
     for sign in (-1, 1):
         foot = x + sign * step
@@ -302,13 +288,9 @@ def draw_person(canvas: Canvas, x: float, base: float, height: float) -> None:
     )
     radius = 0.085 * height
     head = (x, base - 0.91 * height)
-    canvas.polygon(
-        ellipse_points(head, (radius, radius * 1.15), 14), skin, PERSON, obj
-    )
+    canvas.polygon(ellipse_points(head, (radius, radius * 1.15), 14), skin, PERSON, obj)
     hair = np.float32((36, 44, 60)) * rng.uniform(0.5, 2.2)
-    cap = ellipse_points(
-        (head[0], head[1] - 0.35 * radius), (1.05 * radius, 0.85 * radius), 14
-    )
+    cap = ellipse_points((head[0], head[1] - 0.35 * radius), (1.05 * radius, 0.85 * radius), 14)
     canvas.polygon(cap[7:], hair, PERSON, obj)
 
 
@@ -316,8 +298,6 @@ def draw_post(canvas: Canvas, x: float, base: float, height: float) -> None:
     """Draw a lamp post: nobody labelled it, so it is unlabelled (255)."""
     half = max(1.2, 0.02 * height)
     iron = np.float32((70, 68, 66))
-    canvas.polygon(
-        _rect(x - half, base - height, x + half, base), iron, UNLABELLED, None
-    )
+    canvas.polygon(_rect(x - half, base - height, x + half, base), iron, UNLABELLED, None)
     lamp = ellipse_points((x, base - height), (3.2 * half, 2.2 * half), 12)
     canvas.polygon(lamp, np.float32((190, 235, 250)), UNLABELLED, None)

@@ -62,8 +62,7 @@ def write_toyscenes(
             return False
         if _settings_of(out) is None and os.listdir(out):
             raise DataError(
-                f'{out} exists and was not written by this tool; choose '
-                'another --out or remove it'
+                f'{out} exists and was not written by this tool; choose another --out or remove it'
             )
     parent = os.path.dirname(os.path.abspath(out))
     os.makedirs(parent, exist_ok=True)
@@ -101,9 +100,7 @@ def _settings_of(folder: str) -> dict | None:
         return None
 
 
-def _write_splits(
-    root: str, settings: dict, progress: Progress | None
-) -> None:
+def _write_splits(root: str, settings: dict, progress: Progress | None) -> None:
     """Draw and write both splits."""
     total = settings['num_train'] + settings['num_val']
     done = 0
@@ -112,19 +109,13 @@ def _write_splits(
         for folder in _FOLDERS:
             os.makedirs(os.path.join(root, folder, split))
         for number in range(settings[key]):
-            image, label, ids = draw_scene(
-                (settings['seed'], part, number), settings['size']
-            )
+            image, label, ids = draw_scene((settings['seed'], part, number), settings['size'])
             name = f'{number:06d}'
             for folder, suffix, array in zip(
                 _FOLDERS, ('.jpg', '.png', '.png'), (image, label, ids)
             ):
                 path = os.path.join(root, folder, split, name + suffix)
-                flags = (
-                    [cv2.IMWRITE_JPEG_QUALITY, settings['quality']]
-                    if suffix == '.jpg'
-                    else []
-                )
+                flags = [cv2.IMWRITE_JPEG_QUALITY, settings['quality']] if suffix == '.jpg' else []
                 if not cv2.imwrite(path, array, flags):
                     raise DataError(f'cannot write {path}; is the disk full?')
             done += 1

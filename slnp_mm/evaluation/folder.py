@@ -3,7 +3,8 @@
 import copy
 import logging
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import torch
@@ -12,10 +13,10 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
-Progress = Optional[Callable[[int, int], None]]
+Progress = Callable[[int, int], None] | None
 
 
-def list_images(folder: str) -> Dict[str, str]:
+def list_images(folder: str) -> dict[str, str]:
     """Images of a folder and below, by stem.
 
     Args:
@@ -30,7 +31,7 @@ def list_images(folder: str) -> Dict[str, str]:
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f'Image folder {folder} does not exist.')
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for root, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)
@@ -38,20 +39,14 @@ def list_images(folder: str) -> Dict[str, str]:
                 continue
             path = os.path.join(root, name)
             if stem in found:
-                raise ValueError(
-                    f'Expected one image named {stem}, got '
-                    f'{found[stem]} and {path}.'
-                )
+                raise ValueError(f'Expected one image named {stem}, got {found[stem]} and {path}.')
             found[stem] = path
     if not found:
-        raise ValueError(
-            f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in '
-            f'{folder}, got none.'
-        )
+        raise ValueError(f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in {folder}, got none.')
     return found
 
 
-def pair(images: Dict[str, str], wanted: List[str], folder: str) -> List[str]:
+def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
     """Image of each wanted stem, in that order; nothing is dropped.
 
     Args:
@@ -81,9 +76,7 @@ def pair(images: Dict[str, str], wanted: List[str], folder: str) -> List[str]:
     return [images[stem] for stem in wanted]
 
 
-def build_dataset(
-    cfg: Config, labels: Optional[str] = None, reals: Optional[str] = None
-) -> Any:
+def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = None) -> Any:
     """The test data set of a config, optionally with other folders.
 
     Args:
@@ -109,7 +102,7 @@ def build_dataset(
         return DATASETS.build(dataset)
 
 
-def build_metrics(cfg: Config) -> List[Any]:
+def build_metrics(cfg: Config) -> list[Any]:
     """This package's metrics of the config's test evaluator.
 
     Those that cannot score a folder with one image a label are left out
@@ -123,11 +116,7 @@ def build_metrics(cfg: Config) -> List[Any]:
     from .metrics.base import PairedMetric
 
     evaluator = cfg.get('test_evaluator') or {}
-    entries = (
-        evaluator.get('metrics', evaluator)
-        if isinstance(evaluator, dict)
-        else evaluator
-    )
+    entries = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
     entries = [entries] if isinstance(entries, dict) else list(entries)
     built = []
     with DefaultScope.overwrite_default_scope('mmagic'):
@@ -138,27 +127,23 @@ def build_metrics(cfg: Config) -> List[Any]:
                 built.append(METRICS.build(copy.deepcopy(entry)))
             else:
                 print_log(
-                    f'{entry["type"]} cannot score a folder of images: left '
-                    'out',
+                    f'{entry["type"]} cannot score a folder of images: left out',
                     'current',
                     logging.WARNING,
                 )
     if not built:
-        raise ValueError(
-            'Expected an SLNP metric in test_evaluator of the '
-            'config, got none.'
-        )
+        raise ValueError('Expected an SLNP metric in test_evaluator of the config, got none.')
     return built
 
 
 def score_folder(
     dataset: Any,
-    metrics: List[Any],
+    metrics: list[Any],
     folder: str,
     batch_size: int = 16,
     device: str = 'cpu',
     progress: Progress = None,
-) -> Dict[str, float]:
+) -> dict[str, float]:
     """Score images against a data set's labels and real images.
 
     Labels and real images go through the data set's own pipeline, the
@@ -178,15 +163,9 @@ def score_folder(
     Raises:
         ValueError: If names do not pair up or an image does not decode.
     """
-    stems = [
-        _stem(dataset.get_data_info(i)['img_path'])
-        for i in range(len(dataset))
-    ]
+    stems = [_stem(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))]
     if len(set(stems)) != len(stems):
-        raise ValueError(
-            'Expected images of different names in the data '
-            'set, got two of one name.'
-        )
+        raise ValueError('Expected images of different names in the data set, got two of one name.')
     paths = pair(list_images(folder), stems, folder)
     for metric in metrics:
         metric.dataset_meta = dataset.metainfo
@@ -198,7 +177,7 @@ def score_folder(
             metric.process(None, batch)
         if progress:
             progress(stop, len(paths))
-    out: Dict[str, float] = {}
+    out: dict[str, float] = {}
     for metric in metrics:
         out.update(metric.evaluate(len(paths)))
     return out
@@ -208,7 +187,7 @@ def _stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
 
 
-def _sample(dataset: Any, index: int, path: str) -> Dict[str, Any]:
+def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
     """What a model's output would be, with the image read from a file."""
     image, item = _read(path), dataset[index]
     return dict(
@@ -223,13 +202,11 @@ def _sample(dataset: Any, index: int, path: str) -> Dict[str, Any]:
 def _read(path: str) -> torch.Tensor:
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(
-            f'Expected an image in {path}, got a file that does not decode.'
-        )
+        raise ValueError(f'Expected an image in {path}, got a file that does not decode.')
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
-def names_of(dataset: Any) -> Tuple[str, str]:
+def names_of(dataset: Any) -> tuple[str, str]:
     """Name and split of a data set, for the protocol.
 
     The split is the label folder below the data root.
@@ -237,6 +214,4 @@ def names_of(dataset: Any) -> Tuple[str, str]:
     labels = str(dataset.data_prefix.get('label', ''))
     root = str(dataset.data_root or '')
     split = os.path.relpath(labels, root) if root else labels
-    return type(dataset).__name__, split if '..' not in split else _stem(
-        labels
-    )
+    return type(dataset).__name__, split if '..' not in split else _stem(labels)

@@ -4,8 +4,9 @@ import json
 import math
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from .scorers.deeplabv3 import file_sha256
 
@@ -40,7 +41,7 @@ SEGMENTATION = ('PA', 'mIoU', 'mAcc')
 SCORER_NOTES = ('config', 'checkpoint', 'training', 'precision')
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of all packages that take part in a score."""
     from slnp_mm.version import __version__
 
@@ -55,11 +56,11 @@ def versions() -> Dict[str, str]:
 
 def build_report(
     metrics: Sequence[Any],
-    run: Dict[str, Any],
-    data: Optional[str] = None,
-    split: Optional[str] = None,
-    others: Optional[Dict[str, Any]] = None,
-) -> Dict[str, Any]:
+    run: dict[str, Any],
+    data: str | None = None,
+    split: str | None = None,
+    others: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Join the metrics' last results into one report.
 
     A metric's ``prefix`` stands before its figures, its classes and its
@@ -86,18 +87,17 @@ def build_report(
     parts = [m for m in metrics if getattr(m, 'last_report', None)]
     if not parts:
         raise ValueError(
-            'Expected a metric of slnp_mm with a result, got '
-            'none: there is nothing to report.'
+            'Expected a metric of slnp_mm with a result, got none: there is nothing to report.'
         )
-    figures: Dict[str, Any] = {}
-    protocol: Dict[str, Any] = dict(
+    figures: dict[str, Any] = {}
+    protocol: dict[str, Any] = dict(
         data=data,
         split=split,
         quantised='uint8, rounded to nearest',
         num_images=max(m.last_report['num_images'] for m in parts),
         features=[],
     )
-    per_class: List[dict] = []
+    per_class: list[dict] = []
     for metric in parts:
         head = f'{metric.prefix}/' if metric.prefix else ''
         part = metric.last_report
@@ -109,9 +109,7 @@ def build_report(
         else:
             protocol['features'].append(part['extractor'])
     more = {
-        k: v
-        for k, v in (others or {}).items()
-        if k not in figures and isinstance(v, (int, float))
+        k: v for k, v in (others or {}).items() if k not in figures and isinstance(v, (int, float))
     }
     if more:
         protocol['others'] = sorted(more)
@@ -125,7 +123,7 @@ def build_report(
     )
 
 
-def segmentation_entries(metric: Any, head: str) -> Dict[str, Any]:
+def segmentation_entries(metric: Any, head: str) -> dict[str, Any]:
     """Protocol of one segmentation metric, ``head`` before each name."""
     part = metric.last_report
     names = ('label_pixels', 'ignored_pixels', 'class_map', 'image_sizes')
@@ -139,7 +137,7 @@ def finite(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def class_rows(part: Dict[str, Any], head: str = '') -> List[dict]:
+def class_rows(part: dict[str, Any], head: str = '') -> list[dict]:
     """Per-class IoU and accuracy, generated beside real."""
     fake, real = part['figures']['fake'], part['figures']['real']
     names = part['classes'] or [str(i) for i in range(len(fake['IoU']))]
@@ -155,14 +153,14 @@ def class_rows(part: Dict[str, Any], head: str = '') -> List[dict]:
     ]
 
 
-def describe_checkpoint(path: Optional[str]) -> Optional[Dict[str, str]]:
+def describe_checkpoint(path: str | None) -> dict[str, str] | None:
     """Name and SHA-256 of a generator's checkpoint, None if there is none."""
     if not path or not os.path.isfile(path):
         return None
     return dict(file=os.path.basename(path), sha256=file_sha256(path))
 
 
-def save_report(report: Dict[str, Any], path: str) -> List[str]:
+def save_report(report: dict[str, Any], path: str) -> list[str]:
     """Write ``path`` (JSON) and the table beside it (``.md``).
 
     Args:
@@ -176,9 +174,7 @@ def save_report(report: Dict[str, Any], path: str) -> List[str]:
         ValueError: If the path ends otherwise.
     """
     if not path.endswith('.json'):
-        raise ValueError(
-            f'Expected a report path ending in .json, got {path}.'
-        )
+        raise ValueError(f'Expected a report path ending in .json, got {path}.')
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     table = f'{path[:-5]}.md'
     for name, text in (
@@ -192,7 +188,7 @@ def save_report(report: Dict[str, Any], path: str) -> List[str]:
     return [path, table]
 
 
-def load_report(path: str) -> Dict[str, Any]:
+def load_report(path: str) -> dict[str, Any]:
     """Read a report.
 
     Raises:
@@ -206,18 +202,14 @@ def load_report(path: str) -> Dict[str, Any]:
             report = json.load(file)
     except ValueError as error:
         raise ValueError(
-            f'Expected a JSON report in {path}, got a file '
-            f'that does not parse ({error}).'
+            f'Expected a JSON report in {path}, got a file that does not parse ({error}).'
         ) from error
     if not isinstance(report, dict) or report.get('format') != FORMAT:
-        raise ValueError(
-            f'Expected a report of format {FORMAT} in {path}, '
-            'got another file.'
-        )
+        raise ValueError(f'Expected a report of format {FORMAT} in {path}, got another file.')
     return report
 
 
-def differences(first: Dict[str, Any], second: Dict[str, Any]) -> List[str]:
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Protocol entries in which two reports differ, as text.
 
     The scorer's file name, config name and training notes do not count, its
@@ -225,10 +217,7 @@ def differences(first: Dict[str, Any], second: Dict[str, Any]) -> List[str]:
     """
     both = [*first['protocol'], *second['protocol']]
     keys = [
-        key
-        for name in PROTOCOL_KEYS
-        for key in dict.fromkeys(both)
-        if key.split('/')[-1] == name
+        key for name in PROTOCOL_KEYS for key in dict.fromkeys(both) if key.split('/')[-1] == name
     ]
     out = []
     for key in keys:
@@ -257,7 +246,7 @@ def short(value: Any) -> str:
     return text[:12] if len(text) == 64 and ' ' not in text else text
 
 
-def markdown(report: Dict[str, Any]) -> str:
+def markdown(report: dict[str, Any]) -> str:
     """The report as Markdown that also reads well in a terminal."""
     figures, protocol = report['figures'], report['protocol']
     heads = [k[: -len('real/PA')] for k in figures if is_ceiling(k)]
@@ -283,32 +272,19 @@ def markdown(report: Dict[str, Any]) -> str:
         text.append(
             table(
                 ['class', 'IoU', 'IoU of real', 'Acc', 'Acc of real'],
-                [
-                    [_cell(v) for v in row.values()]
-                    for row in report['per_class']
-                ],
+                [[_cell(v) for v in row.values()] for row in report['per_class']],
             )
         )
     text.append(
         'Protocol: '
         + '; '.join(
-            f'{k} {short(strip_notes(v))}'
-            for k, v in protocol.items()
-            if v not in (None, [])
+            f'{k} {short(strip_notes(v))}' for k, v in protocol.items() if v not in (None, [])
         )
     )
     text.append(
-        'Run: '
-        + '; '.join(
-            f'{k} {short(v)}'
-            for k, v in report['run'].items()
-            if v is not None
-        )
+        'Run: ' + '; '.join(f'{k} {short(v)}' for k, v in report['run'].items() if v is not None)
     )
-    text.append(
-        'Versions: '
-        + ', '.join(f'{k} {v}' for k, v in report['versions'].items())
-    )
+    text.append('Versions: ' + ', '.join(f'{k} {v}' for k, v in report['versions'].items()))
     return '\n\n'.join(text)
 
 
@@ -317,7 +293,7 @@ def is_ceiling(name: str) -> bool:
     return name == 'real/PA' or name.endswith('/real/PA')
 
 
-def segmentation_rows(figures: Dict[str, Any], head: str) -> List[list]:
+def segmentation_rows(figures: dict[str, Any], head: str) -> list[list]:
     """Generated, real and share of one segmentation metric."""
     rows = []
     for name in SEGMENTATION:
@@ -333,9 +309,7 @@ def segmentation_rows(figures: Dict[str, Any], head: str) -> List[list]:
     return rows
 
 
-def compare(
-    first: Dict[str, Any], second: Dict[str, Any], names: Sequence[str]
-) -> str:
+def compare(first: dict[str, Any], second: dict[str, Any], names: Sequence[str]) -> str:
     """Two reports side by side.
 
     Args:
@@ -360,10 +334,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table with padded columns."""
     cells = [[str(v) for v in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    lines = [
-        '| ' + ' | '.join(v.ljust(w) for v, w in zip(row, widths)) + ' |'
-        for row in cells
-    ]
+    lines = ['| ' + ' | '.join(v.ljust(w) for v, w in zip(row, widths)) + ' |' for row in cells]
     rule = '|' + '|'.join(':' + '-' * (w + 1) for w in widths) + '|'
     return '\n'.join([lines[0], rule, *lines[1:]])
 

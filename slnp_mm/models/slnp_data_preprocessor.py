@@ -23,9 +23,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
     _NON_IMAGE_KEYS = ['noise', 'label', 'instances', 'instance_labels']
 
     def __init__(self, num_classes: int) -> None:
-        super().__init__(
-            mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[]
-        )
+        super().__init__(mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[])
         self.num_classes = num_classes
 
     def _check_label(self, label: Tensor, where: str) -> None:
@@ -38,9 +36,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
         Raises:
             ValueError: If an id is neither in 0..C-1 nor 255.
         """
-        bad = label[
-            (label < 0) | ((label >= self.num_classes) & (label != UNLABELLED))
-        ]
+        bad = label[(label < 0) | ((label >= self.num_classes) & (label != UNLABELLED))]
         if len(bad):
             raise ValueError(
                 f'Expected label ids 0..{self.num_classes - 1} or '

@@ -1,6 +1,6 @@
 """Training and sampling of SLNP-GAN."""
 
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -71,20 +71,19 @@ class SLNPGAN(BaseGAN):
     def __init__(
         self,
         generator: dict,
-        discriminator: Union[dict, Sequence[dict], None] = None,
-        data_preprocessor: Optional[dict] = None,
-        gan_loss: Optional[dict] = None,
-        feature_loss: Optional[dict] = None,
+        discriminator: dict | Sequence[dict] | None = None,
+        data_preprocessor: dict | None = None,
+        gan_loss: dict | None = None,
+        feature_loss: dict | None = None,
         noise: str = 'prior',
-        noise_prior: Optional[dict] = None,
-        prior_checkpoint: Optional[str] = None,
-        prior_command: str = 'python tools/train.py '
-        'configs/noise_prior_<data>.py',
+        noise_prior: dict | None = None,
+        prior_checkpoint: str | None = None,
+        prior_command: str = 'python tools/train.py configs/noise_prior_<data>.py',
         discriminator_steps: int = 1,
-        ema_config: Optional[dict] = None,
-        r1_loss: Optional[dict] = None,
-        augment: Optional[dict] = None,
-        mode_seeking_loss: Optional[dict] = None,
+        ema_config: dict | None = None,
+        r1_loss: dict | None = None,
+        augment: dict | None = None,
+        mode_seeking_loss: dict | None = None,
     ) -> None:
         generator = MODELS.build(generator)
         super().__init__(
@@ -99,13 +98,9 @@ class SLNPGAN(BaseGAN):
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
         self.r1_loss = r1_loss and MODELS.build(r1_loss)
         self.augment = augment and MODELS.build(augment)
-        self.mode_seeking_loss = mode_seeking_loss and MODELS.build(
-            mode_seeking_loss
-        )
+        self.mode_seeking_loss = mode_seeking_loss and MODELS.build(mode_seeking_loss)
         if noise not in NOISES:
-            raise ValueError(
-                f'noise must be one of {NOISES}, but got {noise!r}.'
-            )
+            raise ValueError(f'noise must be one of {NOISES}, but got {noise!r}.')
         self.noise_prior = None
         self._prior_pending = False
         self.prior_checkpoint = prior_checkpoint
@@ -150,9 +145,7 @@ class SLNPGAN(BaseGAN):
         self.noise_prior.eval()
         return self
 
-    def noise_fn(
-        self, noise: Optional[Tensor] = None, num_batches: int = 1
-    ) -> Tensor:
+    def noise_fn(self, noise: Tensor | None = None, num_batches: int = 1) -> Tensor:
         """Noise for the generator: given, random or shaped by the prior.
 
         Args:
@@ -169,9 +162,7 @@ class SLNPGAN(BaseGAN):
         """
         if noise is None:
             generator = _unwrap(self.generator)
-            noise = torch.randn(
-                num_batches, *generator.noise_shape, device=self.device
-            )
+            noise = torch.randn(num_batches, *generator.noise_shape, device=self.device)
         if self.noise_prior is None:
             return noise
         prior = _unwrap(self.noise_prior)
@@ -185,10 +176,10 @@ class SLNPGAN(BaseGAN):
 
     def forward(
         self,
-        inputs: Dict[str, Tensor],
-        data_samples: Optional[DataSample] = None,
-        mode: Optional[str] = None,
-    ) -> List[DataSample]:
+        inputs: dict[str, Tensor],
+        data_samples: DataSample | None = None,
+        mode: str | None = None,
+    ) -> list[DataSample]:
         """Generate images.
 
         Args:
@@ -223,18 +214,16 @@ class SLNPGAN(BaseGAN):
     def _pack(
         self,
         output: GeneratorOutput,
-        inputs: Dict[str, Tensor],
-        data_samples: Optional[DataSample],
-    ) -> List[DataSample]:
+        inputs: dict[str, Tensor],
+        data_samples: DataSample | None,
+    ) -> list[DataSample]:
         """Turn a batch into samples."""
         restore = self.data_preprocessor.destruct
         stages = [restore(image) for image in output.images]
         metas = data_samples.metainfo if data_samples is not None else {}
         samples = []
         for index, label in enumerate(inputs['label']):
-            sample = DataSample(
-                metainfo={key: value[index] for key, value in metas.items()}
-            )
+            sample = DataSample(metainfo={key: value[index] for key, value in metas.items()})
             sample.fake_img = stages[-1][index]
             sample.stage_imgs = [stage[index] for stage in stages]
             sample.gt_sem_seg = label
@@ -242,17 +231,13 @@ class SLNPGAN(BaseGAN):
                 sample.gt_img = restore(inputs['img'][index])
             if output.attention:
                 sample.attention = [
-                    weights[index].unflatten(
-                        0, (int(weights.shape[1] ** 0.5), -1)
-                    )
+                    weights[index].unflatten(0, (int(weights.shape[1] ** 0.5), -1))
                     for weights in output.attention
                 ]
             samples.append(sample)
         return samples
 
-    def train_step(
-        self, data: dict, optim_wrapper: OptimWrapperDict
-    ) -> Dict[str, Tensor]:
+    def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """Update the discriminators, then the generator.
 
         Args:
@@ -269,9 +254,7 @@ class SLNPGAN(BaseGAN):
         disc_wrapper = optim_wrapper['discriminator']
         update_generator = self._is_generator_turn()
         label = inputs['label']
-        factors = [
-            2**i for i in reversed(range(_unwrap(self.generator).num_stages))
-        ]
+        factors = [2**i for i in reversed(range(_unwrap(self.generator).num_stages))]
         labels = [stride_ids(label, factor) for factor in factors]
         reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
         pairs = (
@@ -296,9 +279,7 @@ class SLNPGAN(BaseGAN):
         if update_generator:
             set_requires_grad(self.discriminator, False)
             with gen_wrapper.optim_context(self.generator):
-                loss, gen_log_vars = self._gen_loss(
-                    reals, fakes, labels, mode_seeking
-                )
+                loss, gen_log_vars = self._gen_loss(reals, fakes, labels, mode_seeking)
                 gen_wrapper.update_params(loss)
             set_requires_grad(self.discriminator, True)
             self._update_ema()
@@ -307,8 +288,8 @@ class SLNPGAN(BaseGAN):
         return log_vars
 
     def _generate(
-        self, inputs: Dict[str, Tensor], noise: Tensor
-    ) -> Tuple[List[Tensor], Dict[str, Tensor]]:
+        self, inputs: dict[str, Tensor], noise: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Generate a batch; its first labels again if noise is left over.
 
         Args:
@@ -319,15 +300,11 @@ class SLNPGAN(BaseGAN):
             tuple[list[Tensor], dict[str, Tensor]]: The images of each stage,
             (B, 3, H, W); if n > 0, ``loss_ms_g_s{k}`` of each stage k.
         """
-        conditions = [
-            inputs[key] for key in ('label', 'instances', 'instance_labels')
-        ]
+        conditions = [inputs[key] for key in ('label', 'instances', 'instance_labels')]
         batch = len(conditions[0])
         pairs = len(noise) - batch
         # one forward pass: a distributed wrapper takes one a backward pass
-        images = self.generator(
-            *(torch.cat([x, x[:pairs]]) for x in conditions), noise
-        ).images
+        images = self.generator(*(torch.cat([x, x[:pairs]]) for x in conditions), noise).images
         losses = {}
         if pairs:
             for k, image in enumerate(images):
@@ -341,8 +318,8 @@ class SLNPGAN(BaseGAN):
         return (_iteration() + 1) % self.discriminator_steps == 0
 
     def _disc_loss(
-        self, reals: List[Tensor], fakes: List[Tensor], labels: List[Tensor]
-    ) -> Tuple[Tensor, Dict[str, Tensor]]:
+        self, reals: list[Tensor], fakes: list[Tensor], labels: list[Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Discriminators' part of Eq. (18), summed over stages.
 
         Returns:
@@ -372,11 +349,11 @@ class SLNPGAN(BaseGAN):
 
     def _gen_loss(
         self,
-        reals: List[Tensor],
-        fakes: List[Tensor],
-        labels: List[Tensor],
-        mode_seeking: Optional[Dict[str, Tensor]] = None,
-    ) -> Tuple[Tensor, Dict[str, Tensor]]:
+        reals: list[Tensor],
+        fakes: list[Tensor],
+        labels: list[Tensor],
+        mode_seeking: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
 
         Returns:
@@ -394,9 +371,7 @@ class SLNPGAN(BaseGAN):
             with torch.no_grad():
                 real_outputs = self.discriminator(reals, labels)
             for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
-                values[f'loss_fm_g_s{k}'] = self.feature_loss(
-                    fake.features, real.features
-                )
+                values[f'loss_fm_g_s{k}'] = self.feature_loss(fake.features, real.features)
         return self.parse_losses(values)
 
     def _update_ema(self) -> None:
@@ -421,8 +396,8 @@ def _unwrap(model: nn.Module) -> nn.Module:
 
 
 def _build_discriminators(
-    configs: Union[dict, Sequence[dict], None], num_stages: int
-) -> Optional[StageDiscriminators]:
+    configs: dict | Sequence[dict] | None, num_stages: int
+) -> StageDiscriminators | None:
     """Build one discriminator a stage.
 
     Raises:

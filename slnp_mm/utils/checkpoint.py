@@ -122,9 +122,7 @@ def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
         ) from error
 
 
-def check_checkpoint(
-    path: str | os.PathLike, model: nn.Module, whole: bool = True
-) -> None:
+def check_checkpoint(path: str | os.PathLike, model: nn.Module, whole: bool = True) -> None:
     """Check that a checkpoint is readable and fits, before it is loaded.
 
     mmengine only logs a warning where shapes differ and goes on with the

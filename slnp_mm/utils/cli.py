@@ -84,9 +84,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
     except (KeyError, TypeError, AttributeError) as error:
         # merging changes the config: look at what the file says
         reason = _misfit(Config.fromfile(path), options) or str(error)
-        raise SLNPError(
-            f'--cfg-options do not fit {path}: {reason}'
-        ) from error
+        raise SLNPError(f'--cfg-options do not fit {path}: {reason}') from error
     return cfg
 
 

@@ -63,11 +63,7 @@ def read_curves(work_dir: Path, prefixes: Sequence[str]) -> Curves:
             values = [
                 value
                 for key, value in row.items()
-                if key == name
-                or (
-                    key.startswith(f'{name}_s')
-                    and key[len(name) + 2 :].isdigit()
-                )
+                if key == name or (key.startswith(f'{name}_s') and key[len(name) + 2 :].isdigit())
             ]
             if values:
                 found[name][int(row['iter'])] = float(sum(values))
@@ -164,9 +160,7 @@ def plateau_start(
         if not 0 < share < 1:
             raise ValueError(f'{name} must be in (0, 1), but got {share}')
     first_of_tail = len(values) - max(1, round(tail * len(values)))
-    distance = np.abs(
-        moving_mean(values, window) - values[first_of_tail:].mean()
-    )
+    distance = np.abs(moving_mean(values, window) - values[first_of_tail:].mean())
     outside = np.flatnonzero(distance > tolerance * distance.max())
     start = int(outside[-1]) + 1 if len(outside) else 0
     return start if start <= first_of_tail else None
@@ -203,8 +197,7 @@ def on_common_steps(
     for steps, _ in curves[1:]:
         shared = np.intersect1d(shared, steps)
     return shared, [
-        np.asarray(values, dtype=np.float64)[np.isin(steps, shared)]
-        for steps, values in curves
+        np.asarray(values, dtype=np.float64)[np.isin(steps, shared)] for steps, values in curves
     ]
 
 

@@ -58,9 +58,7 @@ def check_device(device: str) -> str:
     except RuntimeError:
         wanted = None
     if wanted is None or wanted.type not in ('cpu', 'cuda'):
-        raise SLNPError(
-            f'the device must be cpu, cuda or cuda:N, but got {device!r}'
-        )
+        raise SLNPError(f'the device must be cpu, cuda or cuda:N, but got {device!r}')
     if wanted.type == 'cpu':
         return device
     if not torch.cuda.is_available():
@@ -121,8 +119,7 @@ def one_sentence(error: BaseException) -> str | None:
         if isinstance(seen, OSError) and seen.errno in _NO_WRITING:
             where = f' at {seen.filename}' if seen.filename else ''
             return (
-                f'{seen.strerror}{where}: make room, mend the permissions, '
-                'or choose another folder'
+                f'{seen.strerror}{where}: make room, mend the permissions, or choose another folder'
             )
         found = _worker_sentence(str(seen))
         if found is not None:

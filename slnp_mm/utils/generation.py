@@ -41,9 +41,7 @@ def find_labels(path: str) -> list[tuple[str, str]]:
         return [(path, Path(path).stem)]
     files = sorted(Path(path).rglob('*.png'))
     if not files:
-        raise SLNPError(
-            f'no label map at {path}: give a file, or a folder with PNGs'
-        )
+        raise SLNPError(f'no label map at {path}: give a file, or a folder with PNGs')
     return [(str(f), str(f.relative_to(path).with_suffix(''))) for f in files]
 
 
@@ -77,18 +75,14 @@ class Generation:
             there.
     """
 
-    def __init__(
-        self, cfg: Config, checkpoint: str, device: str = 'auto'
-    ) -> None:
+    def __init__(self, cfg: Config, checkpoint: str, device: str = 'auto') -> None:
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         check_device(device)
         init_default_scope('mmagic')
         self.model = MODELS.build(cfg.model)
         if not hasattr(self.model, 'noise_fn'):
-            raise SLNPError(
-                f'{cfg.filename} is no config of a GAN; use configs/slnp_*.py'
-            )
+            raise SLNPError(f'{cfg.filename} is no config of a GAN; use configs/slnp_*.py')
         check_checkpoint(checkpoint, self.model)
         load_checkpoint(self.model, checkpoint, map_location='cpu')
         self.model = self.model.to(device).eval()
@@ -99,11 +93,7 @@ class Generation:
     def _dataset(cfg: dict):
         """Build the data set for its rules only; no file is looked for."""
         cfg = {k: v for k, v in cfg.items() if k != 'instances'}
-        cfg['instance'] = {
-            k: v
-            for k, v in cfg.get('instance', {}).items()
-            if k != 'json_file'
-        }
+        cfg['instance'] = {k: v for k, v in cfg.get('instance', {}).items() if k != 'json_file'}
         dataset = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
         dataset.make_rules()
         return dataset

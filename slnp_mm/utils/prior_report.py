@@ -52,17 +52,13 @@ def build_prior(cfg: Config, checkpoint: str) -> tuple[nn.Module, nn.Module]:
     model = MODELS.build(cfg.model)
     prior = getattr(model, 'noise_prior', model)
     if not hasattr(prior, 'shape_noise'):
-        raise SLNPError(
-            f'{cfg.filename} has no noise prior; use configs/noise_prior_*.py'
-        )
+        raise SLNPError(f'{cfg.filename} has no noise prior; use configs/noise_prior_*.py')
     check_checkpoint(checkpoint, model)
     load_checkpoint(model, checkpoint, map_location='cpu')
     return prior.eval(), model.data_preprocessor
 
 
-def read_images(
-    cfg: Config, preprocessor: nn.Module, num_images: int
-) -> Tensor:
+def read_images(cfg: Config, preprocessor: nn.Module, num_images: int) -> Tensor:
     """Read training images evenly spread over the set, none flipped.
 
     Args:
@@ -82,9 +78,7 @@ def read_images(
             step = dict(step, keys=('img', 'label'))
         if step['type'] not in _LEFT_OUT:
             steps.append(step)
-    dataset = DATASETS.build(
-        {**cfg.train_dataloader.dataset, 'pipeline': steps}
-    )
+    dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': steps})
     count = min(num_images, len(dataset))
     if count < 2:
         raise SLNPError(
@@ -94,17 +88,13 @@ def read_images(
     images = []
     for start in range(0, count, BATCH):
         chosen = range(start, min(start + BATCH, count))
-        batch = pseudo_collate(
-            [dataset[i * len(dataset) // count] for i in chosen]
-        )
+        batch = pseudo_collate([dataset[i * len(dataset) // count] for i in chosen])
         images.append(preprocessor(batch)['inputs']['img'])
     return torch.cat(images)
 
 
 @torch.no_grad()
-def report_prior(
-    prior: nn.Module, images: Tensor, num_samples: int = 8
-) -> PriorReport:
+def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> PriorReport:
     """Measure the prior.
 
     Args:

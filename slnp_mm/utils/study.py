@@ -212,8 +212,7 @@ def one_at_a_time(root: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise SLNPError(
-                f'another study is running ({root}/.lock is held): wait for '
-                'it, or stop it'
+                f'another study is running ({root}/.lock is held): wait for it, or stop it'
             ) from error
         yield
 
@@ -282,10 +281,7 @@ def write_report(run: Run, command: list[str]) -> dict[str, Any]:
         cfg_options=run.options,
         command=shlex.join(['python', *command[1:]]),
         metrics=last_metrics(run.work_dir),
-        curves=[
-            str(path.relative_to(run.work_dir))
-            for path in log_files(run.work_dir)
-        ],
+        curves=[str(path.relative_to(run.work_dir)) for path in log_files(run.work_dir)],
         wall_seconds=sum(_attempts(run)),
         attempts=len(_attempts(run)),
         versions=versions(),
@@ -315,9 +311,7 @@ def _wait(process: subprocess.Popen, seconds: float | None) -> bool:
                 process.wait(GRACE_SECONDS)
 
 
-def execute(
-    run: Run, seconds: float | None, train_tool: str = TRAIN_TOOL
-) -> str:
+def execute(run: Run, seconds: float | None, train_tool: str = TRAIN_TOOL) -> str:
     """Train one run, from its last checkpoint if it has one.
 
     Args:
@@ -334,9 +328,7 @@ def execute(
     start = time.monotonic()
     try:
         with open(run.work_dir / 'output.log', 'ab') as log:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
             ended = _wait(process, seconds)
     finally:
         times = [*_attempts(run), time.monotonic() - start]
@@ -414,14 +406,12 @@ def run_queue(
             minutes = sum(done) / len(done) / 60 * (len(waiting) - index)
             guess = f', about {minutes:.0f} minutes left'
         print(
-            f'{study.name}: {len(done)} of {len(runs)} done{guess}; now '
-            f'{run.name} ({run.state})',
+            f'{study.name}: {len(done)} of {len(runs)} done{guess}; now {run.name} ({run.state})',
             flush=True,
         )
         result = execute(run, left, train_tool)
         print(
-            f'{run.name}: {result} after {_attempts(run)[-1] / 60:.1f} '
-            'minutes',
+            f'{run.name}: {result} after {_attempts(run)[-1] / 60:.1f} minutes',
             flush=True,
         )
         if result == 'failed':

@@ -38,9 +38,7 @@ def finished(study: Study) -> dict[str, list[Run]]:
         if run.state == 'done':
             groups.setdefault(run.variant, []).append(run)
     if not groups:
-        raise SLNPError(
-            f'{study.name} has no finished run yet: run the study first'
-        )
+        raise SLNPError(f'{study.name} has no finished run yet: run the study first')
     return {name: groups[name] for name in study.variants if name in groups}
 
 
@@ -74,9 +72,7 @@ def metric_table(study: Study) -> str:
     keys = [
         key
         for key in dict.fromkeys(k for r in first for k in r['metrics'])
-        if all(
-            isinstance(r['metrics'].get(key, 0.0), (int, float)) for r in first
-        )
+        if all(isinstance(r['metrics'].get(key, 0.0), (int, float)) for r in first)
     ]
     rows = []
     for name, found in reports.items():
@@ -136,8 +132,7 @@ def plateau_table(study: Study) -> str:
     for row in plateau_rows(study):
         reached = len(row['iterations'])
         cells = [
-            _cell(row[key]) if reached else '-'
-            for key in ('iterations', 'levels', 'variances')
+            _cell(row[key]) if reached else '-' for key in ('iterations', 'levels', 'variances')
         ]
         rows.append([
             row['variant'], study.curves[row['curve']],

@@ -58,9 +58,7 @@ def folder_pair(tmp_path):
     root = tmp_path / 'pair'
     for i in range(3):
         write_jpg(root / f'images/{i}.jpg', seed=i)
-        write_png(
-            root / f'labels/{i}.png', blocks([0, 1, 2, 255]).astype(np.uint8)
-        )
+        write_png(root / f'labels/{i}.png', blocks([0, 1, 2, 255]).astype(np.uint8))
     return root
 
 
@@ -100,10 +98,7 @@ def write_json(root, split):
                 )
             )
     data = dict(
-        images=[
-            dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32)
-            for i in range(3)
-        ],
+        images=[dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32) for i in range(3)],
         annotations=anns,
         categories=[dict(id=c, name=str(c)) for c in (1, 3)],
     )
@@ -134,9 +129,7 @@ def make_cityscapes(root):
         for i in range(3):
             name = f'ulm/ulm_{i:06d}_000019'
             image = np.full((24, 32, 3), 40 * i, np.uint8)
-            write_png(
-                root / f'leftImg8bit/{split}/{name}_leftImg8bit.png', image
-            )
+            write_png(root / f'leftImg8bit/{split}/{name}_leftImg8bit.png', image)
             base = root / f'gtFine/{split}/{name}_gtFine'
             write_png(f'{base}_labelIds.png', label)
             write_png(f'{base}_instanceIds.png', ids)

@@ -39,9 +39,7 @@ def test_coco_unused_ids_are_the_eleven_never_annotated():
     ]
 
 
-@pytest.mark.parametrize(
-    'name, num', [('ADE20KDataset', 150), ('CityscapesDataset', 19)]
-)
+@pytest.mark.parametrize('name, num', [('ADE20KDataset', 150), ('CityscapesDataset', 19)])
 def test_names_come_from_mmseg(name, num):
     info = mmseg_metainfo(name)
     assert len(info['classes']) == len(info['palette']) == num

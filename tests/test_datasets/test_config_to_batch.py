@@ -22,9 +22,7 @@ def _at_repository_root(monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
 
 
-@pytest.mark.parametrize(
-    'name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'toyscenes']
-)
+@pytest.mark.parametrize('name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'toyscenes'])
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_config_gives_a_batch_of_the_contract(name, split, make_set):
     loader = _loader(name, make_set(name), split)
@@ -34,8 +32,7 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set):
     assert len(batch['data_samples']) == 2
     for i in range(2):
         img, label, inst, kinds = (
-            batch['inputs'][k][i]
-            for k in ('img', 'label', 'instances', 'instance_labels')
+            batch['inputs'][k][i] for k in ('img', 'label', 'instances', 'instance_labels')
         )
         assert img.shape == (3, 32, 32) and img.dtype == torch.uint8
         assert label.shape == (1, 32, 32) and label.dtype == torch.int64
@@ -80,9 +77,7 @@ def test_instances_follow_the_set_rule(name, classes, make_set):
 
 
 def test_coco_train_ids_are_171_classes(make_set):
-    dataset = _loader(
-        'coco_stuff', make_set('coco_stuff'), 'val', train_ids=True
-    ).dataset
+    dataset = _loader('coco_stuff', make_set('coco_stuff'), 'val', train_ids=True).dataset
     names = dataset.metainfo['classes']
     assert len(names) == 171
     row = dataset[0]['inputs']['label'][0, 16]
@@ -99,9 +94,9 @@ def test_coco_instances_from_other_sources(source, overlap, make_set):
     pipeline = cfg.val_pipeline
     pipeline[2].max_overlap = overlap
     root = make_set('coco_stuff')
-    inputs = _loader(
-        'coco_stuff', root, 'val', instances=source, pipeline=pipeline
-    ).dataset[0]['inputs']
+    inputs = _loader('coco_stuff', root, 'val', instances=source, pipeline=pipeline).dataset[0][
+        'inputs'
+    ]
     masks = [(inputs['instances'] == i).any(0) for i in range(4)]
     kinds = inputs['instance_labels'].tolist()
     if source == 'components':

@@ -9,9 +9,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 
-def test_own_data_config_gives_batches_that_its_model_takes(
-    folder_pair, tmp_path, request
-):
+def test_own_data_config_gives_batches_that_its_model_takes(folder_pair, tmp_path, request):
     root = request.config.rootpath
     text = (root / 'docs/data.md').read_text()
     config = re.search(r'```python\n(_base_.*?)```', text, re.S).group(1)

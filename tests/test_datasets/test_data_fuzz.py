@@ -39,9 +39,7 @@ def _ids(shape, bits):
     values = few | st.sampled_from([min(255, top), top]) | st.integers(0, top)
     if bits == 1:
         return arrays(bool, shape)
-    return st.one_of(
-        arrays(kind, shape, elements=few), arrays(kind, shape, elements=values)
-    )
+    return st.one_of(arrays(kind, shape, elements=few), arrays(kind, shape, elements=values))
 
 
 def _save(path, array, mode):
@@ -49,13 +47,9 @@ def _save(path, array, mode):
         image = Image.fromarray(array.astype(np.uint8), 'P')
         image.putpalette(list(range(256)) * 3)
     elif mode == 'rgb':
-        image = Image.fromarray(
-            np.repeat(array.astype(np.uint8)[..., None], 3, 2)
-        )
+        image = Image.fromarray(np.repeat(array.astype(np.uint8)[..., None], 3, 2))
     elif mode == 'rgba':
-        image = Image.fromarray(
-            np.repeat(array.astype(np.uint8)[..., None], 4, 2), 'RGBA'
-        )
+        image = Image.fromarray(np.repeat(array.astype(np.uint8)[..., None], 4, 2), 'RGBA')
     elif mode == 'la':
         image = Image.fromarray(array.astype(np.uint8)).convert('LA')
     else:
@@ -87,9 +81,7 @@ def samples(draw):
         decode=draw(st.sampled_from([None, 1, 4, 12])),
         label=draw(_ids(other, bits)),
         bits=bits,
-        mode=draw(
-            st.sampled_from(['plain', 'plain', 'palette', 'rgb', 'rgba', 'la'])
-        ),
+        mode=draw(st.sampled_from(['plain', 'plain', 'palette', 'rgb', 'rgba', 'la'])),
         ids=draw(
             st.none()
             | _ids(
@@ -98,11 +90,7 @@ def samples(draw):
             )
         ),
         rules=rules,
-        source=draw(
-            st.sampled_from(
-                [{}, dict(background_ids=(0, 255)), dict(background_below=3)]
-            )
-        ),
+        source=draw(st.sampled_from([{}, dict(background_ids=(0, 255)), dict(background_below=3)])),
         cut=draw(
             st.none()
             | st.none()
@@ -139,9 +127,7 @@ def _read(root, sample):
     steps = [
         SLNPLoadImage(sample['decode']),
         SLNPLoadLabel(),
-        SLNPLoadInstances(
-            sample['slots'], sample['layers'], cache_dir=str(root / 'cache')
-        ),
+        SLNPLoadInstances(sample['slots'], sample['layers'], cache_dir=str(root / 'cache')),
         SLNPResize(sample['size']),
         SLNPFlip(),
         SLNPColorJitter(),
@@ -179,9 +165,7 @@ def _assert_contract(inputs, sample):
     assert ((ids >= 0).any(0) | (label[0] == 255)).all()
     used = (kinds >= 0).sum()
     assert (kinds[:used] < 5).all() and (kinds[used:] == -1).all()
-    area = torch.stack(
-        [(ids == i).any(0).sum() for i in range(used)] + [torch.tensor(0)]
-    )
+    area = torch.stack([(ids == i).any(0).sum() for i in range(used)] + [torch.tensor(0)])
     assert (area[:-1] > 0).all() and (area[:-1] >= area[1:]).all()
 
 

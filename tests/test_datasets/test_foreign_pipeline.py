@@ -21,9 +21,7 @@ def test_pix2pix_trains_on_our_set(folder_pair):
             metainfo=dict(classes=('a', 'b', 'c')),
         )
     )
-    preprocessor = MODELS.build(
-        dict(type='DataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3)
-    )
+    preprocessor = MODELS.build(dict(type='DataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3))
     model = MODELS.build(
         dict(
             type='Pix2Pix',
@@ -48,9 +46,7 @@ def test_pix2pix_trains_on_our_set(folder_pair):
             related_domains=['img', 'mask'],
         )
     )
-    data = model.data_preprocessor(
-        pseudo_collate([dataset[0], dataset[1]]), True
-    )['inputs']
+    data = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), True)['inputs']
     assert data['img_mask'].shape == data['img_img'].shape == (2, 3, 256, 256)
     assert data['img_mask'].min() >= -1 and data['img_mask'].max() <= 1
     fake = model.generators['img'](data['img_mask'])

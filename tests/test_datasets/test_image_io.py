@@ -97,13 +97,9 @@ def _damage(data, kind, start):
     )[kind]
 
 
-@pytest.mark.parametrize(
-    'kind', ['zeros_to_the_end', 'hole', 'one_bit', 'middle_gone']
-)
+@pytest.mark.parametrize('kind', ['zeros_to_the_end', 'hole', 'one_bit', 'middle_gone'])
 @pytest.mark.parametrize('read', [decode_ids, decode_image])
-def test_png_that_differs_from_its_checksums_is_named(
-    tmp_path, files, kind, read
-):
+def test_png_that_differs_from_its_checksums_is_named(tmp_path, files, kind, read):
     rng = np.random.default_rng(0)
     files.png(tmp_path / 'a.png', rng.integers(0, 9, (64, 64), np.uint8))
     data = _damage((tmp_path / 'a.png').read_bytes(), kind, 50)
@@ -112,9 +108,7 @@ def test_png_that_differs_from_its_checksums_is_named(
 
 
 @pytest.mark.parametrize('reduce', [1, 8])
-def test_jpeg_filled_with_zeros_by_a_broken_copy_is_named(
-    tmp_path, files, reduce
-):
+def test_jpeg_filled_with_zeros_by_a_broken_copy_is_named(tmp_path, files, reduce):
     files.jpg(tmp_path / 'a.jpg', (64, 64))
     data = (tmp_path / 'a.jpg').read_bytes()
     data = _damage(data, 'zeros_to_the_end', data.index(b'\xff\xda'))

@@ -44,18 +44,14 @@ def test_damaged_file_is_rebuilt_not_trusted(tmp_path, found, damage):
     data = bytearray(path.read_bytes())
     if damage == 'flip':
         data[-3] ^= 255
-    path.write_bytes(
-        dict(cut=data[:-5], flip=data, empty=b'', text=b'hello' * 50)[damage]
-    )
+    path.write_bytes(dict(cut=data[:-5], flip=data, empty=b'', text=b'hello' * 50)[damage])
     assert cache.load('a', ['x']) is None and cache.rebuilt == 1
     cache.save('a', ['x'], found)
     assert cache.load('a', ['x']) is not None
 
 
 def _write(root, number):
-    found = Instances(
-        np.full((1, 64, 64), number, np.int16), np.int16([number])
-    )
+    found = Instances(np.full((1, 64, 64), number, np.int16), np.int16([number]))
     cache = InstanceCache(root)
     for _ in range(50):
         cache.save('a', ['x'], found)
@@ -65,10 +61,7 @@ def _write(root, number):
 
 
 def test_several_processes_may_write_one_map(tmp_path):
-    jobs = [
-        multiprocessing.Process(target=_write, args=(str(tmp_path), i))
-        for i in range(4)
-    ]
+    jobs = [multiprocessing.Process(target=_write, args=(str(tmp_path), i)) for i in range(4)]
     for job in jobs:
         job.start()
     for job in jobs:

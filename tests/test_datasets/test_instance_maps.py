@@ -144,7 +144,5 @@ def test_by_area_of_nothing_is_empty():
 
 def test_histogram_counts_like_numpy():
     values = np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
-    assert (
-        histogram(values) == np.bincount(values.ravel(), minlength=256)
-    ).all()
+    assert (histogram(values) == np.bincount(values.ravel(), minlength=256)).all()
     assert histogram(np.zeros((0,), np.uint8)).sum() == 0

@@ -42,11 +42,7 @@ def _write_low_bit_png(path, ids, bits):
 
     def chunk(kind, data):
         body = kind + data
-        return (
-            struct.pack('>I', len(data))
-            + body
-            + struct.pack('>I', zlib.crc32(body))
-        )
+        return struct.pack('>I', len(data)) + body + struct.pack('>I', zlib.crc32(body))
 
     row = ''.join(f'{v:0{bits}b}' for v in ids[0])
     row = row.ljust(-(-len(row) // 8) * 8, '0')
@@ -85,16 +81,12 @@ def test_reduce_zero_label_moves_ids_down_by_one():
 
 def test_unlabelled_ids_win_over_classes():
     codec = LabelCodec(3, unlabelled_ids=(0, 255))
-    assert codec(np.uint8([[0, 1, 2, 255]]), 'a').tolist() == [
-        [255, 1, 2, 255]
-    ]
+    assert codec(np.uint8([[0, 1, 2, 255]]), 'a').tolist() == [[255, 1, 2, 255]]
 
 
 def test_table_remaps_ids():
     codec = LabelCodec(2, label_map={7: 0, 9: 1, 3: 255})
-    assert codec(np.uint8([[7, 9, 3, 255]]), 'a').tolist() == [
-        [0, 1, 255, 255]
-    ]
+    assert codec(np.uint8([[7, 9, 3, 255]]), 'a').tolist() == [[0, 1, 255, 255]]
 
 
 @pytest.mark.parametrize(
@@ -132,17 +124,13 @@ def test_table_remaps_ids():
 )
 def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
     array = np.asarray(raw)
-    array = array.astype(
-        np.uint8 if 0 <= array.min() and array.max() < 256 else np.int32
-    )
+    array = array.astype(np.uint8 if 0 <= array.min() and array.max() < 256 else np.int32)
     with pytest.raises(DataError, match=words):
         LabelCodec(3, **settings)(array, 'x.png')
 
 
 def test_rgb_label_without_palette_names_the_setting():
-    with pytest.raises(
-        DataError, match=r'x\.png is an RGB label .*expected ids'
-    ):
+    with pytest.raises(DataError, match=r'x\.png is an RGB label .*expected ids'):
         LabelCodec(3)(np.zeros((2, 2, 3), np.uint8), 'x.png')
 
 

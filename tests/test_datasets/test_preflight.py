@@ -89,9 +89,7 @@ def test_missing_root_is_a_problem(tmp_path):
 
 def test_empty_class_is_listed_but_no_problem(folder_pair, files):
     for i in range(3):
-        files.png(
-            folder_pair / f'labels/{i}.png', np.zeros((24, 32), np.uint8)
-        )
+        files.png(folder_pair / f'labels/{i}.png', np.zeros((24, 32), np.uint8))
     report = check(folder_pair)
     assert report.ok and report.empty_classes == ['b', 'c']
 
@@ -231,9 +229,7 @@ def tool(request, monkeypatch, tmp_path):
 
     def run(text, *options):
         (tmp_path / 'c.py').write_text(text)
-        monkeypatch.setattr(
-            sys, 'argv', [path, str(tmp_path / 'c.py'), *options]
-        )
+        monkeypatch.setattr(sys, 'argv', [path, str(tmp_path / 'c.py'), *options])
         with pytest.raises(SystemExit) as end:
             runpy.run_path(path, run_name='__main__')
         return end.value.code
@@ -241,9 +237,7 @@ def tool(request, monkeypatch, tmp_path):
     return run
 
 
-def test_tool_ends_with_0_and_writes_json_and_sheet(
-    folder_pair, tool, tmp_path, capsys
-):
+def test_tool_ends_with_0_and_writes_json_and_sheet(folder_pair, tool, tmp_path, capsys):
     out = tmp_path / 'r.json'
     text = (
         f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'

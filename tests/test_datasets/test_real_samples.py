@@ -13,13 +13,9 @@ from mmengine.config import Config
 from slnp_mm.datasets import check_dataset
 from slnp_mm.datasets.contact_sheet import make_sheet
 
-DATA = Path(
-    os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data')
-)
+DATA = Path(os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data'))
 COCO, CAMVID = DATA / 'coco_stuff_sample', DATA / 'camvid'
-needs_coco = pytest.mark.skipif(
-    not COCO.is_dir(), reason=f'no real COCO-Stuff pictures in {COCO}'
-)
+needs_coco = pytest.mark.skipif(not COCO.is_dir(), reason=f'no real COCO-Stuff pictures in {COCO}')
 needs_camvid = pytest.mark.skipif(
     not CAMVID.is_dir(), reason=f'no real CamVid pictures in {CAMVID}'
 )

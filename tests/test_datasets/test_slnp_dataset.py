@@ -172,8 +172,7 @@ def test_folder_without_such_files_says_what_it_holds(folder_pair):
         ),
         (
             dict(instance=dict(background=(0,))),
-            'takes background_below, background_ids, category_map, '
-            'json_file, got background$',
+            'takes background_below, background_ids, category_map, json_file, got background$',
         ),
     ],
 )
@@ -270,9 +269,7 @@ def test_skip_corrupt_counts_over_workers(one_cut):
 
 
 def test_skip_corrupt_does_not_hide_wrong_ids(folder_pair):
-    dataset = build(
-        folder_pair, skip_corrupt=True, metainfo=dict(classes=('a', 'b'))
-    )
+    dataset = build(folder_pair, skip_corrupt=True, metainfo=dict(classes=('a', 'b')))
     with pytest.raises(DataError, match='label id 2'):
         dataset[0]
 
@@ -348,9 +345,7 @@ def test_coco_json_without_the_picture_is_named(make_set):
     root = make_set('coco_stuff')
     path = root / 'annotations/instances_val2017.json'
     path.write_text(path.read_text().replace('000000000001.jpg', 'x.jpg'))
-    dataset = SLNPCOCOStuff(
-        str(root), 'val2017', instances='json', pipeline=PIPELINE
-    )
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json', pipeline=PIPELINE)
     with pytest.raises(DataError, match=r'0001\.jpg is listed 0 times in'):
         dataset[1]
 
@@ -369,9 +364,7 @@ def test_bad_coco_json_is_named(make_set, content, words):
     path.unlink()
     if content is not None:
         path.write_text(content)
-    dataset = SLNPCOCOStuff(
-        str(root), 'val2017', instances='json', pipeline=PIPELINE
-    )
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json', pipeline=PIPELINE)
     with pytest.raises(DataError, match=words):
         dataset[0]
 
@@ -381,9 +374,7 @@ def test_coco_json_without_a_key_is_named(make_set, key):
     root = make_set('coco_stuff')
     path = root / 'annotations/instances_val2017.json'
     path.write_text(path.read_text().replace(f'"{key}"', '"other"'))
-    dataset = SLNPCOCOStuff(
-        str(root), 'val2017', instances='json', pipeline=PIPELINE
-    )
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json', pipeline=PIPELINE)
     with pytest.raises(DataError, match=rf"KeyError\('{key}'\)"):
         dataset[0]
 
@@ -408,9 +399,7 @@ def test_coco_rle_is_an_instance_unless_it_is_a_crowd(make_set, crowd, cars):
     _add_crowd(root / 'annotations/instances_val2017.json', crowd)
     steps = [dict(step) for step in PIPELINE[:3]]
     steps[2]['max_overlap'] = 2
-    dataset = SLNPCOCOStuff(
-        str(root), 'val2017', instances='json', pipeline=steps
-    )
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json', pipeline=steps)
     found = dataset[0]
     widths = [
         int((found['instances'] == i).any(0)[0].sum())
@@ -425,9 +414,7 @@ def test_coco_json_may_leave_out_iscrowd(make_set):
     root = make_set('coco_stuff')
     path = root / 'annotations/instances_val2017.json'
     path.write_text(path.read_text().replace('"iscrowd"', '"other"'))
-    dataset = SLNPCOCOStuff(
-        str(root), 'val2017', instances='json', pipeline=PIPELINE
-    )
+    dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json', pipeline=PIPELINE)
     assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 4
 
 

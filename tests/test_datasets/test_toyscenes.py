@@ -97,23 +97,17 @@ def test_missing_set_names_the_command_that_draws_it(tmp_path):
     with pytest.raises(DataError) as caught:
         SLNPToyScenes(data_root=root, pipeline=[])
     assert str(caught.value) == (
-        f'data root {root} not found; draw it with '
-        f'"python tools/make_toyscenes.py --out {root}"'
+        f'data root {root} not found; draw it with "python tools/make_toyscenes.py --out {root}"'
     )
 
 
 def test_files_are_laid_out_as_in_coco_stuff(tmp_path):
     write_toyscenes(str(tmp_path / 'toy'), **SMALL)
-    files = {
-        str(path.relative_to(tmp_path / 'toy'))
-        for path in (tmp_path / 'toy').rglob('*.*')
-    }
+    files = {str(path.relative_to(tmp_path / 'toy')) for path in (tmp_path / 'toy').rglob('*.*')}
     names = ['train2017/000000', 'train2017/000001', 'val2017/000000']
     ends = {'images': '.jpg', 'stuffthingmaps': '.png', 'instances': '.png'}
     assert files == {'toyscenes.json'} | {
-        f'{folder}/{name}{end}'
-        for folder, end in ends.items()
-        for name in names
+        f'{folder}/{name}{end}' for folder, end in ends.items() for name in names
     }
     toy = SLNPToyScenes(data_root=str(tmp_path / 'toy'), pipeline=[])
     coco = SLNPCOCOStuff(data_root=str(tmp_path / 'toy'), pipeline=[])

@@ -62,9 +62,7 @@ def make_report(cfg, folder):
     dataset, metrics = build_dataset(cfg), build_metrics(cfg)
     figures = score_folder(dataset, metrics, str(folder), batch_size=2)
     data, split = names_of(dataset)
-    return report.build_report(
-        metrics, dict(config='c.py', seed=0), data, split
-    ), figures
+    return report.build_report(metrics, dict(config='c.py', seed=0), data, split), figures
 
 
 def test_real_images_as_a_folder_reach_the_ceiling_exactly(toy):
@@ -202,9 +200,7 @@ def test_undefined_figures_are_null_in_json(toy):
     """No labelled pixel: every figure is 0 / 0."""
     root, cfg = toy
     for i in range(5):
-        cv2.imwrite(
-            str(root / f'labels/val/{i}.png'), np.full((32, 32), 255, np.uint8)
-        )
+        cv2.imwrite(str(root / f'labels/val/{i}.png'), np.full((32, 32), 255, np.uint8))
     with pytest.warns(RuntimeWarning):
         result, _ = make_report(cfg, root / 'made')
     path, _ = report.save_report(result, str(root / 'r.json'))

@@ -37,9 +37,7 @@ def test_compare_refuses_other_protocols(tool, tmp_path, capsys):
         write(tmp_path / 'b.json', split='train'),
     ]
     assert tool.compare(paths, force=False) == 1
-    assert 'protocols differ in split: val and train' in (
-        capsys.readouterr().err
-    )
+    assert 'protocols differ in split: val and train' in (capsys.readouterr().err)
     assert tool.compare(paths, force=True) == 0
     assert '| PA' in capsys.readouterr().out
 
@@ -51,9 +49,7 @@ def test_compare_shows_equal_protocols(tool, tmp_path, capsys):
     assert '+0' in captured.out and captured.err == ''
 
 
-def test_out_of_another_ending_is_refused_before_scoring(
-    tool, monkeypatch, capsys
-):
+def test_out_of_another_ending_is_refused_before_scoring(tool, monkeypatch, capsys):
     argv = ['score.py', 'c.py', '--images', 'made', '--out', 'r.txt']
     monkeypatch.setattr(sys, 'argv', argv)
     with pytest.raises(SystemExit):

@@ -23,9 +23,7 @@ from slnp_mm.evaluation.scorers.training import (
 )
 
 pytestmark = pytest.mark.usefixtures('repository')
-DATA = Path(
-    os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data')
-)
+DATA = Path(os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data'))
 NAMES = ('PA', 'mIoU', 'mAcc')
 
 
@@ -59,9 +57,7 @@ def in_mmengines_loop(cfg):
 
 
 @pytest.mark.parametrize('loop', ['MultiValLoop', 'ValLoop'])
-def test_best_checkpoint_is_saved_by_miou(
-    loop, datasets, scorer, tmp_path, tiny
-):
+def test_best_checkpoint_is_saved_by_miou(loop, datasets, scorer, tmp_path, tiny):
     seg = dict(type='SLNPSegMetric', scorer=scorer(11))
     cfg = gan_config(tiny, datasets['camvid'], tmp_path, 64, [seg])
     cfg.default_hooks.checkpoint.update(save_best='mIoU', rule='greater')
@@ -76,9 +72,7 @@ def test_best_checkpoint_is_saved_by_miou(
     assert report['run']['iteration'] == 2
 
 
-def test_swd_of_mmagic_is_reported_beside_the_score(
-    datasets, scorer, tmp_path, tiny
-):
+def test_swd_of_mmagic_is_reported_beside_the_score(datasets, scorer, tmp_path, tiny):
     swd = dict(type='SWD', fake_nums=-1, image_shape=(3, 64, 64), prefix='SWD')
     seg = dict(type='SLNPSegMetric', scorer=scorer(11))
     cfg = gan_config(tiny, datasets['camvid'], tmp_path, 64, [seg, swd])
@@ -91,9 +85,7 @@ def test_swd_of_mmagic_is_reported_beside_the_score(
     assert '| SWD/avg' in (tmp_path / 'val_report.md').read_text()
 
 
-def test_tensorboard_gets_the_grid_and_the_score(
-    datasets, scorer, tmp_path, tiny
-):
+def test_tensorboard_gets_the_grid_and_the_score(datasets, scorer, tmp_path, tiny):
     from tensorboard.backend.event_processing.event_accumulator import (
         EventAccumulator,
     )
@@ -111,9 +103,7 @@ def test_tensorboard_gets_the_grid_and_the_score(
     events = EventAccumulator(path).Reload()
     (image,) = events.Images('val_samples')
     (local,) = glob.glob(f'{tmp_path}/**/val_samples_2.png', recursive=True)
-    shown = cv2.imdecode(
-        np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR
-    )
+    shown = cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(shown, cv2.imread(local))
     assert image.step == 2
     (miou,) = events.Scalars('mIoU')
@@ -121,9 +111,7 @@ def test_tensorboard_gets_the_grid_and_the_score(
     assert miou.value == pytest.approx(report['figures']['mIoU'], rel=1e-6)
 
 
-def test_diversity_in_mmengines_loop_names_the_loop(
-    datasets, scorer, tmp_path, tiny
-):
+def test_diversity_in_mmengines_loop_names_the_loop(datasets, scorer, tmp_path, tiny):
     metric = dict(type='SLNPDiversity', num_noises=2, scorer=scorer(11))
     cfg = gan_config(tiny, datasets['camvid'], tmp_path, 64, [metric])
     in_mmengines_loop(cfg)
@@ -144,9 +132,7 @@ def small_scorer(root, work_dir, iters):
     cfg.model.backbone.update(stem_channels=8, base_channels=8)
     cfg.model.decode_head.update(in_channels=32, channels=8)
     for name in ('train', 'val', 'test'):
-        cfg[f'{name}_dataloader'].update(
-            batch_size=2, num_workers=0, persistent_workers=False
-        )
+        cfg[f'{name}_dataloader'].update(batch_size=2, num_workers=0, persistent_workers=False)
     path = f'{work_dir}/small.py'
     os.makedirs(work_dir, exist_ok=True)
     cfg.dump(path)
@@ -212,18 +198,14 @@ def check_ceilings(ceiling, in_loop, folder):
     assert folder['share/PA'] == 100.0
 
 
-def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(
-    datasets, tmp_path, tiny
-):
+def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(datasets, tmp_path, tiny):
     *three, count = three_ceilings(tiny, datasets['camvid'], tmp_path, 2)
     check_ceilings(*three)
     assert count == 2
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (DATA / 'camvid').is_dir(), reason='no CamVid to look at'
-)
+@pytest.mark.skipif(not (DATA / 'camvid').is_dir(), reason='no CamVid to look at')
 def test_ceiling_of_real_camvid_is_one_by_all_three(tmp_path, tiny):
     torch.manual_seed(0)
     *three, count = three_ceilings(tiny, DATA / 'camvid', tmp_path, 30)

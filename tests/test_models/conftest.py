@@ -130,9 +130,7 @@ def make_data(size=32, seed=0):
 
     ids, labels, label = make_instances(size)
     rng = torch.Generator().manual_seed(seed)
-    image = torch.randint(
-        0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8
-    )
+    image = torch.randint(0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
     return dict(
         inputs=[
             dict(
@@ -144,8 +142,7 @@ def make_data(size=32, seed=0):
             for b in range(2)
         ],
         data_samples=[
-            DataSample(metainfo=dict(sample_idx=b, label_path=f'{b}.png'))
-            for b in range(2)
+            DataSample(metainfo=dict(sample_idx=b, label_path=f'{b}.png')) for b in range(2)
         ],
     )
 

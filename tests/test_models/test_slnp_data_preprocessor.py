@@ -12,9 +12,9 @@ def preprocessor(tools):
 
 def test_images_become_rgb_from_minus_one_to_one(preprocessor, tools):
     data = tools.make_data()
-    data['inputs'][0]['img'][:] = torch.tensor(
-        [0, 51, 255], dtype=torch.uint8
-    )[:, None, None]  # B, G, R
+    data['inputs'][0]['img'][:] = torch.tensor([0, 51, 255], dtype=torch.uint8)[
+        :, None, None
+    ]  # B, G, R
     image = preprocessor(data, True)['inputs']['img']
     want = torch.tensor([1, -0.6, -1])[:, None, None].expand(3, 32, 32)
     torch.testing.assert_close(image[0], want)

@@ -62,11 +62,7 @@ def stage_tensors(double=True):
     rng = torch.Generator().manual_seed(1)
     sizes = (16, 32)
     reals, fakes = (
-        [
-            torch.rand(2, 3, s, s, generator=rng, dtype=kind) * 2 - 1
-            for s in sizes
-        ]
-        for _ in range(2)
+        [torch.rand(2, 3, s, s, generator=rng, dtype=kind) * 2 - 1 for s in sizes] for _ in range(2)
     )
     labels = [torch.randint(0, 5, (2, s, s), generator=rng) for s in sizes]
     return reals, fakes, labels
@@ -93,9 +89,7 @@ def test_discriminators_loss_sums_both_terms_and_stages(make):
         ):
             logits = stage(images[k], labels[k]).logits
             value = bits(logits, real)
-            assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == pytest.approx(
-                value
-            )
+            assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == pytest.approx(value)
             assert log_vars[f'd_{name}_s{k}'].item() == pytest.approx(
                 logits.sigmoid().mean().item()
             )
@@ -106,9 +100,7 @@ def test_discriminators_loss_sums_both_terms_and_stages(make):
 @pytest.mark.parametrize('weight', [0.0, 2.5, 10.0])
 def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
     """Eq. (20), the generator's part, with D = 1 - (1 - D) by loops."""
-    model = make(
-        feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=weight)
-    ).double()
+    model = make(feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=weight)).double()
     reals, fakes, labels = stage_tensors()
     gan, matching = 0.0, 0.0
     for k, stage in enumerate(model.discriminator.stages):
@@ -117,17 +109,14 @@ def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
         gan -= bits(fake.logits, False)  # lb(1 - D), saturating
         for f, r in zip(fake.features, real.features):
             matching += (
-                sum(
-                    abs(a - b)
-                    for a, b in zip(f.flatten().tolist(), r.flatten().tolist())
-                )
+                sum(abs(a - b) for a, b in zip(f.flatten().tolist(), r.flatten().tolist()))
                 / f.numel()
             )
     loss, log_vars = model._gen_loss(reals, fakes, labels)
     assert loss.item() == pytest.approx(gan + weight * matching)
-    assert sum(
-        log_vars[f'loss_fm_g_s{k}'].item() for k in range(2)
-    ) == pytest.approx(weight * matching)
+    assert sum(log_vars[f'loss_fm_g_s{k}'].item() for k in range(2)) == pytest.approx(
+        weight * matching
+    )
 
 
 def test_without_feature_loss_only_the_gan_term_is_left(make):
@@ -177,9 +166,7 @@ def test_train_step_updates_both_networks_and_logs(make, tools):
 def test_train_step_derives_lower_stages(make, tools):
     """Images by area, labels by every second pixel."""
     model, seen = make(), []
-    model.discriminator.register_forward_pre_hook(
-        lambda _, args: seen.append(args)
-    )
+    model.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args))
     data = tools.make_data()
     model.train_step(data, tools.make_wrappers(model))
     images, labels = seen[0]
@@ -240,9 +227,7 @@ def test_gradients_accumulate_over_two_batches(make, tools):
 
     optimizer = torch.optim.SGD(twin.discriminator.parameters(), lr=1e-3)
     for seed in (1, 2):
-        inputs = twin.data_preprocessor(tools.make_data(seed=seed), True)[
-            'inputs'
-        ]
+        inputs = twin.data_preprocessor(tools.make_data(seed=seed), True)['inputs']
         label, image = inputs['label'], inputs['img']
         with torch.no_grad():
             fakes = twin.generator(
@@ -261,9 +246,7 @@ def test_gradients_accumulate_over_two_batches(make, tools):
 def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     model, plain = make(), make()
     before = snapshot(model.generator)
-    log_vars = model.train_step(
-        tools.make_data(), tools.make_wrappers(model, autocast=True)
-    )
+    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model, autocast=True))
     assert changed(model.generator, before)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     torch.manual_seed(0)
@@ -277,11 +260,7 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
 
 
 def test_average_of_the_generator_by_hand(make, tools):
-    model = make(
-        ema_config=dict(
-            type='ExponentialMovingAverage', momentum=0.25, interval=1
-        )
-    )
+    model = make(ema_config=dict(type='ExponentialMovingAverage', momentum=0.25, interval=1))
     wrappers = tools.make_wrappers(model, lr=0.1)
     start = snapshot(model.generator)
     model.train_step(tools.make_data(), wrappers)
@@ -290,9 +269,7 @@ def test_average_of_the_generator_by_hand(make, tools):
     second = snapshot(model.generator)
     assert changed(model.generator, start) and changed(model.generator, first)
     for name, value in model.generator_ema.module.state_dict().items():
-        torch.testing.assert_close(
-            value, 0.75 * first[name] + 0.25 * second[name]
-        )
+        torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
 
 
 def test_before_its_start_the_average_is_a_copy(make, tools):
@@ -309,18 +286,12 @@ def test_before_its_start_the_average_is_a_copy(make, tools):
     for iteration in range(3):
         set_iteration(iteration)
         model.train_step(tools.make_data(), wrappers)
-        equal.append(
-            not changed(model.generator_ema.module, snapshot(model.generator))
-        )
+        equal.append(not changed(model.generator_ema.module, snapshot(model.generator)))
     assert equal == [True, True, False]
 
 
 def test_samples_come_from_the_average_unless_asked(make, tools):
-    model = make(
-        ema_config=dict(
-            type='ExponentialMovingAverage', momentum=0.01, interval=1
-        )
-    )
+    model = make(ema_config=dict(type='ExponentialMovingAverage', momentum=0.01, interval=1))
     wrappers = tools.make_wrappers(model, lr=0.1)
     for _ in range(2):
         model.train_step(tools.make_data(), wrappers)
@@ -410,9 +381,7 @@ def test_noise_goes_through_the_prior(make, tools, prior_file):
     start(model)
     z = torch.randn(2, 4, 2, 2)
     shaped = model.noise_fn(z)
-    assert shaped.equal(
-        model.noise_prior.encode(model.noise_prior.decode(z))[0]
-    )
+    assert shaped.equal(model.noise_prior.encode(model.noise_prior.decode(z))[0])
     assert not shaped.requires_grad and shaped.shape == z.shape
     assert not shaped.equal(z)
     assert make(noise='random').noise_fn(z).equal(z)
@@ -435,9 +404,7 @@ def test_checkpoint_of_the_gan_holds_the_prior(make, prior_file, tools):
     inputs = model.data_preprocessor(tools.make_data())['inputs']
     inputs['noise'] = torch.randn(2, 4, 2, 2)
     with torch.no_grad():
-        assert model.eval()(inputs)[0].fake_img.equal(
-            other.eval()(inputs)[0].fake_img
-        )
+        assert model.eval()(inputs)[0].fake_img.equal(other.eval()(inputs)[0].fake_img)
 
 
 def test_fig4_prior_fits_through_its_latent_shape(make, tools):
@@ -449,9 +416,11 @@ def test_fig4_prior_fits_through_its_latent_shape(make, tools):
         base_channels=4,
         num_scales=1,
     )
-    assert NoisePriorVAE(
-        **{k: v for k, v in prior.items() if k != 'type'}
-    ).latent_shape == (4, 16, 16)
+    assert NoisePriorVAE(**{k: v for k, v in prior.items() if k != 'type'}).latent_shape == (
+        4,
+        16,
+        16,
+    )
     generator = {**tools.generator_cfg(), 'noise_shape': (4, 16, 16)}
     cfg = {**copy.deepcopy(tools.MODEL), 'generator': generator}
     model = tools.build({**cfg, 'noise': 'prior', 'noise_prior': prior})
@@ -482,9 +451,7 @@ def test_empty_work_directory_counts_as_missing(make, tmp_path):
         start(model)
 
 
-def test_prior_of_another_architecture_names_entry_and_command(
-    make, tools, prior_file
-):
+def test_prior_of_another_architecture_names_entry_and_command(make, tools, prior_file):
     model = make(
         noise='prior',
         prior_checkpoint=str(prior_file),
@@ -499,9 +466,7 @@ def test_prior_of_another_architecture_names_entry_and_command(
         start(model)
 
 
-def test_prior_of_the_checkpoint_goes_before_the_file(
-    make, prior_file, tmp_path
-):
+def test_prior_of_the_checkpoint_goes_before_the_file(make, prior_file, tmp_path):
     trained = start(make(noise='prior', prior_checkpoint=str(prior_file)))
     trained.noise_prior.encoder[0].weight.data.add_(1)
     path = tmp_path / 'gan.pth'
@@ -515,9 +480,7 @@ def test_prior_of_the_checkpoint_goes_before_the_file(
         assert not any(m.training for m in model.noise_prior.modules())
 
 
-def test_checkpoint_without_a_prior_leaves_the_file_to_be_read(
-    make, prior_file, tmp_path
-):
+def test_checkpoint_without_a_prior_leaves_the_file_to_be_read(make, prior_file, tmp_path):
     path = tmp_path / 'random.pth'
     torch.save(dict(state_dict=make().state_dict()), path)
     model = make(noise='prior', prior_checkpoint=str(prior_file))
@@ -531,8 +494,7 @@ def test_untrained_prior_is_refused_when_sampling(make, tools):
     model = make(noise='prior').eval()
     with pytest.raises(
         RuntimeError,
-        match='Expected a trained noise prior, '
-        'but its weights were never loaded; make it with',
+        match='Expected a trained noise prior, but its weights were never loaded; make it with',
     ):
         model.val_step(tools.make_data())
 
@@ -544,8 +506,7 @@ def test_checkpoint_of_another_class_count_is_refused(make, tools, tmp_path):
     torch.save(dict(state_dict=tools.build(cfg).state_dict()), path)
     with pytest.raises(
         ValueError,
-        match='Expected a checkpoint of 5 classes '
-        'as in this config, but it holds 11',
+        match='Expected a checkpoint of 5 classes as in this config, but it holds 11',
     ):
         load_checkpoint(make(), str(path), map_location='cpu')
 
@@ -561,14 +522,10 @@ def test_label_out_of_range_stops_the_training_step(make, tools):
         model.train_step(data, tools.make_wrappers(model))
 
 
-def test_third_stage_starts_from_a_two_stage_checkpoint(
-    make, tools, prior_file, tmp_path
-):
+def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file, tmp_path):
     """Lower stages load as they are; the new one trains at once."""
     ema = dict(type='ExponentialMovingAverage', momentum=0.5, interval=1)
-    trained = make(
-        noise='prior', prior_checkpoint=str(prior_file), ema_config=ema
-    )
+    trained = make(noise='prior', prior_checkpoint=str(prior_file), ema_config=ema)
     start(trained)
     trained.train_step(tools.make_data(), tools.make_wrappers(trained))
     path = tmp_path / 'two_stages.pth'
@@ -623,11 +580,8 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(
             r'\(4, 4, 4\)',
         ),
         (
-            dict(
-                discriminator=[dict(type='SLNPDiscriminator', num_classes=5)]
-            ),
-            'one discriminator for each of the 2 stages of the generator, but '
-            'got 1',
+            dict(discriminator=[dict(type='SLNPDiscriminator', num_classes=5)]),
+            'one discriminator for each of the 2 stages of the generator, but got 1',
         ),
     ],
 )
@@ -637,9 +591,7 @@ def test_bad_settings_are_refused(options, text, make):
 
 
 def test_discriminators_may_differ_by_stage(make):
-    cfg = dict(
-        type='SLNPDiscriminator', num_classes=5, base_channels=8, num_layers=2
-    )
+    cfg = dict(type='SLNPDiscriminator', num_classes=5, base_channels=8, num_layers=2)
     model = make(discriminator=[cfg, {**cfg, 'num_layers': 3}])
     assert [len(d.layers) for d in model.discriminator.stages] == [2, 3]
 
@@ -653,7 +605,5 @@ def test_sampling_needs_no_discriminator(make, tools):
 def test_damaged_prior_is_one_sentence(make, prior_file):
     prior_file.write_bytes(prior_file.read_bytes()[:200])
     model = make(noise='prior', prior_checkpoint=str(prior_file))
-    with pytest.raises(
-        SLNPError, match=r'iter_3\.pth cannot be read as a checkpoint'
-    ):
+    with pytest.raises(SLNPError, match=r'iter_3\.pth cannot be read as a checkpoint'):
         start(model)

@@ -24,9 +24,7 @@ def step(model, tools, iteration=0, **kwargs):
     """One training step; its log and all weights after it."""
     MessageHub.get_current_instance().update_info('iter', iteration)
     torch.manual_seed(3)
-    log_vars = model.train_step(
-        tools.make_data(), tools.make_wrappers(model, **kwargs)
-    )
+    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model, **kwargs))
     return log_vars, {k: v.clone() for k, v in model.state_dict().items()}
 
 
@@ -42,10 +40,7 @@ def test_r1_is_the_penalty_of_each_stages_real_images(make, tools):
     model = make(r1_loss=R1).double()
     rng = torch.Generator().manual_seed(1)
     reals, fakes = (
-        [
-            torch.rand(2, 3, s, s, generator=rng, dtype=torch.float64)
-            for s in (16, 32)
-        ]
+        [torch.rand(2, 3, s, s, generator=rng, dtype=torch.float64) for s in (16, 32)]
         for _ in range(2)
     )
     labels = [torch.randint(0, 5, (2, s, s), generator=rng) for s in (16, 32)]
@@ -83,9 +78,7 @@ def test_r1_trains_with_every_norm(norm, autocast, make, tools):
     log_vars, after = step(model, tools, autocast=autocast)
     assert all(math.isfinite(v.item()) for v in log_vars.values())
     assert log_vars['loss_r1_s1'].item() > 0
-    name = next(
-        k for k in before if 'stages.1.decide' in k and k[-4:] != 'bias'
-    )
+    name = next(k for k in before if 'stages.1.decide' in k and k[-4:] != 'bias')
     assert not after[name].equal(before[name])
     assert all(v.isfinite().all() for v in after.values())
 
@@ -95,9 +88,7 @@ def test_discriminator_sees_one_drawing_everywhere(make, tools):
     policy = ('translation', 'cutout')
     model = make(augment=dict(type='SLNPDiffAugment', policy=policy))
     seen = []
-    model.discriminator.register_forward_pre_hook(
-        lambda _, args: seen.append(args)
-    )
+    model.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args))
     data = tools.make_data()
     for item in data['inputs']:
         item['label'] = item['label'] % 5  # none unlabelled
@@ -115,41 +106,27 @@ def test_discriminator_sees_one_drawing_everywhere(make, tools):
 
 @pytest.mark.parametrize('autocast', [False, True])
 @pytest.mark.parametrize('r1_loss', [None, R1])
-def test_augmented_training_moves_both_networks(
-    r1_loss, autocast, make, tools
-):
+def test_augmented_training_moves_both_networks(r1_loss, autocast, make, tools):
     model = make(augment=dict(type='SLNPDiffAugment'), r1_loss=r1_loss)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     log_vars, after = step(model, tools, autocast=autocast)
     assert all(math.isfinite(v.item()) for v in log_vars.values())
     for part in ('generator.global', 'generator.refiners', 'discriminator'):
-        assert any(
-            not v.equal(before[k])
-            for k, v in after.items()
-            if k.startswith(part)
-        ), part
+        assert any(not v.equal(before[k]) for k, v in after.items() if k.startswith(part)), part
 
 
 def test_empty_policy_changes_nothing_to_the_last_bit(make, tools):
     augment = dict(type='SLNPDiffAugment', policy=())
-    plain, empty = (
-        step(make(augment=option), tools) for option in (None, augment)
-    )
+    plain, empty = (step(make(augment=option), tools) for option in (None, augment))
     assert plain[0] == empty[0]
     assert all(empty[1][k].equal(v) for k, v in plain[1].items())
 
 
 def test_mode_seeking_pairs_images_of_one_label(make, tools):
     """Half of two images again: one pass of three, the first label twice."""
-    model = make(
-        mode_seeking_loss=dict(
-            type='SLNPModeSeekingLoss', share=0.5, max_ratio=9.0
-        )
-    )
+    model = make(mode_seeking_loss=dict(type='SLNPModeSeekingLoss', share=0.5, max_ratio=9.0))
     seen = []
-    model.generator.register_forward_hook(
-        lambda _, args, out: seen.append((*args, out.images))
-    )
+    model.generator.register_forward_hook(lambda _, args, out: seen.append((*args, out.images)))
     log_vars, _ = step(model, tools)
     ((label, ids, classes, noise, images),) = seen
     for condition in (label, ids, classes):

@@ -44,9 +44,7 @@ def test_timing_goes_in_turn_and_back(load):
     calls = {n: (lambda n=n: order.append(n)) for n in 'abc'}
     times = timing.time_in_turn(calls, rounds=2, warmup=1)
     assert ''.join(order) == 'abccbaabc'
-    assert {name: len(found) for name, found in times.items()} == dict(
-        a=2, b=2, c=2
-    )
+    assert {name: len(found) for name, found in times.items()} == dict(a=2, b=2, c=2)
 
 
 def test_timing_measures_seconds_per_call(load):
@@ -84,9 +82,7 @@ def test_amm_holds_exactly_one_buffer_more_than_adam(load, path):
     assert found['ratio']['min'] > 0
 
 
-def test_main_prints_and_writes_the_result(
-    load, monkeypatch, tmp_path, capsys
-):
+def test_main_prints_and_writes_the_result(load, monkeypatch, tmp_path, capsys):
     benchmark = load('benchmark')
     part = load('benchmarks.amm')
     monkeypatch.setattr(part, 'parameter_shapes', lambda config: [(4, 4)])
@@ -134,9 +130,7 @@ def test_networks_table_sets_the_measured_peer_beside_ours(load):
     found = {
         prefix + key: value
         for prefix, size in (('', 1.0), ('peer_', 2.0))
-        for key, value in dict(
-            parameters=size, gmac=size, generate=timed, step=timed
-        ).items()
+        for key, value in dict(parameters=size, gmac=size, generate=timed, step=timed).items()
     }
     *_, peer, target, own = networks.network_rows('a.py', found)
     times = ['3 (2 to 4)'] * 2

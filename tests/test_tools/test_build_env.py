@@ -45,10 +45,7 @@ def _fake_python(tmp_path, body):
     return str(script)
 
 
-WHEEL = (
-    'while [ "$1" != -w ]; do shift; done; mkdir -p "$2"; '
-    'echo wheel > "$2/mmcv-2.1.0-x.whl"'
-)
+WHEEL = 'while [ "$1" != -w ]; do shift; done; mkdir -p "$2"; echo wheel > "$2/mmcv-2.1.0-x.whl"'
 
 
 def test_cache_folder_names_versions_python_and_machine(cache):
@@ -93,9 +90,7 @@ def test_failed_build_leaves_no_wheel_and_names_the_log(cache, tmp_path):
 
 def test_two_builds_at_once_build_once(cache, tmp_path):
     folder = build_mmcv.cache_folder('2.1.0', '2.11.0')
-    python = _fake_python(
-        tmp_path, f'echo x >> {tmp_path}/calls; sleep 1; {WHEEL}'
-    )
+    python = _fake_python(tmp_path, f'echo x >> {tmp_path}/calls; sleep 1; {WHEEL}')
     code = (
         f'import sys; sys.path.insert(0, {str(ROOT / "tools")!r})\n'
         'import build_mmcv as b; from pathlib import Path\n'
@@ -131,9 +126,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(
-    'number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
-)
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_interrupted_build_leaves_no_wheel(cache, tmp_path, number):
     folder = build_mmcv.cache_folder('2.1.0', '2.11.0')
     pid, watched = tmp_path / 'pid', tmp_path / 'watched'

@@ -122,9 +122,7 @@ def test_stopped_demo_stops_its_tool(tmp_path, number):
         f'demo.make_steps = lambda *_: [{step!r}]\n'
         'sys.argv = ["demo"]\nsys.exit(demo.main())\n'
     )
-    process = subprocess.Popen(
-        [sys.executable, '-c', program], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, '-c', program], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (pid.exists() and watched.exists()):
         assert process.poll() is None and time.monotonic() < deadline
@@ -184,9 +182,7 @@ def test_slower_tool_beside_counts_for_the_whole(tmp_path, capsys):
     runner.show(_tool(tmp_path, 2, 'Iter(train) [10/20]', 20.0))
     # 20 s are left of b and 90 s of a, then c takes 30 s
     line = capsys.readouterr().out.strip()
-    assert line == (
-        '[2/3] b: 10/20, 0:20 left, [1/3]: 10/100, whole demo 2:00'
-    )
+    assert line == ('[2/3] b: 10/20, 0:20 left, [1/3]: 10/100, whole demo 2:00')
 
 
 def test_step_beside_runs_with_the_next_and_before_the_last(tmp_path):

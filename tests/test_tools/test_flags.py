@@ -53,9 +53,7 @@ def test_test_takes_mmagics_options(monkeypatch):
 @pytest.mark.parametrize('name', ['train', 'test'])
 @pytest.mark.skipif(not THEIRS.is_dir(), reason="mmagic's tools are missing")
 def test_no_option_of_mmagics_tool_is_missing(name, monkeypatch, capsys):
-    theirs = set(
-        re.findall(r"'(--[a-z_-]+)'", (THEIRS / f'{name}.py').read_text())
-    )
+    theirs = set(re.findall(r"'(--[a-z_-]+)'", (THEIRS / f'{name}.py').read_text()))
     with pytest.raises(SystemExit):
         _parse(name, monkeypatch, '--help')
     ours = set(re.findall(r'--[a-z_-]+', capsys.readouterr().out))

@@ -17,9 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def tool(monkeypatch):
     """The tool as a module, called from the repository's root."""
     monkeypatch.chdir(ROOT)
-    spec = importlib.util.spec_from_file_location(
-        'study_tool', ROOT / 'tools' / 'study.py'
-    )
+    spec = importlib.util.spec_from_file_location('study_tool', ROOT / 'tools' / 'study.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
@@ -43,9 +41,7 @@ def test_study_file_fits_its_configs(path, monkeypatch):
 
 
 @pytest.mark.parametrize('data', ['toy', 'camvid'])
-def test_optimizer_study_has_the_paper_rates_and_the_control(
-    data, monkeypatch
-):
+def test_optimizer_study_has_the_paper_rates_and_the_control(data, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = study.load_study(f'configs/studies/amm_vs_adam_{data}.py')
     expected = dict(

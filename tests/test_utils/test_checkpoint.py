@@ -60,16 +60,10 @@ def _train(work_dir, name, max_iters, resume=False):
                 sampler=dict(type='InfiniteSampler', shuffle=False),
             ),
             train_cfg=dict(by_epoch=False, max_iters=max_iters),
-            optim_wrapper=dict(
-                optimizer=dict(type='SGD', lr=0.1, momentum=0.9)
-            ),
-            param_scheduler=dict(
-                type='LinearLR', by_epoch=False, start_factor=0.5, end=6
-            ),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+            param_scheduler=dict(type='LinearLR', by_epoch=False, start_factor=0.5, end=6),
             default_hooks=dict(
-                checkpoint=dict(
-                    type='CheckpointHook', interval=3, by_epoch=False
-                ),
+                checkpoint=dict(type='CheckpointHook', interval=3, by_epoch=False),
                 logger=dict(type='LoggerHook', interval=1),
             ),
             log_level='WARNING',
@@ -137,9 +131,7 @@ def test_arrays_of_objects_stay_forbidden(tmp_path):
         torch.load(tmp_path / 'objects.pth', weights_only=True)
 
 
-@pytest.mark.parametrize(
-    ('owner', 'name'), [(HistoryBuffer, '__class__'), (dict, 'mean')]
-)
+@pytest.mark.parametrize(('owner', 'name'), [(HistoryBuffer, '__class__'), (dict, 'mean')])
 def test_other_attributes_are_refused(owner, name):
     with pytest.raises(ValueError, match='may look up only the statistics'):
         history_statistic(owner, name)

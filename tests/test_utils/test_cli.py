@@ -31,9 +31,7 @@ def with_cuda(monkeypatch):
 
 
 def test_work_dir_comes_from_command_line_then_config_then_name(tmp_path):
-    assert cli.load_config(_args(tmp_path)).work_dir == (
-        'work_dirs/some_config'
-    )
+    assert cli.load_config(_args(tmp_path)).work_dir == ('work_dirs/some_config')
     text = 'work_dir = "of_config"\n'
     assert cli.load_config(_args(tmp_path, text)).work_dir == 'of_config'
     args = _args(tmp_path, text, work_dir='of_user')
@@ -133,8 +131,7 @@ def test_work_dir_without_a_checkpoint_is_named(tmp_path, capsys):
     with pytest.raises(SLNPError) as caught:
         cli.find_checkpoint(str(tmp_path))
     assert str(caught.value) == (
-        f'no checkpoint in the work dir {tmp_path}: train one with '
-        'tools/train.py, or give a file'
+        f'no checkpoint in the work dir {tmp_path}: train one with tools/train.py, or give a file'
     )
     assert ''.join(capsys.readouterr()) == ''
 

@@ -32,9 +32,7 @@ train_dataloader = dict(dataset=dict(
 def prior():
     """Tiny, its batch norms have seen data."""
     torch.manual_seed(0)
-    prior = NoisePriorVAE(
-        image_size=8, latent_channels=4, base_channels=4, num_scales=2
-    )
+    prior = NoisePriorVAE(image_size=8, latent_channels=4, base_channels=4, num_scales=2)
     for _ in range(3):
         prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
     return prior.eval()
@@ -74,16 +72,11 @@ def test_figures_match_loops(prior):
         torch.manual_seed(7)
         spread = prior.decode(torch.randn(5, 4, 2, 2)).std(0).mean()
     errors = [abs(v) for v in (recon - small).flatten().tolist()]
-    kl = [
-        0.5 * (m * m + np.exp(s) - 1 - s)
-        for m, s in zip(mean.ravel(), log_var.ravel())
-    ]
+    kl = [0.5 * (m * m + np.exp(s) - 1 - s) for m, s in zip(mean.ravel(), log_var.ravel())]
     active = [np.var(u, ddof=1) > 0.01 for u in mean.reshape(40, -1).T]
     assert found['num_images'] == 40
     assert found['latent_shape'] == [4, 2, 2]
-    assert found['recon_mae'] == pytest.approx(
-        sum(errors) / len(errors), rel=1e-5
-    )
+    assert found['recon_mae'] == pytest.approx(sum(errors) / len(errors), rel=1e-5)
     assert found['kl_per_unit'] == pytest.approx(sum(kl) / len(kl), rel=1e-5)
     assert found['active_units'] == pytest.approx(sum(active) / 16)
     assert found['sample_std'] == pytest.approx(spread.item())

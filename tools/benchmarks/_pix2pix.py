@@ -47,16 +47,12 @@ def build(channels: int, num_down: int = 8) -> nn.Module:
     return model.train()
 
 
-def make_calls(
-    model: nn.Module, channels: int, size: int
-) -> dict[str, Callable[[], Any]]:
+def make_calls(model: nn.Module, channels: int, size: int) -> dict[str, Callable[[], Any]]:
     """Make the generation of an image and a training step as calls.
 
     The one-hot map is made beforehand: its cost is not Pix2Pix's.
     """
-    MessageHub.get_current_instance().update_info(
-        'iter', 0
-    )  # train_step reads it
+    MessageHub.get_current_instance().update_info('iter', 0)  # train_step reads it
     label = torch.randint(0, channels, (1, size, size))
     mask = nn.functional.one_hot(label, channels)
     mask = mask.permute(0, 3, 1, 2).float()

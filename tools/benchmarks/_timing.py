@@ -56,8 +56,7 @@ def time_in_turn(
     """
     if rounds < 1 or repeats < 1:
         raise ValueError(
-            'time_in_turn expected rounds and repeats >= 1, but '
-            f'got {rounds} and {repeats}.'
+            f'time_in_turn expected rounds and repeats >= 1, but got {rounds} and {repeats}.'
         )
     times: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(warmup + rounds):
@@ -78,14 +77,10 @@ def summarize(values: Sequence[float]) -> dict[str, float]:
     Returns:
         Dict[str, float]: ``median``, ``min`` and ``max``, in their unit.
     """
-    return dict(
-        median=statistics.median(values), min=min(values), max=max(values)
-    )
+    return dict(median=statistics.median(values), min=min(values), max=max(values))
 
 
-def ratio(
-    times: dict[str, list[float]], name: str, base: str
-) -> dict[str, float]:
+def ratio(times: dict[str, list[float]], name: str, base: str) -> dict[str, float]:
     """Compare two calls round by round.
 
     Args:
@@ -129,6 +124,5 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines)]
     lines.insert(1, ['-' * width for width in widths])
     return '\n'.join(
-        '| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths)) + ' |'
-        for line in lines
+        '| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths)) + ' |' for line in lines
     )

@@ -33,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--config',
         default='configs/slnp_coco.py',
-        help='config whose networks give the parameters '
-        '(default: %(default)s)',
+        help='config whose networks give the parameters (default: %(default)s)',
     )
     parser.add_argument(
         '--paths',
@@ -77,17 +76,10 @@ def parameter_shapes(config: str) -> list[tuple[int, ...]]:
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     networks = (model.generator, model.discriminator)
-    return [
-        tuple(p.shape)
-        for network in networks
-        for p in network.parameters()
-        if p.requires_grad
-    ]
+    return [tuple(p.shape) for network in networks for p in network.parameters() if p.requires_grad]
 
 
-def make_parameters(
-    shapes: list[tuple[int, ...]], device: str
-) -> list[Tensor]:
+def make_parameters(shapes: list[tuple[int, ...]], device: str) -> list[Tensor]:
     """Make float32 parameters with gradients, both normal numbers."""
     generator = torch.Generator().manual_seed(0)
     params = []
@@ -138,15 +130,10 @@ def compare(
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Compare every path asked for."""
     shapes = parameter_shapes(args.config)
-    paths = {
-        name: compare(shapes, args.device, PATHS[name], args.rounds)
-        for name in args.paths
-    }
+    paths = {name: compare(shapes, args.device, PATHS[name], args.rounds) for name in args.paths}
     rows = []
     for name, found in paths.items():
-        times = [
-            f'{1e3 * found[key]["median"]:.1f}' for key in ('adam_s', 'amm_s')
-        ]
+        times = [f'{1e3 * found[key]["median"]:.1f}' for key in ('adam_s', 'amm_s')]
         part = found['ratio']
         rows.append(
             [

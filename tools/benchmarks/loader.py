@@ -43,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--images',
         type=int,
         default=64,
-        help='images per '
-        'timing, repeated if the set has fewer (default: '
-        '%(default)s)',
+        help='images per timing, repeated if the set has fewer (default: %(default)s)',
     )
     parser.add_argument(
         '--workers',
@@ -83,13 +81,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         times = _processor_times(_calls(dataset, order), args.rounds)
         bound, *_, pipeline = times.values()
         ratio = statistics.median(b / p for b, p in zip(bound, pipeline))
-        rates = {
-            name: args.images / statistics.median(values)
-            for name, values in times.items()
-        }
+        rates = {name: args.images / statistics.median(values) for name, values in times.items()}
         for num in args.workers:
-            rates[f'DataLoader, {num} worker{"s" * (num > 1)} (wall)'] = (
-                _loader_rate(loader_cfg, dataset, num, args)
+            rates[f'DataLoader, {num} worker{"s" * (num > 1)} (wall)'] = _loader_rate(
+                loader_cfg, dataset, num, args
             )
     return dict(
         rates=rates,
@@ -100,9 +95,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def _processor_times(
-    calls: dict[str, Callable[[], None]], rounds: int
-) -> dict[str, list[float]]:
+def _processor_times(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
     """Processor seconds of each call, in turn, after one warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(rounds + 1):
@@ -133,20 +126,14 @@ def _calls(dataset, order: list[int]) -> dict[str, Callable[[], None]]:
     def decode(keys: tuple[str, ...]) -> None:
         for info in infos:
             for key in keys:
-                flag = (
-                    cv2.IMREAD_COLOR
-                    if key == 'img_path'
-                    else cv2.IMREAD_UNCHANGED
-                )
+                flag = cv2.IMREAD_COLOR if key == 'img_path' else cv2.IMREAD_UNCHANGED
                 cv2.imread(info[key], flag)
 
     def pipeline() -> None:
         for i in order:
             dataset[i]
 
-    calls = {
-        'OpenCV: JPEG + label PNG': lambda: decode(('img_path', 'label_path'))
-    }
+    calls = {'OpenCV: JPEG + label PNG': lambda: decode(('img_path', 'label_path'))}
     if infos[0]['instance_path']:
         calls['OpenCV: JPEG + label and instance PNG'] = lambda: decode(
             ('img_path', 'label_path', 'instance_path')
@@ -155,9 +142,7 @@ def _calls(dataset, order: list[int]) -> dict[str, Callable[[], None]]:
     return calls
 
 
-def _loader_rate(
-    cfg: Config, dataset, workers: int, args: argparse.Namespace
-) -> float:
+def _loader_rate(cfg: Config, dataset, workers: int, args: argparse.Namespace) -> float:
     """Images per second of a DataLoader, after its first batches."""
     loader = Runner.build_dataloader(
         {
@@ -179,20 +164,14 @@ def _loader_rate(
     return num * cfg.batch_size / (time.perf_counter() - start)
 
 
-def _table(
-    rates: dict[str, float], ratio: float, args: argparse.Namespace, num: int
-) -> str:
+def _table(rates: dict[str, float], ratio: float, args: argparse.Namespace, num: int) -> str:
     """Write the rates, each beside its share of the bound."""
     bound = next(iter(rates.values()))
     lines = [
-        f'{args.config}, {num} images of the set, {args.size} px, median of '
-        f'{args.rounds}',
+        f'{args.config}, {num} images of the set, {args.size} px, median of {args.rounds}',
         f'{"":38s} {"images/s":>9s} {"of bound":>9s}',
     ]
-    lines += [
-        f'{name:38s} {rate:9.1f} {rate / bound:9.2f}'
-        for name, rate in rates.items()
-    ]
+    lines += [f'{name:38s} {rate:9.1f} {rate / bound:9.2f}' for name, rate in rates.items()]
     lines.append(
         f'one worker over the bound: {ratio:.2f} (median of the '
         f'rounds); at least {TARGET}: '

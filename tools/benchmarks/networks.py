@@ -43,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='configs/slnp_coco.py',
         help='config of the GAN (default: %(default)s)',
     )
-    parser.add_argument(
-        '--size', type=int, default=256, help='side in pixels (default: 256)'
-    )
+    parser.add_argument('--size', type=int, default=256, help='side in pixels (default: 256)')
     parser.add_argument(
         '--rounds',
         type=int,
@@ -101,9 +99,7 @@ def make_batch(num_classes: int, size: int, instances: int) -> dict:
     return dict(inputs=[item], data_samples=None)
 
 
-def make_step(
-    model: nn.Module, wrappers: Any, size: int, instances: int
-) -> Callable[[], Any]:
+def make_step(model: nn.Module, wrappers: Any, size: int, instances: int) -> Callable[[], Any]:
     """Make one training step of both networks as a call."""
     classes = model.generator.num_classes
     batch = make_batch(classes, size, instances)
@@ -229,13 +225,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     result['step_ratio'] = ratio(times, 'step', 'step_few')
     result['one_hot_ratio'] = ratio(times, 'one_hot', 'lookup')
     for name, slots in (('many', MANY), ('few', FEW)):
-        result[f'memory_{name}_mb'] = in_fresh_process(
-            _step_memory, args.config, args.size, slots
-        )
+        result[f'memory_{name}_mb'] = in_fresh_process(_step_memory, args.config, args.size, slots)
     for name, lookup in (('lookup', True), ('one_hot', False)):
-        result[f'memory_{name}_mb'] = in_fresh_process(
-            _layer_memory, args.size, lookup
-        )
+        result[f'memory_{name}_mb'] = in_fresh_process(_layer_memory, args.size, lookup)
     return result
 
 
@@ -257,9 +249,7 @@ def measured_row(name: str, prefix: str, found: dict[str, Any]) -> list[str]:
     return [name, *sizes, *times]
 
 
-def ratio_row(
-    found: dict[str, Any], name: str, key: str, above: str, below: str
-) -> list[str]:
+def ratio_row(found: dict[str, Any], name: str, key: str, above: str, below: str) -> list[str]:
     """Lay out a ratio of times and of peak memory."""
     time = '{median:.2f} ({min:.2f} to {max:.2f})'.format(**found[key])
     above, below = (found[f'memory_{k}_mb'] for k in (above, below))

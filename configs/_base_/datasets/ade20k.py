@@ -4,9 +4,7 @@
 dataset_type = 'SLNPADE20K'
 data_root = 'data/ade/ADEChallengeData2016'
 image_size = 256
-load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1
-)
+load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),

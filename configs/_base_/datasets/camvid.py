@@ -6,9 +6,7 @@
 dataset_type = 'SLNPCamVid'
 data_root = 'data/camvid'
 image_size = 256
-load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1
-)
+load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),

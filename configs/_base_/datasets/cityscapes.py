@@ -4,9 +4,7 @@
 dataset_type = 'SLNPCityscapes'
 data_root = 'data/cityscapes'
 image_size = (256, 512)
-load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1
-)
+load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),

@@ -4,9 +4,7 @@
 dataset_type = 'SLNPCOCOStuff'
 data_root = 'data/coco_stuff164k'
 image_size = 256
-load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1
-)
+load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),

@@ -4,9 +4,7 @@
 dataset_type = 'SLNPToyScenes'
 data_root = 'data/toyscenes'
 image_size = 128
-load_instances = dict(
-    type='SLNPLoadInstances', max_instances=64, max_overlap=1
-)
+load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
 
 train_pipeline = [
     dict(type='SLNPLoadImage'),

@@ -30,15 +30,12 @@ class SLNPColorJitter(BaseTransform):
         self.strengths = (brightness, contrast, saturation)
         if not all(0 <= x <= 1 for x in self.strengths):
             raise ValueError(
-                'brightness, contrast and saturation must be '
-                f'in 0..1, got {self.strengths}'
+                f'brightness, contrast and saturation must be in 0..1, got {self.strengths}'
             )
 
     def transform(self, results: dict) -> dict:
         """Change ``img``; label and instances stay."""
-        bright, contrast, saturation = (
-            1 + x * np.random.uniform(-1, 1) for x in self.strengths
-        )
+        bright, contrast, saturation = (1 + x * np.random.uniform(-1, 1) for x in self.strengths)
         image = results['img'].astype(np.float32) * bright
         grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
         image = (image - grey.mean()) * contrast + grey.mean()

@@ -22,13 +22,9 @@ class SLNPCrop(BaseTransform):
         DataError: If a picture is smaller than the window.
     """
 
-    def __init__(
-        self, size: int | tuple[int, int], mode: str = 'random'
-    ) -> None:
+    def __init__(self, size: int | tuple[int, int], mode: str = 'random') -> None:
         if mode not in ('random', 'centre'):
-            raise ValueError(
-                f"mode must be 'random' or 'centre', got {mode!r}"
-            )
+            raise ValueError(f"mode must be 'random' or 'centre', got {mode!r}")
         self.size = as_sides(size)
         self.mode = mode
 

@@ -36,9 +36,7 @@ class SLNPLabelToImage(BaseTransform):
         image_domain: str = 'img',
     ) -> None:
         if mode not in ('palette', 'onehot'):
-            raise ValueError(
-                f"mode must be 'palette' or 'onehot', got {mode!r}"
-            )
+            raise ValueError(f"mode must be 'palette' or 'onehot', got {mode!r}")
         self.mode = mode
         self.keys = (f'img_{label_domain}', f'img_{image_domain}')
 

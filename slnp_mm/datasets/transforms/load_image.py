@@ -28,9 +28,7 @@ class SLNPLoadImage(BaseTransform):
         CorruptFileError: If the file cannot be decoded.
     """
 
-    def __init__(
-        self, decode_size: int | tuple[int, int] | str | None = 'auto'
-    ) -> None:
+    def __init__(self, decode_size: int | tuple[int, int] | str | None = 'auto') -> None:
         self.decode_size = decode_size
 
     def transform(self, results: dict) -> dict:

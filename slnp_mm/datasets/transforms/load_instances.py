@@ -37,9 +37,7 @@ class SLNPLoadInstances(BaseTransform):
         cache_dir: str | None = 'auto',
     ) -> None:
         if not 1 <= max_instances <= 32767:
-            raise DataError(
-                f'max_instances must be 1..32767, got {max_instances}'
-            )
+            raise DataError(f'max_instances must be 1..32767, got {max_instances}')
         if max_overlap < 1:
             raise DataError(f'max_overlap must be >= 1, got {max_overlap}')
         self.max_instances = max_instances

@@ -25,11 +25,7 @@ class SLNPLoadLabel(BaseTransform):
         raw = decode_ids(read_bytes(path), path)
         shape = tuple(results.get('ori_shape', raw.shape[:2]))
         if raw.shape[:2] != shape:
-            hint = (
-                '; does the JPEG carry an EXIF rotation?'
-                if raw.shape[1::-1] == shape
-                else ''
-            )
+            hint = '; does the JPEG carry an EXIF rotation?' if raw.shape[1::-1] == shape else ''
             raise DataError(
                 f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image '
                 f'{results["img_path"]} is {shape[1]}x{shape[0]} (width x '

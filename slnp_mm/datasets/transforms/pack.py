@@ -40,14 +40,10 @@ class SLNPPackInputs(BaseTransform):
 
     KEYS = ('img', 'label', 'instances', 'instance_labels')
 
-    def __init__(
-        self, keys: Sequence[str] = KEYS, meta_keys: Sequence[str] = META_KEYS
-    ) -> None:
+    def __init__(self, keys: Sequence[str] = KEYS, meta_keys: Sequence[str] = META_KEYS) -> None:
         unknown = set(keys) - set(self.KEYS)
         if unknown:
-            raise ValueError(
-                f'keys must be some of {self.KEYS}, got {sorted(unknown)}'
-            )
+            raise ValueError(f'keys must be some of {self.KEYS}, got {sorted(unknown)}')
         self.keys, self.meta_keys = tuple(keys), tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
@@ -70,26 +66,14 @@ class SLNPPackInputs(BaseTransform):
             planes = cv2.split(np.ascontiguousarray(results['img']))
             inputs['img'] = torch.from_numpy(np.stack(planes))
         if 'label' in self.keys:
-            inputs['label'] = torch.from_numpy(
-                results['label'][None].astype(np.int64)
-            )
+            inputs['label'] = torch.from_numpy(results['label'][None].astype(np.int64))
         if 'instances' in self.keys or 'instance_labels' in self.keys:
             found = by_area(results['instances'], results['instance_labels'])
             slots = np.full(results['max_instances'], -1, np.int64)
             slots[: len(found.classes)] = found.classes
-            both = dict(
-                instances=found.layers.astype(np.int64), instance_labels=slots
-            )
-            inputs.update(
-                {
-                    key: torch.from_numpy(both[key])
-                    for key in both
-                    if key in self.keys
-                }
-            )
+            both = dict(instances=found.layers.astype(np.int64), instance_labels=slots)
+            inputs.update({key: torch.from_numpy(both[key]) for key in both if key in self.keys})
         sample = DataSample(
-            metainfo={
-                key: results[key] for key in self.meta_keys if key in results
-            }
+            metainfo={key: results[key] for key in self.meta_keys if key in results}
         )
         return dict(inputs=inputs, data_samples=sample)

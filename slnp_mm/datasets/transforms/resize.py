@@ -30,9 +30,7 @@ class SLNPResize(BaseTransform):
             ``SLNPLoadImage`` decoded a picture smaller than this size.
     """
 
-    def __init__(
-        self, size: int | tuple[int, int] | None = None, mode: str = 'square'
-    ) -> None:
+    def __init__(self, size: int | tuple[int, int] | None = None, mode: str = 'square') -> None:
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
         if mode == 'short_side' and not isinstance(size, (int, type(None))):
@@ -40,9 +38,7 @@ class SLNPResize(BaseTransform):
         self.size = None if size is None else as_sides(size)
         self.mode = mode
 
-    def target(
-        self, shape: tuple[int, int], size: tuple[int, int]
-    ) -> tuple[int, int]:
+    def target(self, shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
         """Height and width that a picture of ``shape`` gets."""
         if self.mode == 'square':
             return size
@@ -52,17 +48,12 @@ class SLNPResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize ``img``, ``label`` and ``instances``, where present."""
-        shape = (
-            results['label'].shape
-            if 'label' in results
-            else results['img'].shape[:2]
-        )
+        shape = results['label'].shape if 'label' in results else results['img'].shape[:2]
         size = self.size
         if size is None:
             if results.get('image_size') is None:
                 raise DataError(
-                    'SLNPResize has no size; give it one, or '
-                    'set image_size of the dataset'
+                    'SLNPResize has no size; give it one, or set image_size of the dataset'
                 )
             size = as_sides(results['image_size'])
         height, width = self.target(shape, size)
@@ -74,10 +65,7 @@ class SLNPResize(BaseTransform):
             results['label'] = _nearest(results['label'], height, width)
         if 'instances' in results:
             results['instances'] = np.stack(
-                [
-                    _nearest(layer, height, width)
-                    for layer in results['instances']
-                ]
+                [_nearest(layer, height, width) for layer in results['instances']]
             )
         return results
 
@@ -90,9 +78,7 @@ def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(
-            f'size must be one side or (height, width), >= 1, got {size}'
-        )
+        raise ValueError(f'size must be one side or (height, width), >= 1, got {size}')
     return sides
 
 
@@ -121,9 +107,7 @@ def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if old == (height, width):
         return image
     if height > old[0] or width > old[1]:
-        return cv2.resize(
-            image, (width, height), interpolation=cv2.INTER_CUBIC
-        )
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     rows, cols = (
         new * (1 if new == now else max(2, round(now / new)))
         for new, now in zip((height, width), old)
@@ -136,6 +120,4 @@ def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize ids by taking the pixel nearest to each new pixel's centre."""
     if ids.shape == (height, width):
         return ids
-    return cv2.resize(
-        ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-    )
+    return cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

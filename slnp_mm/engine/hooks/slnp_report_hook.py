@@ -1,7 +1,7 @@
 """Write the report of each validation and test."""
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any
 
 from mmagic.registry import HOOKS
 from mmengine.dist import master_only
@@ -31,52 +31,37 @@ class SLNPReportHook(Hook):
     priority = 'LOW'
 
     @master_only
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the validation's report."""
         self._write(runner, runner.val_loop, metrics, 'val_report.json')
 
     @master_only
-    def after_test_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
-    ) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the test's report and show its table."""
-        table = self._write(
-            runner, runner.test_loop, metrics, 'test_report.json'
-        )
+        table = self._write(runner, runner.test_loop, metrics, 'test_report.json')
         if table:
             with open(table, encoding='utf-8') as file:
                 print_log('\n' + file.read(), 'current')
 
     @staticmethod
-    def _write(
-        runner: Runner, loop, figures: Optional[Dict[str, float]], name: str
-    ) -> Optional[str]:
+    def _write(runner: Runner, loop, figures: dict[str, float] | None, name: str) -> str | None:
         """Write one report; the table's path, None without a result."""
         evaluators = getattr(loop, 'evaluators', None) or [loop.evaluator]
         loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         metrics = [
-            m
-            for e in evaluators
-            for m in e.metrics or ()
-            if getattr(m, 'last_report', None)
+            m for e in evaluators for m in e.metrics or () if getattr(m, 'last_report', None)
         ]
         if not metrics:
             return None
         dataset = loaders[0].dataset
         data, split = (
-            names_of(dataset)
-            if hasattr(dataset, 'data_prefix')
-            else (type(dataset).__name__, None)
+            names_of(dataset) if hasattr(dataset, 'data_prefix') else (type(dataset).__name__, None)
         )
-        report = build_report(
-            metrics, describe_run(runner), data, split, figures
-        )
+        report = build_report(metrics, describe_run(runner), data, split, figures)
         return save_report(report, os.path.join(runner.work_dir, name))[1]
 
 
-def describe_run(runner: Runner) -> Dict[str, Any]:
+def describe_run(runner: Runner) -> dict[str, Any]:
     """Config, weights, iteration and seed of what was just scored.
 
     Args:

@@ -1,6 +1,7 @@
 """Write label | stages | real for a few validation images."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from slnp_mm.evaluation.functional.grid import (
 )
 from slnp_mm.evaluation.functional.images import to_uint8
 
-Row = Tuple[List[np.ndarray], List[str]]
+Row = tuple[list[np.ndarray], list[str]]
 
 
 @HOOKS.register_module()
@@ -46,19 +47,17 @@ class SLNPVisualizationHook(Hook):
     def __init__(
         self,
         num_images: int = 8,
-        train_interval: Optional[int] = None,
-        cell_size: Optional[int] = None,
+        train_interval: int | None = None,
+        cell_size: int | None = None,
     ) -> None:
         if num_images < 1:
             raise ValueError(f'Expected num_images >= 1, got {num_images}.')
         if train_interval is not None and train_interval < 1:
-            raise ValueError(
-                f'Expected train_interval >= 1 or None, got {train_interval}.'
-            )
+            raise ValueError(f'Expected train_interval >= 1 or None, got {train_interval}.')
         self.num_images = num_images
         self.train_interval = train_interval
         self.cell_size = cell_size
-        self._rows: List[Row] = []
+        self._rows: list[Row] = []
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start a new grid."""
@@ -73,7 +72,7 @@ class SLNPVisualizationHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Optional[Sequence] = None,
+        outputs: Sequence | None = None,
     ) -> None:
         """Keep the rows of the first validation images."""
         self._collect(runner, data_batch, outputs)
@@ -83,20 +82,16 @@ class SLNPVisualizationHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Optional[Sequence] = None,
+        outputs: Sequence | None = None,
     ) -> None:
         """Keep the rows of the first test images."""
         self._collect(runner, data_batch, outputs)
 
-    def after_val_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
-    ) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the grid ``val_samples``."""
         self._write(runner, 'val_samples')
 
-    def after_test_epoch(
-        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
-    ) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the grid ``test_samples``."""
         self._write(runner, 'test_samples')
 
@@ -106,7 +101,7 @@ class SLNPVisualizationHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Optional[dict] = None,
+        outputs: dict | None = None,
     ) -> None:
         """Every ``train_interval`` iterations: write ``train_samples``."""
         if (
@@ -126,9 +121,7 @@ class SLNPVisualizationHook(Hook):
         self._write(runner, 'train_samples')
 
     @master_only
-    def _collect(
-        self, runner: Runner, data_batch: Any, outputs: Optional[Sequence]
-    ) -> None:
+    def _collect(self, runner: Runner, data_batch: Any, outputs: Sequence | None) -> None:
         for i, sample in enumerate(outputs or ()):
             if len(self._rows) >= self.num_images:
                 return
@@ -136,18 +129,14 @@ class SLNPVisualizationHook(Hook):
             if not meta:
                 meta = getattr(_val_loader(runner).dataset, 'metainfo', {})
             classes = _instance_classes(data_batch, i)
-            self._rows.append(
-                sample_row(sample, meta.get('palette') or [], classes)
-            )
+            self._rows.append(sample_row(sample, meta.get('palette') or [], classes))
 
     @master_only
     def _write(self, runner: Runner, name: str) -> None:
         if not self._rows:
             return
         titles = self._rows[0][1]
-        grid = make_grid(
-            [row for row, _ in self._rows], titles, self.cell_size
-        )
+        grid = make_grid([row for row, _ in self._rows], titles, self.cell_size)
         runner.visualizer.add_image(name, grid, step=runner.iter)
         self._rows = []
 
@@ -155,7 +144,7 @@ class SLNPVisualizationHook(Hook):
 def sample_row(
     sample: Any,
     palette: Sequence[Sequence[int]],
-    classes: Optional[np.ndarray] = None,
+    classes: np.ndarray | None = None,
 ) -> Row:
     """Pictures and titles of one model output.
 
@@ -203,7 +192,7 @@ def _rgb(image: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(to_uint8(image)[..., ::-1])
 
 
-def _instance_classes(data_batch: Any, index: int) -> Optional[np.ndarray]:
+def _instance_classes(data_batch: Any, index: int) -> np.ndarray | None:
     """Instance classes of one image of a loader's batch."""
     if not isinstance(data_batch, dict):
         return None

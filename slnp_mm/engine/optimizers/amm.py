@@ -43,10 +43,7 @@ def _check_number(name: str, value: Any, below: float = math.inf) -> None:
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 <= value < below:
         span = '>= 0' if below == math.inf else f'in [0, {below})'
-        raise ValueError(
-            f'AMM expected {name} to be a finite number {span}, '
-            f'but got {value!r}.'
-        )
+        raise ValueError(f'AMM expected {name} to be a finite number {span}, but got {value!r}.')
 
 
 def _check_lr(lr: Any, foreach: bool | None, capturable: bool) -> None:
@@ -60,9 +57,7 @@ def _check_lr(lr: Any, foreach: bool | None, capturable: bool) -> None:
         _check_number('lr', lr)
         return
     if lr.numel() != 1 or not lr.is_floating_point():
-        raise ValueError(
-            f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.'
-        )
+        raise ValueError(f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.')
     if foreach and not capturable:
         raise ValueError(
             'AMM: lr as a Tensor is not supported for '
@@ -83,21 +78,15 @@ def _check_options(options: dict[str, Any]) -> None:
     for name in ('foreach', 'fused'):
         if not (options[name] is None or isinstance(options[name], bool)):
             raise ValueError(
-                f'AMM expected {name} to be True, False or None, '
-                f'but got {options[name]!r}.'
+                f'AMM expected {name} to be True, False or None, but got {options[name]!r}.'
             )
     for name in ('maximize', 'capturable', 'differentiable'):
         if not isinstance(options[name], bool):
-            raise ValueError(
-                f'AMM expected {name} to be True or False, but '
-                f'got {options[name]!r}.'
-            )
+            raise ValueError(f'AMM expected {name} to be True or False, but got {options[name]!r}.')
     _check_lr(options['lr'], options['foreach'], options['capturable'])
     betas = options['betas']
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise ValueError(
-            f'AMM expected betas to be two numbers, but got {betas!r}.'
-        )
+        raise ValueError(f'AMM expected betas to be two numbers, but got {betas!r}.')
     for index, beta in enumerate(betas):
         _check_number(f'betas[{index}]', beta, below=1)
     _check_number('delta', options['delta'])
@@ -105,9 +94,7 @@ def _check_options(options: dict[str, Any]) -> None:
     _check_number('weight_decay', options['weight_decay'])
     for other in ('foreach', 'differentiable'):
         if options['fused'] and options[other]:
-            raise RuntimeError(
-                f'AMM expected fused or {other} to be True, not both.'
-            )
+            raise RuntimeError(f'AMM expected fused or {other} to be True, not both.')
 
 
 def _check_fused(param: Tensor) -> None:
@@ -293,9 +280,7 @@ class AMM(Optimizer):
             device=param.device if on_device else 'cpu',
         )
         for key in STATE_KEYS:
-            state[key] = torch.zeros_like(
-                param, memory_format=torch.preserve_format
-            )
+            state[key] = torch.zeros_like(param, memory_format=torch.preserve_format)
 
     def _init_group(
         self,
@@ -325,18 +310,10 @@ class AMM(Optimizer):
             if len(state) == 0:
                 self._init_state(param, group)
             if group['differentiable'] and state['step'].requires_grad:
+                raise RuntimeError('AMM expected a step without gradient in differentiable mode.')
+            if group['foreach'] and isinstance(group['lr'], Tensor) and not group['capturable']:
                 raise RuntimeError(
-                    'AMM expected a step without gradient in '
-                    'differentiable mode.'
-                )
-            if (
-                group['foreach']
-                and isinstance(group['lr'], Tensor)
-                and not group['capturable']
-            ):
-                raise RuntimeError(
-                    'AMM: lr as a Tensor is not supported for '
-                    'capturable=False and foreach=True.'
+                    'AMM: lr as a Tensor is not supported for capturable=False and foreach=True.'
                 )
             params.append(param)
             grads.append(param.grad)

@@ -159,14 +159,10 @@ def _single_tensor_amm(
         step = state_steps[i]
         step += 1
         if on_tensors:
-            scalars = bias_tensors(
-                step.to(_step_dtype(param)), beta1, beta2, lr, delta
-            )
+            scalars = bias_tensors(step.to(_step_dtype(param)), beta1, beta2, lr, delta)
         else:
             scalars = bias_scalars(step.item(), beta1, beta2, lr, delta)
-        kept = _real(
-            (param, grads[i], exp_avgs[i], exp_avg_sqs[i], momentum_buffers[i])
-        )
+        kept = _real((param, grads[i], exp_avgs[i], exp_avg_sqs[i], momentum_buffers[i]))
         work = _widen(kept)
         if maximize:
             work[1] = -work[1]
@@ -230,12 +226,8 @@ def _foreach_group(
         torch._foreach_div_(denominators, list(sizes.unbind()))
         torch._foreach_addcdiv_(momentum_buffers, exp_avgs, denominators)
     else:
-        scalars = [
-            bias_scalars(s.item(), beta1, beta2, lr, delta) for s in steps
-        ]
-        denominators = torch._foreach_add(
-            exp_avg_sqs, [offset for _, offset in scalars]
-        )
+        scalars = [bias_scalars(s.item(), beta1, beta2, lr, delta) for s in steps]
+        denominators = torch._foreach_add(exp_avg_sqs, [offset for _, offset in scalars])
         torch._foreach_sqrt_(denominators)
         torch._foreach_addcdiv_(
             momentum_buffers,
@@ -306,18 +298,12 @@ def _fused_cpu(
     taken = [kernel_takes(row[:5]) for row in rows]
     rest = [row for row, take in zip(rows, taken) if not take]
     for dtype in ENTRY_POINTS:
-        part = [
-            row
-            for row, take in zip(rows, taken)
-            if take and row[0].dtype == dtype
-        ]
+        part = [row for row, take in zip(rows, taken) if take and row[0].dtype == dtype]
         if not part:
             continue
         *tensors, steps = (list(column) for column in zip(*part))
         _count_up(steps)
-        scalars = [
-            bias_scalars(s.item(), beta1, beta2, lr, delta) for s in steps
-        ]
+        scalars = [bias_scalars(s.item(), beta1, beta2, lr, delta) for s in steps]
         run_kernel(
             *tensors,
             [size for size, _ in scalars],
@@ -381,9 +367,7 @@ def _fused_amm(
             if isinstance(lr, Tensor)
             else torch.full((), lr, device=device, dtype=torch.float32)
         )
-        _compiled_multi_tensor()(
-            *chosen, lr=rate, capturable=True, differentiable=False, **options
-        )
+        _compiled_multi_tensor()(*chosen, lr=rate, capturable=True, differentiable=False, **options)
 
 
 @_disable_dynamo_if_unsupported(single_tensor_fn=_single_tensor_amm)
@@ -433,9 +417,7 @@ def amm(
     if not params:
         return
     if foreach is None and fused is None:
-        _, foreach = _default_to_fused_or_foreach(
-            params, differentiable, use_fused=False
-        )
+        _, foreach = _default_to_fused_or_foreach(params, differentiable, use_fused=False)
         # foreach needs capturable for a tensor rate.
         foreach = foreach and not (isinstance(lr, Tensor) and not capturable)
     compiling = torch.compiler.is_compiling()

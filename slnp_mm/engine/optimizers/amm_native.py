@@ -105,9 +105,7 @@ def _compile(compiler: str, flags: Sequence[str], target: Path) -> None:
         )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ['no message']
-            raise RuntimeError(
-                f'{compiler} could not compile {SOURCE.name}: {lines[-1]}'
-            )
+            raise RuntimeError(f'{compiler} could not compile {SOURCE.name}: {lines[-1]}')
         os.replace(made, target)
 
 
@@ -269,6 +267,4 @@ def run_kernel(
         _Options(beta1, beta2, alpha, decay, -1.0 if maximize else 1.0),
         torch.get_num_threads(),
     )
-    torch.autograd.graph.increment_version(
-        [*params, *exp_avgs, *exp_avg_sqs, *momentum_buffers]
-    )
+    torch.autograd.graph.increment_version([*params, *exp_avgs, *exp_avg_sqs, *momentum_buffers])

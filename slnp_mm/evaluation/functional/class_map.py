@@ -1,17 +1,17 @@
 """Map condition classes to scorer classes, never the other way round."""
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
 def build_class_map(
-    class_map: Optional[Sequence[int]],
+    class_map: Sequence[int] | None,
     num_classes: int,
     num_scorer_classes: int,
     ignore_index: int = 255,
-) -> Optional[Tensor]:
+) -> Tensor | None:
     """Check a class map and make it a look-up table.
 
     Args:
@@ -45,11 +45,7 @@ def build_class_map(
             f'Expected a class map with {num_classes} entries (one a class '
             f'of the data set), got {len(class_map)}.'
         )
-    bad = [
-        i
-        for i in class_map
-        if i != ignore_index and not 0 <= i < num_scorer_classes
-    ]
+    bad = [i for i in class_map if i != ignore_index and not 0 <= i < num_scorer_classes]
     if bad:
         raise ValueError(
             f'Expected scorer ids 0..{num_scorer_classes - 1} or '
@@ -60,7 +56,7 @@ def build_class_map(
     return table
 
 
-def map_label(label: Tensor, table: Optional[Tensor]) -> Tensor:
+def map_label(label: Tensor, table: Tensor | None) -> Tensor:
     """Translate a label map through the table of :func:`build_class_map`.
 
     Args:

@@ -1,11 +1,10 @@
 """Frechet distance of two Gaussians, and the statistics it needs."""
 
 import warnings
-from typing import Tuple
 
 import numpy as np
 
-Statistics = Tuple[np.ndarray, np.ndarray, int]
+Statistics = tuple[np.ndarray, np.ndarray, int]
 
 
 def feature_statistics(features: np.ndarray) -> Statistics:
@@ -25,8 +24,7 @@ def feature_statistics(features: np.ndarray) -> Statistics:
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(
-            'Expected features of shape (N, D) with N >= 2, got '
-            f'shape {features.shape}.'
+            f'Expected features of shape (N, D) with N >= 2, got shape {features.shape}.'
         )
     if not np.isfinite(features).all():
         raise ValueError('Expected finite features, got NaN or inf.')
@@ -63,10 +61,7 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
     """
     (mean_r, cov_r, num_r), (mean_g, cov_g, num_g) = real, fake
     if mean_r.shape != mean_g.shape or cov_r.shape != cov_g.shape:
-        raise ValueError(
-            f'Expected statistics of one size, got {mean_r.shape}'
-            f' and {mean_g.shape}.'
-        )
+        raise ValueError(f'Expected statistics of one size, got {mean_r.shape} and {mean_g.shape}.')
     warn_few(min(num_r, num_g), len(mean_r))
     values, vectors = np.linalg.eigh(_symmetric(cov_r))
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

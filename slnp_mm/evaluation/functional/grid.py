@@ -3,7 +3,7 @@
 Used by the visualisation hook and by ``tools/demo.py``.
 """
 
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,9 +12,7 @@ BACKGROUND = 255
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def colour_label(
-    label: np.ndarray, palette: Sequence[Sequence[int]]
-) -> np.ndarray:
+def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Paint a label map.
 
     Args:
@@ -32,9 +30,9 @@ def colour_label(
 
 def colour_attention(
     attention: np.ndarray,
-    classes: Optional[np.ndarray],
+    classes: np.ndarray | None,
     palette: Sequence[Sequence[int]],
-    size: Tuple[int, int],
+    size: tuple[int, int],
 ) -> np.ndarray:
     """Paint which instance each sub-region attends to (paper, fig. 12).
 
@@ -67,8 +65,8 @@ def colour_attention(
 
 def make_grid(
     rows: Sequence[Sequence[np.ndarray]],
-    titles: Optional[Sequence[str]] = None,
-    cell_size: Optional[int] = None,
+    titles: Sequence[str] | None = None,
+    cell_size: int | None = None,
     gap: int = 4,
 ) -> np.ndarray:
     """Lay pictures out in rows under column titles.
@@ -90,15 +88,11 @@ def make_grid(
             columns than the first, or the titles do.
     """
     if not rows or not rows[0]:
-        raise ValueError(
-            'Expected at least one picture for the grid, got none.'
-        )
+        raise ValueError('Expected at least one picture for the grid, got none.')
     columns = len(rows[0])
     for i, row in enumerate(rows):
         if len(row) != columns:
-            raise ValueError(
-                f'Expected {columns} pictures in row {i}, got {len(row)}.'
-            )
+            raise ValueError(f'Expected {columns} pictures in row {i}, got {len(row)}.')
     if titles is not None and len(titles) != columns:
         raise ValueError(f'Expected {columns} titles, got {len(titles)}.')
     height = cell_size or max(128, max(p.shape[0] for r in rows for p in r))
@@ -127,7 +121,7 @@ def make_grid(
     return grid
 
 
-def _cell(rows, height: int) -> Tuple[int, int]:
+def _cell(rows, height: int) -> tuple[int, int]:
     """Height, width of a cell: the widest picture's shape at ``height``."""
     ratio = max(p.shape[1] / p.shape[0] for row in rows for p in row)
     return height, max(1, int(round(height * ratio)))
@@ -137,9 +131,7 @@ def _filter(source: int, target: int) -> int:
     return cv2.INTER_NEAREST if source <= target else cv2.INTER_AREA
 
 
-def _write(
-    grid: np.ndarray, text: str, left: int, width: int, head: int
-) -> None:
+def _write(grid: np.ndarray, text: str, left: int, width: int, head: int) -> None:
     """Put a title in the middle of its column, shrunk until it fits."""
     scale = head / 36
     while True:

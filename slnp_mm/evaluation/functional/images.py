@@ -1,7 +1,5 @@
 """Images on their way to a scorer: quantise, resize, name the filter."""
 
-from typing import Tuple
-
 import cv2
 import numpy as np
 import torch
@@ -23,10 +21,7 @@ def check_filter(name: str) -> str:
         ValueError: If it is not; the text lists the known names.
     """
     if name not in RESIZE_FILTERS:
-        raise ValueError(
-            f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, '
-            f'got {name!r}.'
-        )
+        raise ValueError(f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, got {name!r}.')
     return name
 
 
@@ -49,23 +44,18 @@ def to_uint8(image: Tensor) -> np.ndarray:
         ValueError: If the shape is not (3, H, W) or a value is not finite.
     """
     if image.ndim != 3 or image.shape[0] != 3:
-        raise ValueError(
-            f'Expected an image of shape (3, H, W), got {tuple(image.shape)}.'
-        )
+        raise ValueError(f'Expected an image of shape (3, H, W), got {tuple(image.shape)}.')
     if image.dtype != torch.uint8:
         image = image.detach().float()
         if not bool(torch.isfinite(image).all()):
             raise ValueError(
-                'Expected finite pixel values, got NaN or inf: '
-                'the generator has diverged.'
+                'Expected finite pixel values, got NaN or inf: the generator has diverged.'
             )
         image = image.round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
 
 
-def resize_image(
-    image: np.ndarray, size: Tuple[int, int], filter_name: str
-) -> np.ndarray:
+def resize_image(image: np.ndarray, size: tuple[int, int], filter_name: str) -> np.ndarray:
     """Resize one uint8 image with a named OpenCV filter.
 
     Args:
@@ -86,7 +76,7 @@ def resize_image(
     )
 
 
-def resize_label(label: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize one label map by nearest neighbour.
 
     Args:
@@ -98,6 +88,4 @@ def resize_label(label: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """
     if tuple(label.shape) == tuple(size):
         return label
-    return cv2.resize(
-        label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST
-    )
+    return cv2.resize(label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)

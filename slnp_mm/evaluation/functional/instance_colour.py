@@ -1,6 +1,6 @@
 """How much instances change apart from the tone of the whole picture."""
 
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,9 +36,7 @@ def instance_colours(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.asarray(rows, np.float64).reshape(-1, 3)
 
 
-def instance_diversity(
-    images: Sequence[np.ndarray], ids: np.ndarray
-) -> List[float]:
+def instance_diversity(images: Sequence[np.ndarray], ids: np.ndarray) -> list[float]:
     """Mean distance of each instance's colour between pictures of one label.
 
     The picture's mean colour is taken off first, so that a change of the

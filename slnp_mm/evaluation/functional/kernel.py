@@ -1,7 +1,5 @@
 """Kernel distance (KID's arithmetic)."""
 
-from typing import Tuple
-
 import numpy as np
 
 
@@ -24,10 +22,7 @@ def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
     real = np.asarray(real, np.float64)
     fake = np.asarray(fake, np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise ValueError(
-            'Expected features (N, D) and (M, D), got '
-            f'{real.shape} and {fake.shape}.'
-        )
+        raise ValueError(f'Expected features (N, D) and (M, D), got {real.shape} and {fake.shape}.')
     n, m, dims = len(real), len(fake), real.shape[1]
     if min(n, m) < 2:
         raise ValueError(f'Expected at least 2 images a set, got {n} and {m}.')
@@ -47,7 +42,7 @@ def kernel_distance(
     subsets: int = 100,
     subset_size: int = 1000,
     seed: int = 0,
-) -> Tuple[float, float]:
+) -> tuple[float, float]:
     """Mean and spread of the MMD over random subsets.
 
     Args:

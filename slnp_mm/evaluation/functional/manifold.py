@@ -1,7 +1,5 @@
 """Spread and overlap of feature sets."""
 
-from typing import Tuple
-
 import numpy as np
 import torch
 
@@ -21,16 +19,13 @@ def pairwise_diversity(features: np.ndarray) -> float:
     """
     rows = torch.as_tensor(np.asarray(features, np.float64))
     if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError(
-            'Expected at least 2 images of one label, got shape '
-            f'{tuple(rows.shape)}.'
-        )
+        raise ValueError(f'Expected at least 2 images of one label, got shape {tuple(rows.shape)}.')
     return float(torch.pdist(rows).mean())
 
 
 def precision_recall(
     real: np.ndarray, fake: np.ndarray, neighbours: int = 3
-) -> Tuple[float, float]:
+) -> tuple[float, float]:
     """Improved precision and recall by mmagic's distance code.
 
     Source:
@@ -59,8 +54,7 @@ def precision_recall(
     sets = [torch.as_tensor(np.asarray(s, np.float32)) for s in (real, fake)]
     if min(map(len, sets)) <= neighbours:
         raise ValueError(
-            f'Expected more than {neighbours} images a set, got '
-            f'{len(real)} and {len(fake)}.'
+            f'Expected more than {neighbours} images a set, got {len(real)} and {len(fake)}.'
         )
     shares = []
     for manifold, probes in (sets, sets[::-1]):

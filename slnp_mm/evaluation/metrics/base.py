@@ -1,6 +1,7 @@
 """What all metrics of this package share."""
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..functional.images import to_uint8
 
-Identity = Tuple[Any, ...]
+Identity = tuple[Any, ...]
 
 
 class PairedMetric(BaseMetric):
@@ -44,9 +45,7 @@ class PairedMetric(BaseMetric):
     SAMPLER_MODE = 'slnp_paired'
     sample_model = 'orig'
 
-    def __init__(
-        self, collect_device: str = 'cpu', prefix: Optional[str] = None
-    ) -> None:
+    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.device = torch.device('cpu')
 
@@ -57,12 +56,12 @@ class PairedMetric(BaseMetric):
             self.device = parameter.device
 
     def get_metric_sampler(
-        self, model: nn.Module, dataloader: DataLoader, metrics: List[Any]
+        self, model: nn.Module, dataloader: DataLoader, metrics: list[Any]
     ) -> Iterable:
         """Return the validation loader itself."""
         return dataloader
 
-    def evaluate(self, size: Optional[int] = None) -> Dict[str, float]:
+    def evaluate(self, size: int | None = None) -> dict[str, float]:
         """Collect all processes' results, each image once, and compute.
 
         Args:
@@ -78,7 +77,7 @@ class PairedMetric(BaseMetric):
         """
         parts = all_gather_object(list(self.results))
         self.results.clear()
-        output: List[Optional[dict]] = [None]
+        output: list[dict | None] = [None]
         if is_main_process():
             output = [self._evaluate_parts(parts, size)]
         broadcast_object_list(output)
@@ -86,18 +85,14 @@ class PairedMetric(BaseMetric):
             raise ValueError(output[0])
         return output[0]
 
-    def _evaluate_parts(self, parts: Sequence[list], size: Optional[int]):
+    def _evaluate_parts(self, parts: Sequence[list], size: int | None):
         """Scores, or the text of an error for every process to raise."""
         results = merge_results(parts)
         if not results:
-            return (
-                f'{type(self).__name__} got no image: the validation '
-                'loader is empty.'
-            )
+            return f'{type(self).__name__} got no image: the validation loader is empty.'
         if size is not None and len(results) != size:
             return (
-                f'{type(self).__name__} expected {size} images, got '
-                f'{len(results)} different ones.'
+                f'{type(self).__name__} expected {size} images, got {len(results)} different ones.'
             )
         metrics = self.compute_metrics(results)
         if self.prefix:
@@ -122,7 +117,7 @@ class PairedMetric(BaseMetric):
             return (len(self.results), '')
         return (-1 if index is None else int(index), str(path or ''))
 
-    def images(self, samples: Sequence[dict], key: str) -> List[np.ndarray]:
+    def images(self, samples: Sequence[dict], key: str) -> list[np.ndarray]:
         """Quantised images of a batch, (H, W, 3) uint8 BGR each.
 
         Images on a GPU take the metric's network there: mmengine's
@@ -149,7 +144,7 @@ def as_tensor(value: Any) -> torch.Tensor:
     return value['data'] if isinstance(value, dict) else value
 
 
-def merge_results(parts: Sequence[Sequence[Tuple[Identity, Any]]]) -> list:
+def merge_results(parts: Sequence[Sequence[tuple[Identity, Any]]]) -> list:
     """Join the processes' results: each image once, in data set order.
 
     Args:
@@ -159,7 +154,7 @@ def merge_results(parts: Sequence[Sequence[Tuple[Identity, Any]]]) -> list:
     Returns:
         list: Results by ascending identity.
     """
-    merged: Dict[Identity, Any] = {}
+    merged: dict[Identity, Any] = {}
     for part in parts:
         for key, result in part:
             merged.setdefault(key, result)

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -32,23 +33,23 @@ class FeatureMetric(PairedMetric):
         prefix (str, optional): Put before each name. Defaults to None.
     """
 
-    NAMES: Dict[str, str] = {}
+    NAMES: dict[str, str] = {}
 
     def __init__(
         self,
         kernel: bool = True,
         manifold: bool = True,
-        cache: Optional[str] = None,
+        cache: str | None = None,
         collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.kernel = kernel
         self.manifold = manifold
         self.cache_path = cache
-        self.last_report: Optional[dict] = None
+        self.last_report: dict | None = None
         self._extractor: Any = None
-        self._real: Dict[str, Tensor] = {}
+        self._real: dict[str, Tensor] = {}
 
     def build_extractor(self) -> Any:
         """Network with ``to``, ``features`` and ``describe``."""
@@ -87,9 +88,7 @@ class FeatureMetric(PairedMetric):
         for sample, *value in zip(data_samples, fakes, reals, keys):
             self.results.append((self.identity(sample), tuple(value)))
 
-    def compute_metrics(
-        self, results: List[Tuple[Tensor, Tensor, str]]
-    ) -> Dict[str, float]:
+    def compute_metrics(self, results: list[tuple[Tensor, Tensor, str]]) -> dict[str, float]:
         """Distances over the set.
 
         Args:
@@ -113,9 +112,7 @@ class FeatureMetric(PairedMetric):
         )
         return out
 
-    def _describe_real(
-        self, keys: List[str], images: List[np.ndarray]
-    ) -> List[Tensor]:
+    def _describe_real(self, keys: list[str], images: list[np.ndarray]) -> list[Tensor]:
         todo = [i for i, key in enumerate(keys) if key not in self._real]
         if todo:
             rows = describe(self.extractor, [images[i] for i in todo])
@@ -123,11 +120,7 @@ class FeatureMetric(PairedMetric):
         return [self._real[key] for key in keys]
 
     def _tag(self) -> str:
-        return repr(
-            sorted(
-                self._extractor.describe().items(), key=lambda item: item[0]
-            )
-        )
+        return repr(sorted(self._extractor.describe().items(), key=lambda item: item[0]))
 
 
 @METRICS.register_module()
@@ -195,16 +188,14 @@ class SLNPScorerFrechet(FeatureMetric):
         return DeepLabV3Scorer(**self.scorer_cfg)
 
 
-def describe(net: Any, images: List[np.ndarray]) -> List[Tensor]:
+def describe(net: Any, images: list[np.ndarray]) -> list[Tensor]:
     """Features of images of any sizes, (D,) float32 each."""
     if len({image.shape for image in images}) > 1:
         return [net.features([image])[0] for image in images]
     return list(net.features(images))
 
 
-def distances(
-    real: np.ndarray, fake: np.ndarray, kernel: bool, manifold: bool
-) -> Dict[str, float]:
+def distances(real: np.ndarray, fake: np.ndarray, kernel: bool, manifold: bool) -> dict[str, float]:
     """All distances between two feature sets.
 
     Args:
@@ -216,11 +207,7 @@ def distances(
     Returns:
         Dict[str, float]: ``frechet`` and what was asked for.
     """
-    out = dict(
-        frechet=frechet_distance(
-            feature_statistics(real), feature_statistics(fake)
-        )
-    )
+    out = dict(frechet=frechet_distance(feature_statistics(real), feature_statistics(fake)))
     if kernel:
         out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
     if manifold:
@@ -235,7 +222,7 @@ def content_key(image: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def load_features(path: Optional[str], tag: str) -> Dict[str, Tensor]:
+def load_features(path: str | None, tag: str) -> dict[str, Tensor]:
     """Cached features by content; empty for another network's cache.
 
     Raises:
@@ -256,9 +243,7 @@ def load_features(path: Optional[str], tag: str) -> Dict[str, Tensor]:
         ) from error
 
 
-def save_features(
-    path: Optional[str], tag: str, features: Dict[str, Tensor]
-) -> None:
+def save_features(path: str | None, tag: str, features: dict[str, Tensor]) -> None:
     """Write the cache under another name, then move it into place."""
     if path is None or not features:
         return

@@ -1,6 +1,7 @@
 """How much the picture of one label changes with the noise."""
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,27 +82,24 @@ class SLNPDiversity(PairedMetric):
         self,
         num_noises: int = 4,
         num_images: int = 32,
-        scorer: Optional[dict] = None,
-        lpips_weights: Optional[str] = None,
+        scorer: dict | None = None,
+        lpips_weights: str | None = None,
         collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if num_noises < 2:
             raise ValueError(f'Expected num_noises >= 2, got {num_noises}.')
         if (scorer is None) == (lpips_weights is None):
-            raise ValueError(
-                'Expected either `scorer` or `lpips_weights`, '
-                'got both or neither.'
-            )
+            raise ValueError('Expected either `scorer` or `lpips_weights`, got both or neither.')
         self.num_noises = num_noises
         self.num_images = num_images
         self.scorer_cfg = None if scorer is None else dict(scorer)
         self.lpips_weights = lpips_weights
-        self.last_report: Optional[dict] = None
+        self.last_report: dict | None = None
         self._net: Any = None
-        self._images: Dict[Identity, List[np.ndarray]] = {}
-        self._done: Set[Identity] = set()
+        self._images: dict[Identity, list[np.ndarray]] = {}
+        self._done: set[Identity] = set()
 
     @property
     def net(self) -> Any:
@@ -114,16 +112,14 @@ class SLNPDiversity(PairedMetric):
             )
         return self._net.to(self.device)
 
-    def get_metric_sampler(
-        self, model: Any, dataloader: Any, metrics: List[Any]
-    ) -> RepeatedLoader:
+    def get_metric_sampler(self, model: Any, dataloader: Any, metrics: list[Any]) -> RepeatedLoader:
         """Each of the first batches ``num_noises`` times."""
         self._images.clear()
         self._done.clear()
         share = -(-self.num_images // get_world_size())
         return RepeatedLoader(dataloader, self.num_noises, share)
 
-    def _evaluate_parts(self, parts: Sequence[list], size: Optional[int]):
+    def _evaluate_parts(self, parts: Sequence[list], size: int | None):
         """Scores, or the text of an error for every process to raise."""
         if not any(parts):
             return (
@@ -151,15 +147,11 @@ class SLNPDiversity(PairedMetric):
             self._images.setdefault(key, []).append(image)
             if len(self._images[key]) == self.num_noises:
                 pictures = self._images.pop(key)
-                moved = (
-                    [] if ids is None else instance_diversity(pictures, ids)
-                )
+                moved = [] if ids is None else instance_diversity(pictures, ids)
                 self.results.append((key, (self._measure(pictures), moved)))
                 self._done.add(key)
 
-    def compute_metrics(
-        self, results: List[Tuple[float, List[float]]]
-    ) -> Dict[str, float]:
+    def compute_metrics(self, results: list[tuple[float, list[float]]]) -> dict[str, float]:
         """Mean over the first labels, and over their instances.
 
         Whole batches come, so there may be more labels than wanted.
@@ -190,14 +182,14 @@ class SLNPDiversity(PairedMetric):
         )
         return out
 
-    def _measure(self, images: List[np.ndarray]) -> float:
+    def _measure(self, images: list[np.ndarray]) -> float:
         if self.scorer_cfg is None:
             return self.net.mean_distance(images)
         rows = [row.numpy() for row in describe(self.net, images)]
         return pairwise_diversity(np.stack(rows))
 
 
-def instances_of(batch: Any, count: int) -> List[Optional[np.ndarray]]:
+def instances_of(batch: Any, count: int) -> list[np.ndarray | None]:
     """Instance ids of a batch, (K, H, W) int64 each; None where missing.
 
     Args:
@@ -215,7 +207,4 @@ def instances_of(batch: Any, count: int) -> List[Optional[np.ndarray]]:
         found = None
     if found is None or len(found) != count:
         return [None] * count
-    return [
-        None if ids is None else torch.as_tensor(ids).cpu().numpy()
-        for ids in found
-    ]
+    return [None if ids is None else torch.as_tensor(ids).cpu().numpy() for ids in found]

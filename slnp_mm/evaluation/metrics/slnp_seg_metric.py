@@ -1,7 +1,8 @@
 """Segmentation score of generated images, beside the real images'."""
 
 import hashlib
-from typing import Any, Dict, List, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,19 +45,19 @@ class SLNPSegMetric(PairedMetric):
     def __init__(
         self,
         scorer: dict,
-        class_map: Optional[Union[Sequence[int], str]] = None,
+        class_map: Sequence[int] | str | None = None,
         ignore_index: int = 255,
         collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
         self.ignore_index = ignore_index
-        self.last_report: Optional[dict] = None
-        self._scorer: Optional[DeepLabV3Scorer] = None
-        self._table: Optional[Tensor] = None
-        self._real_cache: Dict[str, Areas] = {}
+        self.last_report: dict | None = None
+        self._scorer: DeepLabV3Scorer | None = None
+        self._table: Tensor | None = None
+        self._real_cache: dict[str, Areas] = {}
 
     @property
     def scorer(self) -> DeepLabV3Scorer:
@@ -103,7 +104,7 @@ class SLNPSegMetric(PairedMetric):
             )
             self.results.append((self.identity(sample), value))
 
-    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Totals over the set.
 
         Args:
@@ -120,11 +121,7 @@ class SLNPSegMetric(PairedMetric):
         figures = dict(fake=summarise(fake), real=summarise(real))
         self.last_report = dict(
             figures=figures,
-            classes=(
-                list(names)
-                if self._table is None and names
-                else self.scorer.classes
-            ),
+            classes=(list(names) if self._table is None and names else self.scorer.classes),
             num_images=len(results),
             ignored_pixels=sum(ignored),
             label_pixels=sum(pixels),
@@ -139,11 +136,11 @@ class SLNPSegMetric(PairedMetric):
         print_log(self._line(figures, len(results)), 'current')
         return flatten(figures)
 
-    def figures(self) -> Dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Figures of the last evaluation by name, without prefix."""
         return flatten((self.last_report or {})['figures'])
 
-    def _build_table(self, num_scorer_classes: int) -> Optional[Tensor]:
+    def _build_table(self, num_scorer_classes: int) -> Tensor | None:
         class_map = self.class_map
         if isinstance(class_map, str):
             class_map = named_class_map(class_map)
@@ -152,15 +149,12 @@ class SLNPSegMetric(PairedMetric):
             count = len(classes)
         else:
             count = num_scorer_classes if class_map is None else len(class_map)
-        return build_class_map(
-            class_map, count, num_scorer_classes, self.ignore_index
-        )
+        return build_class_map(class_map, count, num_scorer_classes, self.ignore_index)
 
     def _label(self, sample: dict) -> Tensor:
         if sample.get('gt_sem_seg') is None:
             raise ValueError(
-                'SLNPSegMetric expected `gt_sem_seg` in every '
-                f'data sample, got {sorted(sample)}.'
+                f'SLNPSegMetric expected `gt_sem_seg` in every data sample, got {sorted(sample)}.'
             )
         label = as_tensor(sample['gt_sem_seg']).squeeze().long().cpu()
         return map_label(label, self._table)
@@ -168,13 +162,12 @@ class SLNPSegMetric(PairedMetric):
     def _score(
         self,
         scorer: DeepLabV3Scorer,
-        images: List[np.ndarray],
-        labels: List[Tensor],
-    ) -> List[Areas]:
+        images: list[np.ndarray],
+        labels: list[Tensor],
+    ) -> list[Areas]:
         if len({image.shape for image in images}) > 1:
             return [
-                self._score(scorer, [image], [label])[0]
-                for image, label in zip(images, labels)
+                self._score(scorer, [image], [label])[0] for image, label in zip(images, labels)
             ]
         preds = scorer.predict(images, [tuple(lab.shape) for lab in labels])
         return [
@@ -185,23 +178,19 @@ class SLNPSegMetric(PairedMetric):
     def _score_real(
         self,
         scorer: DeepLabV3Scorer,
-        images: List[np.ndarray],
-        labels: List[Tensor],
-    ) -> List[Areas]:
+        images: list[np.ndarray],
+        labels: list[Tensor],
+    ) -> list[Areas]:
         """Score real images, each content once in the life of the metric."""
         keys = [_content_key(i, lab) for i, lab in zip(images, labels)]
         todo = [i for i, key in enumerate(keys) if key not in self._real_cache]
         if todo:
-            areas = self._score(
-                scorer, [images[i] for i in todo], [labels[i] for i in todo]
-            )
-            self._real_cache.update(
-                {keys[i]: area for i, area in zip(todo, areas)}
-            )
+            areas = self._score(scorer, [images[i] for i in todo], [labels[i] for i in todo])
+            self._real_cache.update({keys[i]: area for i, area in zip(todo, areas)})
         return [self._real_cache[key] for key in keys]
 
     @staticmethod
-    def _line(figures: Dict[str, dict], count: int) -> str:
+    def _line(figures: dict[str, dict], count: int) -> str:
         fake, real = figures['fake'], figures['real']
         return (
             f'segmentation score of {count} images (generated / real): '
@@ -211,7 +200,7 @@ class SLNPSegMetric(PairedMetric):
         )
 
 
-def named_class_map(name: str) -> List[int]:
+def named_class_map(name: str) -> list[int]:
     """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171.
 
     Raises:
@@ -225,7 +214,7 @@ def named_class_map(name: str) -> List[int]:
     return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]
 
 
-def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:
+def summarise(areas: Sequence[Areas]) -> dict[str, Any]:
     """Mmseg's figures of a set of images, in percent.
 
     Args:
@@ -237,13 +226,11 @@ def summarise(areas: Sequence[Areas]) -> Dict[str, Any]:
         neither labels nor predictions).
     """
     scores = scores_of(areas)
-    out: Dict[str, Any] = {}
+    out: dict[str, Any] = {}
     for ours, theirs in (('PA', 'aAcc'), ('mIoU', 'IoU'), ('mAcc', 'Acc')):
         out[ours] = _percent(np.nanmean(scores[theirs]))
     for name in ('IoU', 'Acc'):
-        out[name] = [
-            None if np.isnan(v) else _percent(v) for v in scores[name]
-        ]
+        out[name] = [None if np.isnan(v) else _percent(v) for v in scores[name]]
     return out
 
 
@@ -252,7 +239,7 @@ def _percent(value: np.floating) -> float:
     return round(float(np.round(value * 100, 2)), 2)
 
 
-def flatten(figures: Dict[str, dict]) -> Dict[str, float]:
+def flatten(figures: dict[str, dict]) -> dict[str, float]:
     """Log entries of :func:`summarise`'s figures of both sets."""
     out = {}
     for name in ('PA', 'mIoU', 'mAcc'):

@@ -3,14 +3,13 @@
 import os
 import pickle
 import re
-from typing import Optional, Tuple
 from urllib.parse import urlparse
 
 import torch
 from torch import nn
 
 
-def published_weights(metafile: str, model: str) -> Tuple[str, str]:
+def published_weights(metafile: str, model: str) -> tuple[str, str]:
     """URL and hash of a published model, read from mmseg's own metafile.
 
     Args:
@@ -34,12 +33,10 @@ def published_weights(metafile: str, model: str) -> Tuple[str, str]:
         if entry['Name'] == model:
             url = entry['Weights']
             return url, re.search(r'-([0-9a-f]{8,})\.pth$', url).group(1)
-    raise ValueError(
-        f'Expected a model of {path}, got {model!r}, which it does not list.'
-    )
+    raise ValueError(f'Expected a model of {path}, got {model!r}, which it does not list.')
 
 
-def fetch(url: str, hash_prefix: Optional[str] = None) -> str:
+def fetch(url: str, hash_prefix: str | None = None) -> str:
     """Download a file once into torch's checkpoint cache.
 
     The file is written under a temporary name, its hash compared, and only
@@ -78,9 +75,7 @@ def fetch(url: str, hash_prefix: Optional[str] = None) -> str:
     return path
 
 
-def resolve_checkpoint(
-    config: str, own: dict, checkpoint: Optional[str]
-) -> str:
+def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
     """Local file with the scorer's weights.
 
     Args:
@@ -113,9 +108,7 @@ def resolve_checkpoint(
             if 'published' in own
             else f'train it with `python tools/train_scorer.py {config}`'
         )
-        raise FileNotFoundError(
-            f'Scorer checkpoint {path} does not exist: {hint}.'
-        )
+        raise FileNotFoundError(f'Scorer checkpoint {path} does not exist: {hint}.')
     return path
 
 
@@ -169,5 +162,5 @@ def load_weights(model: nn.Module, path: str) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def _shape(tensor: Optional[torch.Tensor]) -> str:
+def _shape(tensor: torch.Tensor | None) -> str:
     return 'absent' if tensor is None else str(tuple(tensor.shape))

@@ -8,8 +8,8 @@ switch it and leave it switched.
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -30,9 +30,7 @@ def mmseg_scope() -> Iterator[None]:
         yield
 
 
-def areas_of(
-    pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255
-) -> Tensor:
+def areas_of(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
     """Per-class pixel counts of one image by mmseg's ``IoUMetric`` code.
 
     Args:
@@ -46,12 +44,10 @@ def areas_of(
     """
     from mmseg.evaluation.metrics import IoUMetric
 
-    return torch.stack(
-        IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index)
-    )
+    return torch.stack(IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index))
 
 
-def scores_of(areas: Sequence[Tensor]) -> Dict[str, np.ndarray]:
+def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
     """Scores of a set of images by mmseg's ``IoUMetric`` code.
 
     Source:
@@ -103,25 +99,22 @@ class DeepLabV3Scorer:
     def __init__(
         self,
         config: str,
-        checkpoint: Optional[str] = None,
-        input_size: Optional[Tuple[int, int]] = None,
-        resize_filter: Optional[str] = None,
+        checkpoint: str | None = None,
+        input_size: tuple[int, int] | None = None,
+        resize_filter: str | None = None,
         device: str = 'cpu',
         amp: bool = True,
     ) -> None:
         if not os.path.isfile(config):
             raise FileNotFoundError(
-                f'Expected a scorer config, got {config}, '
-                'which does not exist.'
+                f'Expected a scorer config, got {config}, which does not exist.'
             )
         self.config_path = config
         cfg = Config.fromfile(config)
         own = dict(cfg.get('scorer', {}))
         size = input_size or own.get('input_size')
         self.input_size = None if size is None else tuple(size)
-        self.resize_filter = check_filter(
-            resize_filter or own.get('resize_filter', 'area')
-        )
+        self.resize_filter = check_filter(resize_filter or own.get('resize_filter', 'area'))
         self.checkpoint = resolve_checkpoint(config, own, checkpoint)
         self.amp = amp
         self.device = torch.device(device)
@@ -145,8 +138,8 @@ class DeepLabV3Scorer:
 
     @torch.no_grad()
     def predict(
-        self, images: Sequence[np.ndarray], sizes: Sequence[Tuple[int, int]]
-    ) -> List[Tensor]:
+        self, images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Tensor]:
         """Segment images through mmseg's own ``test_step``.
 
         Args:
@@ -165,18 +158,12 @@ class DeepLabV3Scorer:
             shape = tuple(image.shape[1:])
             samples.append(
                 SegDataSample(
-                    metainfo=dict(
-                        ori_shape=tuple(size), img_shape=shape, pad_shape=shape
-                    )
+                    metainfo=dict(ori_shape=tuple(size), img_shape=shape, pad_shape=shape)
                 )
             )
         with mmseg_scope(), self._autocast():
-            outputs = self.model.test_step(
-                dict(inputs=inputs, data_samples=samples)
-            )
-        return [
-            out.pred_sem_seg.data.squeeze(0).long().cpu() for out in outputs
-        ]
+            outputs = self.model.test_step(dict(inputs=inputs, data_samples=samples))
+        return [out.pred_sem_seg.data.squeeze(0).long().cpu() for out in outputs]
 
     @torch.no_grad()
     def features(self, images: Sequence[np.ndarray]) -> Tensor:
@@ -190,13 +177,11 @@ class DeepLabV3Scorer:
             distance on them is never an FID.
         """
         with mmseg_scope(), self._autocast():
-            data = self.model.data_preprocessor(
-                dict(inputs=self._inputs(images)), False
-            )
+            data = self.model.data_preprocessor(dict(inputs=self._inputs(images)), False)
             maps = self.model.extract_feat(data['inputs'])[-1]
         return maps.float().mean(dim=(2, 3)).cpu()
 
-    def describe(self) -> Dict[str, object]:
+    def describe(self) -> dict[str, object]:
         """Protocol entries: what must be equal for scores to compare."""
         out = dict(
             config=os.path.basename(self.config_path),
@@ -215,26 +200,18 @@ class DeepLabV3Scorer:
                 out['training'] = trained
         return out
 
-    def _inputs(self, images: Sequence[np.ndarray]) -> List[Tensor]:
+    def _inputs(self, images: Sequence[np.ndarray]) -> list[Tensor]:
         """Resize and turn (H, W, 3) arrays into (3, h, w) uint8 tensors."""
         if self.input_size is not None:
-            images = [
-                resize_image(image, self.input_size, self.resize_filter)
-                for image in images
-            ]
-        return [
-            torch.from_numpy(image).permute(2, 0, 1).contiguous()
-            for image in images
-        ]
+            images = [resize_image(image, self.input_size, self.resize_filter) for image in images]
+        return [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in images]
 
     @property
     def _half(self) -> bool:
         return self.amp and self.device.type == 'cuda'
 
     def _autocast(self):
-        return torch.autocast(
-            self.device.type, dtype=torch.float16, enabled=self._half
-        )
+        return torch.autocast(self.device.type, dtype=torch.float16, enabled=self._half)
 
 
 def _build_segmentor(cfg: Config) -> torch.nn.Module:
@@ -252,7 +229,7 @@ def _build_segmentor(cfg: Config) -> torch.nn.Module:
         return revert_sync_batchnorm(MODELS.build(model_cfg))
 
 
-def _class_names(cfg: Config) -> Optional[List[str]]:
+def _class_names(cfg: Config) -> list[str] | None:
     """Names from the config's validation data set, where it has them."""
     dataset = cfg.get('val_dataloader', {}).get('dataset', {})
     if 'type' not in dataset:

@@ -3,7 +3,7 @@
 import os
 import pickle
 import re
-from typing import Dict, Sequence, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .deeplabv3 import file_sha256
 
 # Where the modules of the FID Inception sit in mmagic's ``InceptionV3``.
-BLOCKS: Tuple[Tuple[str, ...], ...] = (
+BLOCKS: tuple[tuple[str, ...], ...] = (
     ('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3'),
     ('Conv2d_3b_1x1', 'Conv2d_4a_3x3'),
     (
@@ -54,13 +54,9 @@ class InceptionFeatures:
 
     dims = 2048
 
-    def __init__(
-        self, weights: str, style: str = 'pytorch', device: str = 'cpu'
-    ) -> None:
+    def __init__(self, weights: str, style: str = 'pytorch', device: str = 'cpu') -> None:
         if style not in STYLES:
-            raise ValueError(
-                f'Expected an Inception style out of {STYLES}, got {style!r}.'
-            )
+            raise ValueError(f'Expected an Inception style out of {STYLES}, got {style!r}.')
         if not os.path.isfile(weights):
             raise FileNotFoundError(
                 f'Inception weights {weights} do not exist: put '
@@ -102,7 +98,7 @@ class InceptionFeatures:
             out = self.net((batch.float() - 127.5) / 127.5)[0]
         return out.flatten(1).float().cpu()
 
-    def describe(self) -> Dict[str, object]:
+    def describe(self) -> dict[str, object]:
         """Protocol entries: what must be equal for scores to compare."""
         return dict(
             network='Inception v3',
@@ -133,12 +129,11 @@ def _load_pytorch(path: str) -> nn.Module:
     except (pickle.UnpicklingError, RuntimeError, AttributeError) as error:
         reason = re.sub(r'\s+', ' ', str(error))[:160]
         raise ValueError(
-            f'Expected the FID weights of Inception v3 in {path}, got '
-            f'something else ({reason}).'
+            f'Expected the FID weights of Inception v3 in {path}, got something else ({reason}).'
         ) from error
     return net
 
 
-def _below(state: Dict[str, Tensor], name: str) -> Dict[str, Tensor]:
+def _below(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     head = f'{name}.'
     return {k[len(head) :]: v for k, v in state.items() if k.startswith(head)}

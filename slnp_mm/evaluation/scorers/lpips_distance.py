@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from typing import Dict, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -39,10 +39,7 @@ class LPIPSDistance:
         self.net = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         try:
             state = torch.load(weights, map_location='cpu', weights_only=True)
-            own = {
-                k: state[f'features.{k.split(".", 1)[1]}']
-                for k in self.net.net.state_dict()
-            }
+            own = {k: state[f'features.{k.split(".", 1)[1]}'] for k in self.net.net.state_dict()}
             self.net.net.load_state_dict(own)
         except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
             raise ValueError(
@@ -74,7 +71,7 @@ class LPIPSDistance:
         first, second = torch.triu_indices(len(batch), len(batch), 1)
         return float(self.net(batch[first], batch[second]).mean())
 
-    def describe(self) -> Dict[str, object]:
+    def describe(self) -> dict[str, object]:
         """Protocol entries."""
         return dict(
             network='LPIPS AlexNet',

@@ -61,9 +61,7 @@ def train_scorer(cfg: Config) -> dict:
     return record
 
 
-def build_record(
-    cfg: Config, runner: Runner, seconds: float, path: str
-) -> dict:
+def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict:
     """What a report says about a trained scorer.
 
     Args:

@@ -1,6 +1,7 @@
 """Discriminators of image and label."""
 
-from typing import List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmagic.registry import MODELS
@@ -22,7 +23,7 @@ class DiscriminatorOutput(NamedTuple):
     """
 
     logits: Tensor
-    features: List[Tensor]
+    features: list[Tensor]
 
 
 @MODELS.register_module()
@@ -77,15 +78,9 @@ class SLNPDiscriminator(BaseModule):
                 layer.append(nn.InstanceNorm2d(width))
             self.layers.append(nn.Sequential(*layer, nn.LeakyReLU(0.2)))
             channels = width
-        self.label_fc = maybe_spectral(
-            nn.Linear(embed_channels, channels), spectral
-        )
-        self.join = maybe_spectral(
-            nn.Conv2d(2 * channels, channels, 1), spectral
-        )
-        self.decide = maybe_spectral(
-            nn.Conv2d(channels, 1, 3, padding=1), spectral
-        )
+        self.label_fc = maybe_spectral(nn.Linear(embed_channels, channels), spectral)
+        self.join = maybe_spectral(nn.Conv2d(2 * channels, channels, 1), spectral)
+        self.decide = maybe_spectral(nn.Conv2d(channels, 1, 3, padding=1), spectral)
         self.act = nn.LeakyReLU(0.2)
         self._init_scales(spectral)
         self.to(memory_format=torch.channels_last)
@@ -97,9 +92,7 @@ class SLNPDiscriminator(BaseModule):
         ones drown the image. PyTorch's default weights shrink the features
         by half a layer, and with them Eq. (19).
         """
-        nn.init.normal_(
-            self.embedding.weight, std=self.embedding.embedding_dim**-0.5
-        )
+        nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
         if spectral:
             return
         for module in self.modules():
@@ -144,7 +137,7 @@ class StageDiscriminators(BaseModule):
 
     def forward(
         self, images: Sequence[Tensor], labels: Sequence[Tensor]
-    ) -> List[DiscriminatorOutput]:
+    ) -> list[DiscriminatorOutput]:
         """Judge every stage's image.
 
         Args:
@@ -154,7 +147,4 @@ class StageDiscriminators(BaseModule):
         Returns:
             list[DiscriminatorOutput]: One a stage.
         """
-        return [
-            stage(image, label)
-            for stage, image, label in zip(self.stages, images, labels)
-        ]
+        return [stage(image, label) for stage, image, label in zip(self.stages, images, labels)]

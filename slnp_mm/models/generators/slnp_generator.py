@@ -1,6 +1,7 @@
 """The multi-stage generator."""
 
-from typing import List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmagic.registry import MODELS
@@ -20,13 +21,11 @@ class GeneratorOutput(NamedTuple):
             unless asked for.
     """
 
-    images: List[Tensor]
-    attention: List[Tensor]
+    images: list[Tensor]
+    attention: list[Tensor]
 
 
-def classes_as_instances(
-    label: Tensor, num_classes: int
-) -> Tuple[Tensor, Tensor]:
+def classes_as_instances(label: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Treat all pixels of a class as one instance.
 
     Args:
@@ -126,8 +125,7 @@ class SLNPGenerator(BaseModule):
             )
         if tuple(noise.shape[1:]) != self.noise_shape:
             raise ValueError(
-                f'Expected noise of shape (B, {self.noise_shape}), but got '
-                f'{tuple(noise.shape)}.'
+                f'Expected noise of shape (B, {self.noise_shape}), but got {tuple(noise.shape)}.'
             )
 
     def forward(
@@ -160,9 +158,7 @@ class SLNPGenerator(BaseModule):
         """
         self._check_inputs(label, noise)
         if not self.instance_pathway:
-            instances, instance_labels = classes_as_instances(
-                label, self.num_classes
-            )
+            instances, instance_labels = classes_as_instances(label, self.num_classes)
         factor = 2 ** len(self.refiners)
         features, image, codes = self.global_generator(
             stride_ids(label, factor),

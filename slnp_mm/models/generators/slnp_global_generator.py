@@ -1,7 +1,5 @@
 """Stage 0: the global image from label, instances and noise prior."""
 
-from typing import Tuple
-
 import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
@@ -71,33 +69,21 @@ class SLNPGlobalGenerator(BaseModule):
         self.num_downs = num_downs
         self.code_channels = code_channels
         self.out_channels = base_channels
-        widths = [
-            min(base_channels * 2**i, max_channels)
-            for i in range(num_downs + 1)
-        ]
+        widths = [min(base_channels * 2**i, max_channels) for i in range(num_downs + 1)]
         enc = [embed_channels] + [max(w // 2, 16) for w in widths[1:]]
         self.embedding = LabelEmbedding(num_classes, embed_channels)
-        self.encoder = nn.ModuleList(
-            down_block(enc[i], enc[i + 1]) for i in range(num_downs)
-        )
+        self.encoder = nn.ModuleList(down_block(enc[i], enc[i + 1]) for i in range(num_downs))
         self.global_fc = nn.Linear(enc[-1], code_channels)
         self.class_code = LabelEmbedding(num_classes, code_channels)
         self.noise_fc = nn.Linear(noise_channels, code_channels)
-        fused = (
-            enc[-1]
-            + num_classes
-            + embed_channels
-            + noise_channels
-            + code_channels
-        )
+        fused = enc[-1] + num_classes + embed_channels + noise_channels + code_channels
         self.fuse = nn.Conv2d(fused, widths[-1], 3, padding=1)
         code = code_channels if modulated else None
         self.blocks = nn.ModuleList(
             ResBlock(widths[-1], widths[-1], code) for _ in range(num_blocks)
         )
         self.ups = nn.ModuleList(
-            ResBlock(widths[i + 1] + enc[i], widths[i], code)
-            for i in reversed(range(num_downs))
+            ResBlock(widths[i + 1] + enc[i], widths[i], code) for i in reversed(range(num_downs))
         )
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
@@ -108,7 +94,7 @@ class SLNPGlobalGenerator(BaseModule):
         ids: Tensor,
         instance_labels: Tensor,
         noise: Tensor,
-    ) -> Tuple[list, Tensor, Tensor]:
+    ) -> tuple[list, Tensor, Tensor]:
         """Semantic encoding: features of the label, codes of the instances.
 
         Args:
@@ -129,9 +115,7 @@ class SLNPGlobalGenerator(BaseModule):
         global_vector = self.global_fc(encoded[-1].mean((2, 3)))  # G'
         noise = resize_noise(noise, grid)
         counts = region_counts(ids, grid, instance_labels.shape[1])
-        classes = instance_labels.masked_fill(
-            instance_labels < 0, self.num_classes
-        )
+        classes = instance_labels.masked_fill(instance_labels < 0, self.num_classes)
         codes = (
             self.class_code(classes)
             + global_vector[:, None]
@@ -156,7 +140,7 @@ class SLNPGlobalGenerator(BaseModule):
         ids: Tensor,
         instance_labels: Tensor,
         noise: Tensor,
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Generate the global image.
 
         Args:
@@ -183,7 +167,7 @@ class SLNPGlobalGenerator(BaseModule):
         return y, torch.tanh(self.to_rgb(y)), codes  # I_0, Eq. (9)
 
 
-def resize_noise(noise: Tensor, grid: Tuple[int, int]) -> Tensor:
+def resize_noise(noise: Tensor, grid: tuple[int, int]) -> Tensor:
     """Bring the noise to the grid of the residual blocks.
 
     Finer noise is averaged and scaled by the root of the number of averaged

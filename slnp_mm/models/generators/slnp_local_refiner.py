@@ -1,7 +1,5 @@
 """Stage 1 and later: refine by attention over the label's instances."""
 
-from typing import Optional, Tuple
-
 import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
@@ -87,20 +85,14 @@ class SLNPLocalRefiner(BaseModule):
             )
         code = code_channels if modulated else None
         self.down = down_block(in_channels, wide)
-        self.fuse = nn.Conv2d(
-            wide + attention_channels + embed_channels, wide, 3, padding=1
-        )
-        self.blocks = nn.ModuleList(
-            ResBlock(wide, wide, code) for _ in range(num_blocks)
-        )
+        self.fuse = nn.Conv2d(wide + attention_channels + embed_channels, wide, 3, padding=1)
+        self.blocks = nn.ModuleList(ResBlock(wide, wide, code) for _ in range(num_blocks))
         self.up0 = ResBlock(wide + in_channels, mid, code)
         self.up1 = ResBlock(mid + embed_channels, base_channels, code)
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
-    def instance_vectors(
-        self, encoded: Tensor, counts: Tensor, instance_labels: Tensor
-    ) -> Tensor:
+    def instance_vectors(self, encoded: Tensor, counts: Tensor, instance_labels: Tensor) -> Tensor:
         """Vectors ``v'_i`` of the instances of the fine label map.
 
         Args:
@@ -112,12 +104,8 @@ class SLNPLocalRefiner(BaseModule):
         Returns:
             Tensor: (B, T, attention_channels).
         """
-        classes = instance_labels.masked_fill(
-            instance_labels < 0, self.num_classes
-        )
-        return self.class_vector(classes) + self.instance_fc(
-            pool_mean(encoded, counts)
-        )
+        classes = instance_labels.masked_fill(instance_labels < 0, self.num_classes)
+        return self.class_vector(classes) + self.instance_fc(pool_mean(encoded, counts))
 
     def region_vectors(self, image: Tensor) -> Tensor:
         """Vectors ``V_region`` of the sub-regions of the coarse image.
@@ -128,9 +116,7 @@ class SLNPLocalRefiner(BaseModule):
         Returns:
             Tensor: (B, N, attention_channels), N = num_regions ** 2.
         """
-        features = F.adaptive_avg_pool2d(
-            self.region_encoder(image), self.num_regions
-        )
+        features = F.adaptive_avg_pool2d(self.region_encoder(image), self.num_regions)
         return features.flatten(2).transpose(1, 2)
 
     def instance_map(
@@ -140,7 +126,7 @@ class SLNPLocalRefiner(BaseModule):
         ids: Tensor,
         instance_labels: Tensor,
         return_attention: bool,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         """The detail map ``V`` of Eq. (15) and, on request, the weights.
 
         Args:
@@ -182,7 +168,7 @@ class SLNPLocalRefiner(BaseModule):
         image: Tensor,
         codes: Tensor,
         return_attention: bool = False,
-    ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Double the resolution and refine.
 
         Args:
@@ -204,20 +190,14 @@ class SLNPLocalRefiner(BaseModule):
         label = to_class_index(label, self.num_classes)
         embedded = self.embedding(label)
         encoded = self.encoder(embedded)  # Enc(L_1)
-        detail, weights = self.instance_map(
-            image, encoded, ids, instance_labels, return_attention
-        )
+        detail, weights = self.instance_map(image, encoded, ids, instance_labels, return_attention)
         merged = features + encoded
         y = self.fuse(
-            torch.cat(
-                [self.down(merged), detail, F.avg_pool2d(embedded, 4)], 1
-            )
+            torch.cat([self.down(merged), detail, F.avg_pool2d(embedded, 4)], 1)
         )  # last: mu_1
         for block in self.blocks:
             y = block(y, codes, stride_ids(ids, 4))
-        y = self.up0(
-            torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2)
-        )
+        y = self.up0(torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2))
         y = self.up1(torch.cat([upsample(y), embedded], 1), codes, ids)
         y = F.leaky_relu(y, 0.2)  # y_1, Eq. (16)
         return y, torch.tanh(self.to_rgb(y)), weights  # I_1, Eq. (17)

@@ -1,7 +1,5 @@
 """Convolution blocks shared by the networks."""
 
-from typing import Optional
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -88,7 +86,7 @@ class ResBlock(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        code_channels: Optional[int] = None,
+        code_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.modulated = code_channels is not None
@@ -125,9 +123,7 @@ class ResBlock(nn.Module):
         return self.skip(x) + y
 
 
-def down_block(
-    in_channels: int, out_channels: int, norm: bool = True
-) -> nn.Sequential:
+def down_block(in_channels: int, out_channels: int, norm: bool = True) -> nn.Sequential:
     """Halve the size: 3x3 stride-2 convolution, group norm, leaky ReLU.
 
     Args:

@@ -1,6 +1,7 @@
 """Augmentation of what the discriminators see."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmagic.registry import MODELS
@@ -28,10 +29,10 @@ class AugmentParams(NamedTuple):
             lowest stage, (B, 2), int64; part of it may lie outside.
     """
 
-    size: Tuple[int, int]
-    color: Optional[Tensor]
-    shift: Optional[Tensor]
-    hole: Optional[Tensor]
+    size: tuple[int, int]
+    color: Tensor | None
+    shift: Tensor | None
+    hole: Tensor | None
 
 
 @MODELS.register_module()
@@ -65,9 +66,7 @@ class SLNPDiffAugment(nn.Module):
         policy = (policy,) if isinstance(policy, str) else tuple(policy)
         unknown = [name for name in policy if name not in POLICIES]
         if unknown:
-            raise ValueError(
-                f'policy must be out of {POLICIES}, but got {unknown[0]!r}.'
-            )
+            raise ValueError(f'policy must be out of {POLICIES}, but got {unknown[0]!r}.')
         self.policy = policy
 
     def draw(self, lowest: Tensor) -> AugmentParams:
@@ -93,16 +92,11 @@ class SLNPDiffAugment(nn.Module):
         if 'cutout' in self.policy:
             halves = [_hole_side(side) // 2 for side in size]
             odd = [_hole_side(side) % 2 for side in size]
-            bounds = [
-                (-half, side - half - one)
-                for side, half, one in zip(size, halves, odd)
-            ]
+            bounds = [(-half, side - half - one) for side, half, one in zip(size, halves, odd)]
             hole = _integers(batch, bounds, device)
         return AugmentParams(size, color, shift, hole)
 
-    def images(
-        self, stages: Sequence[Tensor], params: AugmentParams
-    ) -> List[Tensor]:
+    def images(self, stages: Sequence[Tensor], params: AugmentParams) -> list[Tensor]:
         """Change images.
 
         Args:
@@ -117,9 +111,7 @@ class SLNPDiffAugment(nn.Module):
             stages = [recolour(x, params.color) for x in stages]
         return [_move_and_cut(x, params, 0) for x in stages]
 
-    def labels(
-        self, stages: Sequence[Tensor], params: AugmentParams
-    ) -> List[Tensor]:
+    def labels(self, stages: Sequence[Tensor], params: AugmentParams) -> list[Tensor]:
         """Change label maps as the images are changed.
 
         Args:
@@ -129,9 +121,7 @@ class SLNPDiffAugment(nn.Module):
         Returns:
             list[Tensor]: Same shapes, 255 where moved in or cut out.
         """
-        return [
-            _move_and_cut(x[:, None], params, UNLABELLED)[:, 0] for x in stages
-        ]
+        return [_move_and_cut(x[:, None], params, UNLABELLED)[:, 0] for x in stages]
 
 
 def recolour(images: Tensor, color: Tensor) -> Tensor:
@@ -169,9 +159,7 @@ def _move(maps: Tensor, shift: Tensor, fill: int) -> Tensor:
     batch = torch.arange(len(maps), device=maps.device)
     rows = torch.arange(height, device=maps.device) - shift[:, :1]
     cols = torch.arange(width, device=maps.device) - shift[:, 1:]
-    outside = _outer(
-        (rows < 0) | (rows >= height), (cols < 0) | (cols >= width)
-    )
+    outside = _outer((rows < 0) | (rows >= height), (cols < 0) | (cols >= width))
     moved = maps.permute(0, 2, 3, 1)[
         batch[:, None, None],
         rows.clamp(0, height - 1)[:, :, None],
@@ -185,9 +173,7 @@ def _outer(rows: Tensor, cols: Tensor) -> Tensor:
     return (rows[:, :, None] | cols[:, None, :])[:, None]
 
 
-def _cut(
-    maps: Tensor, start: Tensor, sides: Sequence[int], fill: int
-) -> Tensor:
+def _cut(maps: Tensor, start: Tensor, sides: Sequence[int], fill: int) -> Tensor:
     """Fill a box of ``sides`` from ``start`` (B, 2) on."""
     keep = []
     for axis, side in enumerate(sides):
@@ -202,12 +188,7 @@ def _hole_side(side: int) -> int:
     return int(side * HOLE_SIZE + 0.5)
 
 
-def _integers(
-    batch: int, bounds: Sequence[Tuple[int, int]], device: torch.device
-) -> Tensor:
+def _integers(batch: int, bounds: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
     """Draw one integer a sample within each pair of bounds, (B, n)."""
-    columns = [
-        torch.randint(low, high + 1, (batch,), device=device)
-        for low, high in bounds
-    ]
+    columns = [torch.randint(low, high + 1, (batch,), device=device) for low, high in bounds]
     return torch.stack(columns, 1)

@@ -42,9 +42,7 @@ def region_counts(ids: Tensor, grid: tuple, num_slots: int) -> Tensor:
     col = torch.arange(width, device=ids.device) // (width // cols)
     cell = row[:, None] * cols + col
     index = (ids + 1) * (rows * cols) + cell
-    counts = ids.new_zeros(
-        batch, (num_slots + 1) * rows * cols, dtype=torch.float32
-    )
+    counts = ids.new_zeros(batch, (num_slots + 1) * rows * cols, dtype=torch.float32)
     ones = counts.new_ones(1).expand(batch, layers * height * width)
     counts.scatter_add_(1, index.flatten(1), ones)
     return counts.view(batch, num_slots + 1, rows * cols)[:, 1:]
@@ -121,9 +119,7 @@ def place(vectors: Tensor, ids: Tensor) -> Tensor:
             placed, covered = values, here
             continue
         both = torch.maximum(placed, values)
-        placed = torch.where(
-            here & covered, both, torch.where(here, values, placed)
-        )
+        placed = torch.where(here & covered, both, torch.where(here, values, placed))
         covered = covered | here
     return placed.permute(0, 3, 1, 2)
 
@@ -143,9 +139,7 @@ def class_layers(ids: Tensor, instance_labels: Tensor) -> Tensor:
     return table.gather(1, (ids + 1).flatten(1)).view_as(ids)
 
 
-def label_map(
-    ids: Tensor, instance_labels: Tensor, num_classes: int, grid: tuple
-) -> Tensor:
+def label_map(ids: Tensor, instance_labels: Tensor, num_classes: int, grid: tuple) -> Tensor:
     """Gather the instances into the binary label map M (paper, 1.2.1).
 
     Args:

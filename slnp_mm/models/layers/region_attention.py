@@ -5,9 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def attention_weights(
-    regions: Tensor, instances: Tensor, valid: Tensor
-) -> Tensor:
+def attention_weights(regions: Tensor, instances: Tensor, valid: Tensor) -> Tensor:
     r"""Weights of the instances for every sub-region.
 
     .. math::

@@ -1,6 +1,6 @@
 """The feature matching loss."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from mmagic.registry import MODELS
 from torch import Tensor, nn
@@ -28,14 +28,10 @@ class SLNPFeatureMatchingLoss(nn.Module):
     def __init__(self, loss_weight: float = 10.0) -> None:
         super().__init__()
         if loss_weight < 0:
-            raise ValueError(
-                f'loss_weight must be >= 0, but got {loss_weight}.'
-            )
+            raise ValueError(f'loss_weight must be >= 0, but got {loss_weight}.')
         self.loss_weight = loss_weight
 
-    def forward(
-        self, fake: Sequence[Tensor], real: Sequence[Tensor]
-    ) -> Tensor:
+    def forward(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
         """Compute the loss.
 
         Args:
@@ -51,8 +47,7 @@ class SLNPFeatureMatchingLoss(nn.Module):
         """
         if len(fake) != len(real):
             raise ValueError(
-                f'Expected as many real as generated layers, '
-                f'but got {len(real)} and {len(fake)}.'
+                f'Expected as many real as generated layers, but got {len(real)} and {len(fake)}.'
             )
         distances = [(f - r.detach()).abs().mean() for f, r in zip(fake, real)]
         return self.loss_weight * sum(distances)

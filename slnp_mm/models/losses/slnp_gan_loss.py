@@ -38,15 +38,11 @@ class SLNPGANLoss(nn.Module):
     def __init__(self, gan_type: str = 'log', saturating: bool = True) -> None:
         super().__init__()
         if gan_type not in GAN_TYPES:
-            raise ValueError(
-                f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.'
-            )
+            raise ValueError(f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.')
         self.gan_type = gan_type
         self.saturating = saturating
 
-    def forward(
-        self, logits: Tensor, target_is_real: bool, is_disc: bool
-    ) -> Tensor:
+    def forward(self, logits: Tensor, target_is_real: bool, is_disc: bool) -> Tensor:
         """Compute one term.
 
         Args:

@@ -46,9 +46,7 @@ class SLNPModeSeekingLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not loss_weight >= 0:
-            raise ValueError(
-                f'loss_weight must be >= 0, but got {loss_weight}.'
-            )
+            raise ValueError(f'loss_weight must be >= 0, but got {loss_weight}.')
         if not max_ratio > 0:
             raise ValueError(f'max_ratio must be > 0, but got {max_ratio}.')
         if not 0 < share <= 1:
@@ -68,9 +66,7 @@ class SLNPModeSeekingLoss(nn.Module):
         """
         return math.ceil(self.share * batch_size)
 
-    def forward(
-        self, first: Tensor, second: Tensor, noise: Tensor, other: Tensor
-    ) -> Tensor:
+    def forward(self, first: Tensor, second: Tensor, noise: Tensor, other: Tensor) -> Tensor:
         """Compute the loss of one stage.
 
         Args:

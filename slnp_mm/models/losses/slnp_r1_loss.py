@@ -36,9 +36,7 @@ class SLNPR1Loss(nn.Module):
     def __init__(self, loss_weight: float = 10.0, interval: int = 16) -> None:
         super().__init__()
         if loss_weight < 0:
-            raise ValueError(
-                f'loss_weight must be >= 0, but got {loss_weight}.'
-            )
+            raise ValueError(f'loss_weight must be >= 0, but got {loss_weight}.')
         if interval < 1:
             raise ValueError(f'interval must be >= 1, but got {interval}.')
         self.loss_weight = loss_weight

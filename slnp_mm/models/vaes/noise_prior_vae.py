@@ -1,7 +1,5 @@
 """The noise prior."""
 
-from typing import Dict, List, Optional, Tuple
-
 import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
@@ -115,14 +113,11 @@ class NoisePriorVAE(BaseModel):
         base_channels: int = 32,
         num_scales: int = 3,
         recon_std: float = 0.1,
-        data_preprocessor: Optional[dict] = None,
+        data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         if arrangement not in ARRANGEMENTS:
-            raise ValueError(
-                f'arrangement must be one of {ARRANGEMENTS}, '
-                f'but got {arrangement!r}.'
-            )
+            raise ValueError(f'arrangement must be one of {ARRANGEMENTS}, but got {arrangement!r}.')
         if not recon_std > 0:
             raise ValueError(f'recon_std must be > 0, but got {recon_std}.')
         self.image_size = image_size
@@ -156,12 +151,10 @@ class NoisePriorVAE(BaseModel):
     def is_trained(self) -> bool:
         """bool: Whether the batch norms have seen data."""
         return all(
-            int(m.num_batches_tracked) > 0
-            for m in self.modules()
-            if isinstance(m, nn.BatchNorm2d)
+            int(m.num_batches_tracked) > 0 for m in self.modules() if isinstance(m, nn.BatchNorm2d)
         )
 
-    def encode(self, image: Tensor) -> Tuple[Tensor, Tensor]:
+    def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Enc: posterior of the latent, Eq. (1) and (4).
 
         Args:
@@ -217,7 +210,7 @@ class NoisePriorVAE(BaseModel):
         self.decoder.train(training)
         return spread
 
-    def loss(self, image: Tensor) -> Dict[str, Tensor]:
+    def loss(self, image: Tensor) -> dict[str, Tensor]:
         """Negative ELBO, Eq. (5), its two terms apart.
 
         Args:
@@ -237,8 +230,7 @@ class NoisePriorVAE(BaseModel):
         values = image[0].numel()
         kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
         return dict(
-            loss_recon=(recon - image).square().mean()
-            / (2 * self.recon_std**2),
+            loss_recon=(recon - image).square().mean() / (2 * self.recon_std**2),
             loss_kl=kl.flatten(1).sum(1).mean() / values,
             recon_mae=(recon - image).abs().mean().detach(),
             active_units=active_share(mean),
@@ -248,7 +240,7 @@ class NoisePriorVAE(BaseModel):
     def forward(
         self,
         inputs: dict,
-        data_samples: Optional[List[DataSample]] = None,
+        data_samples: list[DataSample] | None = None,
         mode: str = 'tensor',
     ):
         """Loss, reconstructions or the posterior.

@@ -1,14 +1,13 @@
 """Reading a trained noise prior into a model."""
 
 import os.path as osp
-from typing import Optional
 
 from torch import nn
 
 from slnp_mm.utils.checkpoint import last_checkpoint, read_checkpoint
 
 
-def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
+def load_prior(prior: nn.Module, source: str | None, command: str) -> None:
     """Read a trained noise prior.
 
     Args:
@@ -34,11 +33,7 @@ def load_prior(prior: nn.Module, source: Optional[str], command: str) -> None:
     stored = read_checkpoint(path)
     stored = stored.get('state_dict', stored)
     own = prior.state_dict()
-    differing = [
-        key
-        for key in own
-        if key not in stored or stored[key].shape != own[key].shape
-    ]
+    differing = [key for key in own if key not in stored or stored[key].shape != own[key].shape]
     if differing:
         raise ValueError(
             f'Expected a noise prior of the architecture in this config, '

@@ -82,9 +82,7 @@ def test_changed_id_map_replaces_its_file_in_the_cache(tmp_path, files):
     assert len(list((tmp_path / 'cache').rglob('*.rle'))) == 1
 
 
-@pytest.mark.parametrize(
-    'kwargs', [dict(max_instances=0), dict(max_overlap=0)]
-)
+@pytest.mark.parametrize('kwargs', [dict(max_instances=0), dict(max_overlap=0)])
 def test_bad_settings_are_refused(tmp_path, kwargs):
     with pytest.raises(DataError, match='got 0'):
         load(tmp_path, **kwargs)

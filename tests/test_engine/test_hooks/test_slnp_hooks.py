@@ -41,9 +41,7 @@ class Pictures(Dataset):
                 label=label,
                 instance_labels=torch.tensor([1, -1]),
             ),
-            data_samples=DataSample(
-                metainfo=dict(sample_idx=i, img_path=f'{i}.png')
-            ),
+            data_samples=DataSample(metainfo=dict(sample_idx=i, img_path=f'{i}.png')),
         )
 
 
@@ -99,8 +97,7 @@ def make_runner(tmp_path, hooks, loop='ValLoop', evaluator=None, name='r'):
         val_dataloader=loader(False),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=4, val_interval=4),
         val_cfg=dict(type=loop),
-        val_evaluator=evaluator
-        or dict(type='mmengine.Evaluator', metrics=[Dummy()]),
+        val_evaluator=evaluator or dict(type='mmengine.Evaluator', metrics=[Dummy()]),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         custom_hooks=hooks,
         randomness=dict(seed=0),
@@ -129,9 +126,7 @@ class Dummy(BaseMetric):
 def test_validation_writes_label_stages_attention_real(tmp_path, scope):
     runner = make_runner(tmp_path, [SLNPVisualizationHook(num_images=3)])
     runner.val()
-    (path,) = glob.glob(
-        f'{runner.work_dir}/**/val_samples*.png', recursive=True
-    )
+    (path,) = glob.glob(f'{runner.work_dir}/**/val_samples*.png', recursive=True)
     grid = cv2.imread(path)[..., ::-1]
     # 3 rows, 5 columns of 128 px, gaps of 4 px, a title line of 20
     assert grid.shape == (20 + 4 + 3 * 132, 4 + 5 * 132, 3)
@@ -164,15 +159,11 @@ def test_row_without_stages_or_real_image():
 
 def test_row_turns_bgr_into_rgb():
     sample = DataSample()
-    sample.fake_img = torch.tensor([9.0, 0.0, 0.0])[:, None, None].expand(
-        3, 2, 2
-    )
+    sample.fake_img = torch.tensor([9.0, 0.0, 0.0])[:, None, None].expand(3, 2, 2)
     assert sample_row(sample, PALETTE)[0][0][0, 0].tolist() == [0, 0, 9]
 
 
-@pytest.mark.parametrize(
-    'kwargs', [dict(num_images=0), dict(train_interval=0)]
-)
+@pytest.mark.parametrize('kwargs', [dict(num_images=0), dict(train_interval=0)])
 def test_bad_settings_are_refused(kwargs):
     with pytest.raises(ValueError, match='>= 1'):
         SLNPVisualizationHook(**kwargs)
@@ -200,9 +191,7 @@ def test_run_is_described_by_what_was_scored(tmp_path, scope):
 
 
 @pytest.mark.parametrize('loop', ['MultiValLoop', 'ValLoop'])
-def test_report_is_written_after_validation(
-    tmp_path, scope, loop, monkeypatch
-):
+def test_report_is_written_after_validation(tmp_path, scope, loop, monkeypatch):
     from slnp_mm.engine.hooks import SLNPReportHook
     from slnp_mm.evaluation import SLNPSegMetric
 
@@ -220,12 +209,8 @@ def test_report_is_written_after_validation(
 
     metric = SLNPSegMetric(scorer=dict(config='none'))
     metric._scorer = Fixed()
-    kind = (
-        'mmagic.Evaluator' if loop == 'MultiValLoop' else 'mmengine.Evaluator'
-    )
-    runner = make_runner(
-        tmp_path, [SLNPReportHook()], loop, dict(type=kind, metrics=[metric])
-    )
+    kind = 'mmagic.Evaluator' if loop == 'MultiValLoop' else 'mmengine.Evaluator'
+    runner = make_runner(tmp_path, [SLNPReportHook()], loop, dict(type=kind, metrics=[metric]))
     runner.val()
     with open(os.path.join(runner.work_dir, 'val_report.json')) as file:
         saved = json.load(file)

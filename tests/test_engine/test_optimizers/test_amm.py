@@ -18,9 +18,7 @@ from slnp_mm.engine.optimizers.amm_functional import (
     bias_tensors,
 )
 
-needs_compiler = pytest.mark.skipif(
-    amm_native.find_compiler() is None, reason='needs a C compiler'
-)
+needs_compiler = pytest.mark.skipif(amm_native.find_compiler() is None, reason='needs a C compiler')
 PATHS = [
     pytest.param({}, id='default'),
     pytest.param(dict(foreach=False), id='single'),
@@ -63,9 +61,7 @@ def make_params(dtype=torch.float64):
     shapes = [(2, 3), (), (5, 1, 2, 2), (0, 4), (8195,)]
     generator = torch.Generator().manual_seed(1)
     return [
-        torch.randn(s, dtype=torch.float64, generator=generator)
-        .to(dtype)
-        .requires_grad_()
+        torch.randn(s, dtype=torch.float64, generator=generator).to(dtype).requires_grad_()
         for s in shapes
     ]
 
@@ -73,12 +69,7 @@ def make_params(dtype=torch.float64):
 def make_grads(params, steps, seed=2):
     generator = torch.Generator().manual_seed(seed)
     return [
-        [
-            torch.randn(p.shape, dtype=torch.float64, generator=generator).to(
-                p.dtype
-            )
-            for p in params
-        ]
+        [torch.randn(p.shape, dtype=torch.float64, generator=generator).to(p.dtype) for p in params]
         for _ in range(steps)
     ]
 
@@ -91,9 +82,7 @@ def test_steps_equal_table_1_over_200_steps(flags, maximize):
     params = [p.requires_grad_() for p in params]
     before = [p.detach().clone() for p in params]
     grads = make_grads(params, 200)
-    optimizer = AMM(
-        params, weight_decay=0.1, maximize=maximize, **CONSTANT, **flags
-    )
+    optimizer = AMM(params, weight_decay=0.1, maximize=maximize, **CONSTANT, **flags)
     path = take_steps(optimizer, params, grads)
     sign = -1 if maximize else 1
     for index, start in enumerate(before):
@@ -117,12 +106,8 @@ def test_first_three_steps_equal_hand_worked_numbers(flags):
     # alpha 1/2: P = 0.5, 0.75, 0.875; theta = 1 - 0.5, -0.25, -1.125.
     param = torch.ones(1, dtype=torch.float64, requires_grad=True)
     optimizer = AMM([param], 1.0, (0.5, 0.5), 12.0, 0.5, **flags)
-    path = take_steps(
-        optimizer, [param], [[torch.full((1,), 2.0).double()]] * 3
-    )
-    assert [row[0].item() for row in path] == pytest.approx(
-        [0.5, -0.25, -1.125], abs=1e-14
-    )
+    path = take_steps(optimizer, [param], [[torch.full((1,), 2.0).double()]] * 3)
+    assert [row[0].item() for row in path] == pytest.approx([0.5, -0.25, -1.125], abs=1e-14)
 
 
 @pytest.mark.parametrize('flags', PATHS)
@@ -140,9 +125,7 @@ def test_momentum_zero_equals_adam_with_delta_inside_the_root(flags):
             v = beta2 * v + (1 - beta2) * row[index] ** 2
             root = (v / (1 - beta2**t) + constant['delta']).sqrt()
             theta = theta - constant['lr'] * m / (1 - beta1**t) / root
-            torch.testing.assert_close(
-                path[t - 1][index], theta, rtol=0, atol=1e-12
-            )
+            torch.testing.assert_close(path[t - 1][index], theta, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize('flags', PATHS)
@@ -156,10 +139,7 @@ def test_momentum_and_delta_zero_equal_torchs_adam(flags):
     betas = (0.8, 0.99)
     ours = AMM(nets[0], 1e-2, betas, delta=0.0, momentum=0.0, **flags)
     adam = torch.optim.Adam(nets[1], 1e-2, betas, eps=0.0)
-    paths = [
-        take_steps(optimizer, net, grads)
-        for optimizer, net in zip((ours, adam), nets)
-    ]
+    paths = [take_steps(optimizer, net, grads) for optimizer, net in zip((ours, adam), nets)]
     torch.testing.assert_close(*paths, rtol=0, atol=1e-12)
 
 
@@ -179,10 +159,7 @@ def test_fused_takes_a_tensor_rate_without_capturable():
     nets = [make_params() for _ in range(2)]
     grads = make_grads(nets[0], 5)
     rates = 1e-2, torch.tensor(1e-2, dtype=torch.float64)
-    paths = [
-        take_steps(AMM(net, lr, fused=True), net, grads)
-        for net, lr in zip(nets, rates)
-    ]
+    paths = [take_steps(AMM(net, lr, fused=True), net, grads) for net, lr in zip(nets, rates)]
     torch.testing.assert_close(*paths, rtol=0, atol=0)
 
 
@@ -209,9 +186,7 @@ def test_weight_decay_is_not_amplified_by_momentum():
 
 
 @pytest.mark.parametrize('flags', PATHS[2:])
-@pytest.mark.parametrize(
-    'dtype', [torch.float32, torch.bfloat16, torch.float16, torch.complex64]
-)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16, torch.complex64])
 def test_path_agrees_with_single_tensor(flags, dtype):
     if dtype.is_complex and flags.get('fused'):
         pytest.skip('fused takes real parameters, as in torch')
@@ -235,9 +210,7 @@ def test_foreach_equals_single_tensor_bit_for_bit():
 def test_complex_equals_its_two_real_parts(flags):
     if flags.get('fused'):
         pytest.skip('fused takes real parameters, as in torch')
-    whole = torch.randn(
-        4, dtype=torch.complex128, generator=torch.Generator().manual_seed(3)
-    )
+    whole = torch.randn(4, dtype=torch.complex128, generator=torch.Generator().manual_seed(3))
     parts = torch.view_as_real(whole).clone().requires_grad_()
     whole.requires_grad_()
     grads = make_grads([whole], 10)
@@ -333,9 +306,7 @@ def test_closure_runs_with_gradients_and_its_loss_is_returned():
 def test_differentiable_gradient_flows_through_three_steps():
     def loss(start, rate):
         param = start.clone()
-        optimizer = AMM(
-            [param.detach().requires_grad_()], lr=rate, differentiable=True
-        )
+        optimizer = AMM([param.detach().requires_grad_()], lr=rate, differentiable=True)
         optimizer.param_groups[0]['params'][0] = param
         for _ in range(3):
             param.grad = 2 * param.clone()
@@ -525,9 +496,7 @@ def test_fused_result_does_not_depend_on_threads():
         (dict(fused=True), False, 'fused'),
     ],
 )
-def test_path_is_chosen_as_adam_chooses(
-    settings, adams_choice, expected, monkeypatch
-):
+def test_path_is_chosen_as_adam_chooses(settings, adams_choice, expected, monkeypatch):
     called = []
     names = dict(
         single='_single_tensor_amm',
@@ -629,9 +598,7 @@ def test_step_counter_is_one_scalar_on_the_cpu():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-@pytest.mark.parametrize(
-    'flags', [{}, dict(capturable=True), dict(fused=True)]
-)
+@pytest.mark.parametrize('flags', [{}, dict(capturable=True), dict(fused=True)])
 def test_state_moved_to_the_gpu_keeps_step_where_it_belongs(flags):
     params = [torch.ones(3, device='cuda', requires_grad=True)]
     grads = [[torch.ones(3, device='cuda')]] * 2

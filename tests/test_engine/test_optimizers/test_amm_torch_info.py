@@ -16,15 +16,11 @@ import torch
 from slnp_mm.engine.optimizers import AMM, amm_native
 
 if importlib.util.find_spec('torch.testing._internal') is None:
-    pytest.skip(
-        'this torch has no internal test tools', allow_module_level=True
-    )
+    pytest.skip('this torch has no internal test tools', allow_module_level=True)
 common = importlib.import_module('torch.testing._internal.common_optimizers')
 # Importing them freezes the backends' flags for the whole process, and with
 # them `cudnn_benchmark` of every config that a later test runs.
-torch.backends.disable_global_flags.__globals__[
-    '__allow_nonbracketed_mutation_flag'
-] = True
+torch.backends.disable_global_flags.__globals__['__allow_nonbracketed_mutation_flag'] = True
 COMPILER = amm_native.find_compiler() is not None
 
 
@@ -124,9 +120,7 @@ def test_steps_with_every_torch_scheduler_input(kwargs):
         for _ in range(12):
             loss = optimizer.step(closure)
             for scheduler in schedulers:
-                needs = isinstance(
-                    scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau
-                )
+                needs = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
                 scheduler.step(*([loss] if needs else []))
         assert float(optimizer.param_groups[0]['lr']) < 0.95 * start
 
@@ -137,21 +131,14 @@ def test_steps_with_every_torch_scheduler_input(kwargs):
 def test_implementations_match_the_for_loop(impl, item, dtype):
     tracker = common.TensorTracker()
     check = unittest.TestCase()
-    check.assertEqual = lambda a, b: torch.testing.assert_close(
-        a.detach(), b, rtol=1e-5, atol=1e-6
-    )
+    check.assertEqual = lambda a, b: torch.testing.assert_close(a.detach(), b, rtol=1e-5, atol=1e-6)
     for flag in (False, True):
-        optimizer, params, closure = problem(
-            {**item.kwargs, impl: flag}, dtype
-        )
+        optimizer, params, closure = problem({**item.kwargs, impl: flag}, dtype)
         for _ in range(7):
             closure()
             optimizer.step()
             states = [
-                value
-                for p in params
-                for key, value in optimizer.state[p].items()
-                if key != 'step'
+                value for p in params for key, value in optimizer.state[p].items() if key != 'step'
             ]
             for tensor in [*params, *states]:
                 if flag:

@@ -45,10 +45,7 @@ def loss_of(net, inputs, targets):
 
 
 def same(first, second):
-    return all(
-        torch.equal(a, b)
-        for a, b in zip(first.parameters(), second.parameters())
-    )
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
 
 
 @pytest.mark.parametrize('flags', PATHS)
@@ -62,9 +59,7 @@ def test_quadratic_bowl_reaches_its_minimum(flags):
         (scale * (param - 1) ** 2).sum().backward()
         optimizer.step()
         decay.step()
-    torch.testing.assert_close(
-        param.detach(), torch.ones(2), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(param.detach(), torch.ones(2), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize('flags', PATHS)
@@ -77,9 +72,7 @@ def test_rosenbrock_reaches_its_minimum(flags):
         x, y = param
         ((1 - x) ** 2 + 100 * (y - x**2) ** 2).backward()
         optimizer.step()
-    torch.testing.assert_close(
-        param.detach(), torch.ones(2).double(), atol=4e-2, rtol=0
-    )
+    torch.testing.assert_close(param.detach(), torch.ones(2).double(), atol=4e-2, rtol=0)
 
 
 def test_maximize_climbs():
@@ -142,9 +135,7 @@ def test_accumulation_equals_one_large_batch():
     large, parts = small_net(), small_net()
     inputs, targets = data(8)
     optimizer = AMM(large.parameters(), lr=0.01)
-    wrapper = OptimWrapper(
-        AMM(parts.parameters(), lr=0.01), accumulative_counts=2
-    )
+    wrapper = OptimWrapper(AMM(parts.parameters(), lr=0.01), accumulative_counts=2)
     for _ in range(3):
         optimizer.zero_grad()
         loss_of(large, inputs, targets).backward()
@@ -160,9 +151,7 @@ def test_accumulation_equals_one_large_batch():
 
 def test_clipping_acts_before_the_step():
     net = small_net()
-    wrapper = OptimWrapper(
-        AMM(net.parameters(), lr=0.01), clip_grad=dict(max_norm=1e-3)
-    )
+    wrapper = OptimWrapper(AMM(net.parameters(), lr=0.01), clip_grad=dict(max_norm=1e-3))
     wrapper.update_params(loss_of(net, *data()))
     firsts = [s['exp_avg'] for s in wrapper.optimizer.state.values()]
     norm = torch.cat([m.flatten() for m in firsts]).norm().item()
@@ -270,9 +259,7 @@ def test_mmengine_schedulers_set_the_rate():
 
 def _train_rank(rank, address, results):
     """Train one of two DDP ranks on its half of the data."""
-    dist.init_process_group(
-        'gloo', init_method=address, rank=rank, world_size=2
-    )
+    dist.init_process_group('gloo', init_method=address, rank=rank, world_size=2)
     torch.set_num_threads(1)
     net = nn.parallel.DistributedDataParallel(small_net())
     optimizer = AMM(net.parameters(), lr=0.01)
@@ -337,9 +324,7 @@ def test_compiled_step_equals_the_eager_one():
     params = [torch.ones(3, requires_grad=True) for _ in range(2)]
     eager, other = (AMM([p], lr=0.01, foreach=True) for p in params)
     # precompiled headers and a pool of compilers take longer than one kernel
-    with torch._inductor.config.patch(
-        cpp_cache_precompile_headers=False, compile_threads=1
-    ):
+    with torch._inductor.config.patch(cpp_cache_precompile_headers=False, compile_threads=1):
         steps = eager.step, torch.compile(other.step)
         for param, step in zip(params, steps):
             for number in range(3):

@@ -45,9 +45,7 @@ def test_frechet_of_diagonal_covariances_has_a_closed_form():
 
 def test_frechet_equals_scipys_matrix_root():
     real = feature_statistics(RNG.normal(size=(200, 12)))
-    fake = feature_statistics(
-        RNG.normal(size=(150, 12)) @ RNG.normal(size=(12, 12)) + 1
-    )
+    fake = feature_statistics(RNG.normal(size=(150, 12)) @ RNG.normal(size=(12, 12)) + 1)
     want = scipy_frechet(real, fake)
     assert frechet_distance(real, fake) == pytest.approx(want, rel=1e-9)
 
@@ -57,9 +55,7 @@ def test_frechet_equals_mmagics_fid_arithmetic():
 
     real = feature_statistics(RNG.normal(size=(99, 8)))
     fake = feature_statistics(RNG.normal(size=(99, 8)) * 2 + 1)
-    want = FrechetInceptionDistance._calc_fid(
-        fake[0], fake[1], real[0], real[1]
-    )[0]
+    want = FrechetInceptionDistance._calc_fid(fake[0], fake[1], real[0], real[1])[0]
     assert frechet_distance(real, fake) == pytest.approx(want, rel=1e-9)
 
 
@@ -67,14 +63,10 @@ def test_frechet_of_near_singular_covariances_stays_exact():
     # rank one in 50 dimensions: variances 1 and 4 along one direction
     axis = np.linalg.qr(RNG.normal(size=(50, 50)))[0][:, :1]
     one = axis @ axis.T
-    got = frechet_distance(
-        gaussian(np.zeros(50), one), gaussian(np.zeros(50), 4 * one)
-    )
+    got = frechet_distance(gaussian(np.zeros(50), one), gaussian(np.zeros(50), 4 * one))
     assert got == pytest.approx(1.0, abs=1e-6)
     tiny = one + 1e-14 * np.eye(50)
-    got = frechet_distance(
-        gaussian(np.zeros(50), tiny), gaussian(np.zeros(50), tiny)
-    )
+    got = frechet_distance(gaussian(np.zeros(50), tiny), gaussian(np.zeros(50), tiny))
     assert got == pytest.approx(0.0, abs=1e-6)
 
 
@@ -150,24 +142,8 @@ def test_mmd_equals_a_plain_double_loop():
     def k(x, y):
         return (sum(a * b for a, b in zip(x, y)) / 3 + 1) ** 3
 
-    want = (
-        sum(
-            k(x, y)
-            for i, x in enumerate(real)
-            for j, y in enumerate(real)
-            if i != j
-        )
-        / 12
-    )
-    want += (
-        sum(
-            k(x, y)
-            for i, x in enumerate(fake)
-            for j, y in enumerate(fake)
-            if i != j
-        )
-        / 20
-    )
+    want = sum(k(x, y) for i, x in enumerate(real) for j, y in enumerate(real) if i != j) / 12
+    want += sum(k(x, y) for i, x in enumerate(fake) for j, y in enumerate(fake) if i != j) / 20
     want -= 2 * sum(k(x, y) for x in real for y in fake) / 20
     assert polynomial_mmd(real, fake) == pytest.approx(want, rel=1e-12)
 

@@ -64,10 +64,7 @@ def test_layers_overlap_as_in_a_loop():
     for index, row in enumerate(instance_colours(image, ids)):
         for c in range(3):
             values = [
-                float(image[y, x, c])
-                for y in range(5)
-                for x in range(6)
-                if index in ids[:, y, x]
+                float(image[y, x, c]) for y in range(5) for x in range(6) if index in ids[:, y, x]
             ]
             want = sum(values) / len(values) - mean[c]
             assert row[c] == pytest.approx(want)

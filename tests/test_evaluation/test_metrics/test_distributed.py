@@ -50,9 +50,7 @@ def work(rank, world, port, scorer, out):
 
 
 @pytest.mark.parametrize('world', [2, 3])
-def test_many_processes_equal_one_when_the_count_does_not_divide(
-    tiny_scorer, tmp_path, world
-):
+def test_many_processes_equal_one_when_the_count_does_not_divide(tiny_scorer, tmp_path, world):
     # forked, because importing mmagic anew takes most of a minute here
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -63,9 +61,7 @@ def test_many_processes_equal_one_when_the_count_does_not_divide(
     context = multiprocessing.get_context('fork')
     out = str(tmp_path / 'rank')
     jobs = [
-        context.Process(
-            target=work, args=(rank, world, port, tiny_scorer, out)
-        )
+        context.Process(target=work, args=(rank, world, port, tiny_scorer, out))
         for rank in range(world)
     ]
     for job in jobs:

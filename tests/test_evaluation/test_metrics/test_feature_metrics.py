@@ -23,9 +23,7 @@ def test_scorer_frechet_is_the_distance_of_its_features(tiny_scorer, samples):
     out = metric.evaluate(12)
     fake = metric.extractor.features(metric.images(batch, 'fake_img'))
     real = metric.extractor.features(metric.images(batch, 'gt_img'))
-    want = frechet_distance(
-        feature_statistics(real.numpy()), feature_statistics(fake.numpy())
-    )
+    want = frechet_distance(feature_statistics(real.numpy()), feature_statistics(fake.numpy()))
     assert out['scorer_frechet'] == pytest.approx(want, abs=1e-5)
     assert not any('FID' in name for name in out)
 
@@ -48,16 +46,12 @@ def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
     assert len(second.extractor.describe()) and len(second._real) == 9
     second.process(None, samples(9))
     assert second.evaluate() == want
-    other = SLNPScorerFrechet(
-        scorer=dict(tiny_scorer, input_size=(16, 16)), cache=path
-    )
+    other = SLNPScorerFrechet(scorer=dict(tiny_scorer, input_size=(16, 16)), cache=path)
     assert other.extractor.input_size == (16, 16)
     assert other._real == {}
 
 
-def test_cache_keeps_the_features_of_every_process(
-    tiny_scorer, samples, tmp_path
-):
+def test_cache_keeps_the_features_of_every_process(tiny_scorer, samples, tmp_path):
     """Two processes saw six images each; the first one writes all twelve."""
     path = str(tmp_path / 'real.npz')
     items, ranks = samples(12), []

@@ -33,10 +33,7 @@ class FixedScorer:
 
     def predict(self, images, sizes):
         self.calls += len(images)
-        return [
-            torch.from_numpy(image[..., 0].astype(np.int64))
-            for image in images
-        ]
+        return [torch.from_numpy(image[..., 0].astype(np.int64)) for image in images]
 
     def describe(self):
         return dict(config='fixed')
@@ -161,9 +158,7 @@ def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
                 metainfo=dict(ori_shape=(32, 32), img_shape=(32, 32)),
             )
             with DefaultScope.overwrite_default_scope('mmseg'):
-                out = model.test_step(
-                    dict(inputs=[image], data_samples=[data])
-                )
+                out = model.test_step(dict(inputs=[image], data_samples=[data]))
             theirs.process(None, [o.to_dict() for o in out])
         want = theirs.evaluate(5)
         for name, other in (

@@ -25,8 +25,7 @@ def hub(tmp_path, monkeypatch):
 def test_missing_checkpoint_names_the_command():
     with pytest.raises(
         FileNotFoundError,
-        match='work/s.pth does not exist: '
-        'train it with `python tools/train_scorer.py c.py`',
+        match='work/s.pth does not exist: train it with `python tools/train_scorer.py c.py`',
     ):
         resolve_checkpoint('c.py', dict(checkpoint='work/s.pth'), None)
 
@@ -130,8 +129,7 @@ def test_input_size_and_filter_change_the_prediction(tiny_scorer):
 def test_inception_without_weights_says_where_to_put_them():
     with pytest.raises(
         FileNotFoundError,
-        match='w.pth do not exist: put '
-        '.*pt_inception-2015-12-05-6726825d.pth there',
+        match='w.pth do not exist: put .*pt_inception-2015-12-05-6726825d.pth there',
     ):
         InceptionFeatures('w.pth')
     with pytest.raises(ValueError, match="Inception style out of .*'tf'"):
@@ -152,9 +150,7 @@ def test_lpips_reads_torchvisions_alexnet(tmp_path):
     torch.manual_seed(0)
     path = str(tmp_path / 'alex.pth')
     state = {
-        k: v
-        for k, v in alexnet(weights=None).state_dict().items()
-        if k.startswith('features.')
+        k: v for k, v in alexnet(weights=None).state_dict().items() if k.startswith('features.')
     }
     torch.save(state, path)
     net = LPIPSDistance(path)

@@ -14,9 +14,7 @@ def test_weights_from_a_file_give_mmagics_features(tmp_path):
     path = str(tmp_path / 'inception.pth')
     torch.save(whole.state_dict(), path)
     net = InceptionFeatures(path)
-    image = np.random.default_rng(0).integers(
-        0, 256, (32, 32, 3), dtype=np.uint8
-    )
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     got = net.features([image])
     assert got.shape == (1, 2048)
     rgb = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None]

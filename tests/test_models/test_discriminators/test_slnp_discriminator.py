@@ -34,9 +34,7 @@ def test_decision_map_and_features_have_the_strides(size, layers):
     )
     assert out.logits.shape == (1, 1, size >> layers, size >> layers)
     assert [f.shape[1] for f in out.features] == [8, 16, 16][:layers]
-    assert [f.shape[-1] for f in out.features] == [
-        size >> i for i in range(1, layers + 1)
-    ]
+    assert [f.shape[-1] for f in out.features] == [size >> i for i in range(1, layers + 1)]
 
 
 def test_forward_is_figure_7_in_one_hot_form(pair):
@@ -66,10 +64,7 @@ def test_forward_is_figure_7_in_one_hot_form(pair):
 def test_every_parameter_gets_a_finite_gradient(norm, pair):
     net = make(norm=norm)
     out = net(*pair)
-    (
-        out.logits.square().mean()
-        + sum(f.square().mean() for f in out.features)
-    ).backward()
+    (out.logits.square().mean() + sum(f.square().mean() for f in out.features)).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -77,11 +72,7 @@ def test_every_parameter_gets_a_finite_gradient(norm, pair):
 
 
 def test_spectral_norm_is_on_every_weight_but_the_embedding():
-    names = [
-        n
-        for n, _ in make(norm='spectral').named_parameters()
-        if n.endswith('weight')
-    ]
+    names = [n for n, _ in make(norm='spectral').named_parameters() if n.endswith('weight')]
     assert names == ['embedding.weight']
 
 
@@ -101,7 +92,5 @@ def test_stages_are_judged_by_their_own_network(pair):
 
 
 def test_unknown_norm_is_refused():
-    with pytest.raises(
-        ValueError, match="norm must be one of .* but got 'batch'"
-    ):
+    with pytest.raises(ValueError, match="norm must be one of .* but got 'batch'"):
         make(norm='batch')

@@ -83,12 +83,8 @@ def test_padding_changes_nothing(name, inputs, tools):
     inputs = doubled(inputs)
     padded = {
         **inputs,
-        'instances': torch.nn.functional.pad(
-            inputs['instances'], (0, 0, 0, 0, 0, 1), value=-1
-        ),
-        'instance_labels': torch.nn.functional.pad(
-            inputs['instance_labels'], (0, 20), value=-1
-        ),
+        'instances': torch.nn.functional.pad(inputs['instances'], (0, 0, 0, 0, 0, 1), value=-1),
+        'instance_labels': torch.nn.functional.pad(inputs['instance_labels'], (0, 20), value=-1),
     }
     for one, other in zip(net(**inputs).images, net(**padded).images):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
@@ -160,9 +156,7 @@ def test_an_image_without_instances_stays_finite(inputs, tools):
 
 def test_attention_is_returned_on_request(inputs, tools):
     output = make(tools, stages=3)(**inputs, return_attention=True)
-    assert [tuple(w.shape) for w in output.attention] == [
-        (2, 16, tools.SLOTS)
-    ] * 2
+    assert [tuple(w.shape) for w in output.attention] == [(2, 16, tools.SLOTS)] * 2
     torch.testing.assert_close(output.attention[0].sum(-1), torch.ones(2, 16))
 
 
@@ -206,9 +200,7 @@ def test_no_tensor_of_instances_times_pixels_ever_exists(modulated, tools):
 
 def test_the_watch_for_large_tensors_sees_an_outer_product():
     with LargestTensor() as seen:
-        torch.einsum(
-            'thw,td->tdhw', torch.ones(200, 8, 8), torch.ones(200, 8)
-        ).amax(0)
+        torch.einsum('thw,td->tdhw', torch.ones(200, 8, 8), torch.ones(200, 8)).amax(0)
     assert seen.numel == 200 * 8 * 8 * 8
 
 
@@ -217,8 +209,7 @@ def test_size_that_strides_cannot_divide_is_refused(inputs, tools):
     inputs['label'] = inputs['label'][:, :30]
     with pytest.raises(
         ValueError,
-        match='multiples of 8, but got 30 x 32; '
-        'change the size in the data pipeline',
+        match='multiples of 8, but got 30 x 32; change the size in the data pipeline',
     ):
         net(**inputs)
 

@@ -25,9 +25,7 @@ def scene(tools):
     ).double()
     noise = torch.randn(2, 3, 2, 2, dtype=torch.float64)
     seen = {}
-    net.fuse.register_forward_pre_hook(
-        lambda _, args: seen.update(fused=args[0])
-    )
+    net.fuse.register_forward_pre_hook(lambda _, args: seen.update(fused=args[0]))
     y, image, codes = net(label, ids, labels, noise)
     seen.update(y=y, image=image, codes=codes)
     return net, (label, ids, labels, noise), seen
@@ -40,9 +38,7 @@ def naive_conv(x, weight, bias):
     for row in range(x.shape[2]):
         for col in range(x.shape[3]):
             patch = padded[:, :, row : row + 3, col : col + 3]
-            out[:, :, row, col] = (patch[:, None] * weight[None]).sum(
-                (2, 3, 4)
-            ) + bias
+            out[:, :, row, col] = (patch[:, None] * weight[None]).sum((2, 3, 4)) + bias
     return out
 
 
@@ -59,9 +55,7 @@ def test_residual_blocks_get_label_map_mu_noise_and_codes(scene, tools):
     index = torch.where(label == 255, tools.CLASSES, label)
     vectors = net.embedding.weight[index]  # (B, H, W, D)
     codes = seen['codes']
-    parts = seen['fused'].split(
-        [net.encoder[-1][0].out_channels, tools.CLASSES, 4, 3, 6], 1
-    )
+    parts = seen['fused'].split([net.encoder[-1][0].out_channels, tools.CLASSES, 4, 3, 6], 1)
     for row in range(SIZE // CELL):
         for col in range(SIZE // CELL):
             rows = slice(row * CELL, row * CELL + CELL)
@@ -77,11 +71,7 @@ def test_residual_blocks_get_label_map_mu_noise_and_codes(scene, tools):
                 torch.testing.assert_close(found[2], mu)
                 assert found[3].equal(noise[b, :, row // 2, col // 2])
                 here = masks[b, :, row * CELL, col * CELL]
-                code = (
-                    codes[b, here].amax(0)
-                    if here.any()
-                    else torch.zeros(6, dtype=torch.float64)
-                )
+                code = codes[b, here].amax(0) if here.any() else torch.zeros(6, dtype=torch.float64)
                 torch.testing.assert_close(found[4], code)
 
 
@@ -98,11 +88,7 @@ def test_codes_join_class_global_vector_and_noise(scene, tools):
             square = 0.0
             for row in range(4):
                 for col in range(4):
-                    count = int(
-                        masks[
-                            b, i, row * 4 : row * 4 + 4, col * 4 : col * 4 + 4
-                        ].sum()
-                    )
+                    count = int(masks[b, i, row * 4 : row * 4 + 4, col * 4 : col * 4 + 4].sum())
                     total += count * noise[b, :, row // 2, col // 2]
                     square += count**2
             pooled = total / max(square**0.5, 1e-6)

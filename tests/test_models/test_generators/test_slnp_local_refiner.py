@@ -41,12 +41,8 @@ def inputs(tools):
 def spy(net, inputs, **options):
     """Run and keep what ``fuse``, ``down`` and ``encoder`` saw and gave."""
     seen = {}
-    net.fuse.register_forward_pre_hook(
-        lambda _, args: seen.update(fused=args[0])
-    )
-    net.down.register_forward_pre_hook(
-        lambda _, args: seen.update(merged=args[0])
-    )
+    net.fuse.register_forward_pre_hook(lambda _, args: seen.update(fused=args[0]))
+    net.down.register_forward_pre_hook(lambda _, args: seen.update(merged=args[0]))
     net.encoder.register_forward_hook(
         lambda _, args, out: seen.update(embedded=args[0], encoded=out)
     )
@@ -66,9 +62,7 @@ def naive_vectors(net, encoded, masks, labels, classes):
             for row, col in pixels:
                 total += coarse[b, :, row // 4, col // 4]
             k = int(labels[b, i]) if labels[b, i] >= 0 else classes
-            out[b, i] = net.class_vector.weight[k] + net.instance_fc(
-                total / max(len(pixels), 1)
-            )
+            out[b, i] = net.class_vector.weight[k] + net.instance_fc(total / max(len(pixels), 1))
     return out
 
 
@@ -85,31 +79,18 @@ def naive_detail(net, image, vectors, masks, labels):
             region = regions[b, :, j // REGIONS, j % REGIONS]
             for i in range(slots):
                 if labels[b, i] >= 0:
-                    weights[b, j, i] = math.exp(
-                        (region @ vectors[b, i]).item()
-                    )
+                    weights[b, j, i] = math.exp((region @ vectors[b, i]).item())
             weights[b, j] /= weights[b, j].sum()
-            context.append(
-                sum(weights[b, j, i] * vectors[b, i] for i in range(slots))
-            )
+            context.append(sum(weights[b, j, i] * vectors[b, i] for i in range(slots)))
         own = []
         for i in range(slots):
             covered = {
-                row // side * REGIONS + col // side
-                for row, col in masks[b, i].nonzero().tolist()
+                row // side * REGIONS + col // side for row, col in masks[b, i].nonzero().tolist()
             }
-            own.append(
-                sum(context[j] for j in covered) / len(covered)
-                if covered
-                else None
-            )
+            own.append(sum(context[j] for j in covered) / len(covered) if covered else None)
         for row in range(4):
             for col in range(4):
-                here = [
-                    own[i]
-                    for i in range(slots)
-                    if masks[b, i, row * 4, col * 4]
-                ]
+                here = [own[i] for i in range(slots) if masks[b, i, row * 4, col * 4]]
                 if here:
                     detail[b, :, row, col] = torch.stack(here).amax(0)
     return weights, detail
@@ -121,9 +102,7 @@ def test_detail_map_and_weights_match_loop(inputs, tools):
     masks = tools.naive_masks(inputs['ids'], tools.SLOTS)
     labels = inputs['instance_labels']
     vectors = naive_vectors(net, seen['encoded'], masks, labels, tools.CLASSES)
-    weights, detail = naive_detail(
-        net, inputs['image'], vectors, masks, labels
-    )
+    weights, detail = naive_detail(net, inputs['image'], vectors, masks, labels)
     torch.testing.assert_close(seen['out'][2], weights)
     wide = seen['fused'].shape[1] - 3 - 4
     torch.testing.assert_close(seen['fused'][:, wide : wide + 3], detail)
@@ -133,9 +112,7 @@ def test_without_attention_an_instance_keeps_its_own_vector(inputs, tools):
     net = make(tools, attention=False)
     seen = spy(net, inputs, return_attention=True)
     masks = tools.naive_masks(inputs['ids'], tools.SLOTS)
-    vectors = naive_vectors(
-        net, seen['encoded'], masks, inputs['instance_labels'], tools.CLASSES
-    )
+    vectors = naive_vectors(net, seen['encoded'], masks, inputs['instance_labels'], tools.CLASSES)
     wide = seen['fused'].shape[1] - 3 - 4
     detail = seen['fused'][:, wide : wide + 3]
     for row in range(4):
@@ -143,9 +120,7 @@ def test_without_attention_an_instance_keeps_its_own_vector(inputs, tools):
             for b in range(2):
                 here = masks[b, :, row * 4, col * 4]
                 want = (
-                    vectors[b, here].amax(0)
-                    if here.any()
-                    else torch.zeros(3, dtype=torch.float64)
+                    vectors[b, here].amax(0) if here.any() else torch.zeros(3, dtype=torch.float64)
                 )
                 torch.testing.assert_close(detail[b, :, row, col], want)
     assert seen['out'][2] is None
@@ -162,9 +137,7 @@ def test_f1_gets_sum_of_features_and_label_and_mu1(inputs, tools):
     vectors = net.embedding.weight[index]
     for row in range(4):
         for col in range(4):
-            mu = vectors[:, row * 4 : row * 4 + 4, col * 4 : col * 4 + 4].mean(
-                (1, 2)
-            )
+            mu = vectors[:, row * 4 : row * 4 + 4, col * 4 : col * 4 + 4].mean((1, 2))
             torch.testing.assert_close(seen['fused'][:, -4:, row, col], mu)
 
 

@@ -12,9 +12,7 @@ from slnp_mm.models.layers import (
 )
 
 
-@pytest.mark.parametrize(
-    'channels, groups', [(64, 4), (48, 3), (8, 1), (35, 1), (40, 2)]
-)
+@pytest.mark.parametrize('channels, groups', [(64, 4), (48, 3), (8, 1), (35, 1), (40, 2)])
 def test_groups_divide_the_channels(channels, groups):
     assert group_norm(channels).num_groups == groups
 
@@ -34,9 +32,7 @@ def test_modulation_matches_loop(tools):
                 want = normed[:, row, col]
                 i = int(ids[b, 0, row, col])
                 if i >= 0:
-                    affine = (
-                        layer.affine.weight @ codes[b, i] + layer.affine.bias
-                    )
+                    affine = layer.affine.weight @ codes[b, i] + layer.affine.bias
                     want = want * (1 + affine[:4]) + affine[4:]
                 torch.testing.assert_close(found[b, :, row, col], want)
 
@@ -67,9 +63,5 @@ def test_spectral_weight_has_unit_norm():
     layer = maybe_spectral(torch.nn.Linear(6, 4), True)
     for _ in range(30):  # power iteration, one step a call in training
         layer(torch.randn(1, 6))
-    assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(
-        1, rel=1e-3
-    )
-    assert not hasattr(
-        maybe_spectral(torch.nn.Linear(6, 4), False), 'parametrizations'
-    )
+    assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1, rel=1e-3)
+    assert not hasattr(maybe_spectral(torch.nn.Linear(6, 4), False), 'parametrizations')

@@ -13,12 +13,8 @@ SIZE = 16  # of the lowest stage
 def stages(batch=3):
     """Images by area and labels by stride, lowest stage first."""
     rng = torch.Generator().manual_seed(0)
-    image = torch.rand(
-        batch, 3, 2 * SIZE, 2 * SIZE, generator=rng, dtype=torch.float64
-    )
-    label = torch.randint(
-        0, 5, (batch, 2 * SIZE, 2 * SIZE), generator=rng, dtype=torch.int64
-    )
+    image = torch.rand(batch, 3, 2 * SIZE, 2 * SIZE, generator=rng, dtype=torch.float64)
+    label = torch.randint(0, 5, (batch, 2 * SIZE, 2 * SIZE), generator=rng, dtype=torch.int64)
     images = [F.avg_pool2d(image * 2 - 1, f) for f in (2, 1)]
     return images, [label[:, ::2, ::2], label]
 
@@ -86,9 +82,7 @@ def test_label_and_image_move_together():
     augment = SLNPDiffAugment(('translation', 'cutout'))
     _, labels = stages(batch=8)
     labels = [label + 1 for label in labels]  # 0 is left for the filling
-    painted = [
-        label[:, None].double().expand(-1, 3, -1, -1) for label in labels
-    ]
+    painted = [label[:, None].double().expand(-1, 3, -1, -1) for label in labels]
     params = augment.draw(labels[0])
     images = augment.images(painted, params)
     for image, label in zip(images, augment.labels(labels, params)):
@@ -100,9 +94,7 @@ def test_label_and_image_move_together():
 def test_ranges_of_a_drawing():
     torch.manual_seed(0)
     params = SLNPDiffAugment().draw(torch.zeros(4000, SIZE, 2 * SIZE))
-    for values, low, high in zip(
-        params.color.unbind(1), (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5)
-    ):
+    for values, low, high in zip(params.color.unbind(1), (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5)):
         assert low <= values.min() < low + 0.01
         assert high - 0.01 < values.max() <= high
     for values, low, high in (
@@ -140,9 +132,7 @@ def test_gradient_of_all_policies_is_right():
     augment = SLNPDiffAugment()
     image = torch.rand(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     params = augment.draw(torch.zeros(2, 4, 4))
-    assert torch.autograd.gradcheck(
-        lambda x: augment.images([x], params)[0], image
-    )
+    assert torch.autograd.gradcheck(lambda x: augment.images([x], params)[0], image)
 
 
 def test_empty_policy_is_the_identity_and_draws_nothing():

@@ -22,11 +22,7 @@ def naive_place(vectors, masks):
     for b in range(batch):
         for row in range(height):
             for col in range(width):
-                found = [
-                    vectors[b, i]
-                    for i in range(slots)
-                    if masks[b, i, row, col]
-                ]
+                found = [vectors[b, i] for i in range(slots) if masks[b, i, row, col]]
                 if found:
                     out[b, :, row, col] = torch.stack(found).amax(0)
     return out
@@ -115,10 +111,9 @@ def test_pool_mean_matches_loop(tools):
     pooled = pool_mean(features, weights)
     for b in range(2):
         for i in range(4):
-            want = sum(
-                weights[b, i, j] * features[b].flatten(1)[:, j]
-                for j in range(4)
-            ) / max(weights[b, i].sum(), 1)
+            want = sum(weights[b, i, j] * features[b].flatten(1)[:, j] for j in range(4)) / max(
+                weights[b, i].sum(), 1
+            )
             torch.testing.assert_close(pooled[b, i], want)
     assert pooled[0, 1].eq(0).all()
 
@@ -147,9 +142,7 @@ def test_class_layers_replace_ids(scene):
     ids, labels, _ = scene
     classes = class_layers(ids, labels)
     for b in range(2):
-        for i, k in zip(
-            ids[b].flatten().tolist(), classes[b].flatten().tolist()
-        ):
+        for i, k in zip(ids[b].flatten().tolist(), classes[b].flatten().tolist()):
             assert k == (labels[b, i] if i >= 0 else -1)
 
 

@@ -34,12 +34,7 @@ def naive_weights(regions, instances, valid):
     for b in range(batch):
         for j in range(num):
             powers = {
-                i: math.exp(
-                    sum(
-                        float(instances[b, i, d] * regions[b, j, d])
-                        for d in range(DEPTH)
-                    )
-                )
+                i: math.exp(sum(float(instances[b, i, d] * regions[b, j, d]) for d in range(DEPTH)))
                 for i in range(slots)
                 if valid[b, i]
             }
@@ -62,18 +57,14 @@ def naive_instance_context(context, cover):
     out = torch.zeros(*cover.shape[:2], DEPTH, dtype=torch.float64)
     for b in range(cover.shape[0]):
         for i in range(cover.shape[1]):
-            found = [
-                context[b, j] for j in range(cover.shape[2]) if cover[b, i, j]
-            ]
+            found = [context[b, j] for j in range(cover.shape[2]) if cover[b, i, j]]
             if found:
                 out[b, i] = sum(found) / len(found)
     return out
 
 
 def test_weights_match_loop(vectors):
-    torch.testing.assert_close(
-        attention_weights(*vectors), naive_weights(*vectors)
-    )
+    torch.testing.assert_close(attention_weights(*vectors), naive_weights(*vectors))
 
 
 def test_weights_are_one_for_a_lone_instance(vectors):
@@ -88,9 +79,7 @@ def test_context_matches_loop(vectors):
 
 
 def test_context_equals_returned_weights(vectors):
-    regions, instances, valid = (
-        v.float() if v.is_floating_point() else v for v in vectors
-    )
+    regions, instances, valid = (v.float() if v.is_floating_point() else v for v in vectors)
     want = attention_weights(regions, instances, valid) @ instances
     torch.testing.assert_close(attend(regions, instances, valid), want)
 
@@ -133,9 +122,7 @@ def test_detail_map_from_regions_to_pixels_matches_loop(vectors, tools):
         ],
         -1,
     )
-    found = place(
-        instance_context(attend(regions, instances, valid), cover), ids
-    )
+    found = place(instance_context(attend(regions, instances, valid), cover), ids)
 
     context = naive_instance_context(
         naive_context(naive_weights(regions, instances, valid), instances),

@@ -23,9 +23,7 @@ def test_value_matches_loop():
             values = zip(f[b].flatten().tolist(), r[b].flatten().tolist())
             per_image.append(sum(abs(x - y) for x, y in values) / f[b].numel())
         total += sum(per_image) / 2
-    assert SLNPFeatureMatchingLoss(3.0)(fake, real).item() == pytest.approx(
-        3 * total
-    )
+    assert SLNPFeatureMatchingLoss(3.0)(fake, real).item() == pytest.approx(3 * total)
 
 
 def test_same_features_cost_nothing():
@@ -37,15 +35,11 @@ def test_gradient_reaches_the_generated_branch_only():
     fake, real = (torch.randn(1, 3, 4, 4).requires_grad_() for _ in 'fr')
     SLNPFeatureMatchingLoss(1.0)([fake], [real]).backward()
     assert real.grad is None
-    torch.testing.assert_close(
-        fake.grad, (fake - real).sign().detach() / fake.numel()
-    )
+    torch.testing.assert_close(fake.grad, (fake - real).sign().detach() / fake.numel())
 
 
 def test_negative_weight_is_refused():
-    with pytest.raises(
-        ValueError, match='loss_weight must be >= 0, but got -1'
-    ):
+    with pytest.raises(ValueError, match='loss_weight must be >= 0, but got -1'):
         SLNPFeatureMatchingLoss(-1)
 
 

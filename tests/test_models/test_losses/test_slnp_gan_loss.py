@@ -34,27 +34,19 @@ def test_undecided_generator_is_at_minus_or_plus_one_bit():
 
 def test_discriminator_terms_match_loop():
     assert loss(True, True) == pytest.approx(naive(lambda d: -math.log2(d)))
-    assert loss(False, True) == pytest.approx(
-        naive(lambda d: -math.log2(1 - d))
-    )
+    assert loss(False, True) == pytest.approx(naive(lambda d: -math.log2(1 - d)))
 
 
 def test_generator_terms_match_loop():
-    assert loss(True, False) == pytest.approx(
-        naive(lambda d: math.log2(1 - d))
-    )
-    assert loss(True, False, saturating=False) == pytest.approx(
-        naive(lambda d: -math.log2(d))
-    )
+    assert loss(True, False) == pytest.approx(naive(lambda d: math.log2(1 - d)))
+    assert loss(True, False, saturating=False) == pytest.approx(naive(lambda d: -math.log2(d)))
 
 
 def test_gradient_of_the_log_loss_matches_the_derivative():
     """d/dx of -lb D(x) is (D - 1) / ln 2."""
     x = LOGITS[:3].clone().requires_grad_()
     SLNPGANLoss()(x, True, True).backward()
-    torch.testing.assert_close(
-        x.grad, (x.detach().sigmoid() - 1) / math.log(2) / 3
-    )
+    torch.testing.assert_close(x.grad, (x.detach().sigmoid() - 1) / math.log(2) / 3)
 
 
 @pytest.mark.parametrize('real', [True, False])
@@ -68,12 +60,8 @@ def test_extreme_logits_stay_finite(real):
 
 def test_hinge_by_hand():
     x = torch.tensor([-2.0, 0.0, 1.5])
-    assert loss(True, True, x, gan_type='hinge') == pytest.approx(
-        (3 + 1 + 0) / 3
-    )
-    assert loss(False, True, x, gan_type='hinge') == pytest.approx(
-        (0 + 1 + 2.5) / 3
-    )
+    assert loss(True, True, x, gan_type='hinge') == pytest.approx((3 + 1 + 0) / 3)
+    assert loss(False, True, x, gan_type='hinge') == pytest.approx((0 + 1 + 2.5) / 3)
     assert loss(True, False, x, gan_type='hinge') == pytest.approx(0.5 / 3)
 
 

@@ -18,9 +18,7 @@ def noises(*levels):
 def test_ratio_by_hand():
     """|0.1 - 0.3| / |0 - 2| = 0.1 and |0 - 0.3| / |1 - 2| = 0.3."""
     loss = SLNPModeSeekingLoss(loss_weight=5.0, max_ratio=1.0)
-    value = loss(
-        images(0.1, 0.0), images(0.3, 0.3), noises(0.0, 1.0), noises(2.0, 2.0)
-    )
+    value = loss(images(0.1, 0.0), images(0.3, 0.3), noises(0.0, 1.0), noises(2.0, 2.0))
     assert value.shape == ()
     assert value.item() == pytest.approx(-5 * (0.1 + 0.3) / 2)
 
@@ -45,9 +43,7 @@ def test_equal_images_earn_nothing_and_equal_noises_are_bounded():
     assert value.item() == pytest.approx(-1.5)
 
 
-@pytest.mark.parametrize(
-    'share, batch, want', [(0.25, 4, 1), (0.25, 1, 1), (0.5, 5, 3), (1, 4, 4)]
-)
+@pytest.mark.parametrize('share, batch, want', [(0.25, 4, 1), (0.25, 1, 1), (0.5, 5, 3), (1, 4, 4)])
 def test_share_of_the_batch_is_rounded_up(share, batch, want):
     assert SLNPModeSeekingLoss(share=share).num_pairs(batch) == want
 

@@ -39,9 +39,7 @@ def test_gradient_in_the_weights_by_hand():
     conv = linear_map()
     images = torch.randn(2, 3, 8, 8)
     penalty(conv, images, loss_weight=2.0, interval=3).backward()
-    torch.testing.assert_close(
-        conv.weight.grad, torch.full_like(conv.weight, 3.0)
-    )
+    torch.testing.assert_close(conv.weight.grad, torch.full_like(conv.weight, 3.0))
 
 
 def test_flat_discriminator_costs_nothing():
@@ -68,9 +66,7 @@ def test_penalty_matches_finite_differences(norm, tools):
                     sums.append(logits[b].sum().item())
                 want += ((sums[0] - sums[1]) / (2 * step)) ** 2
         positions = logits[0].numel()
-    value = penalty(
-        lambda x: stage(x, label).logits, images, loss_weight=4.0, interval=1
-    )
+    value = penalty(lambda x: stage(x, label).logits, images, loss_weight=4.0, interval=1)
     assert positions == 4
     assert value.item() == pytest.approx(4 / 2 * want / positions / 2)
 

@@ -40,9 +40,7 @@ def test_blocks_of_figure_4():
 
 @pytest.mark.parametrize('size, scales', [(8, 2), (16, 1)])
 def test_vae_latent_is_smaller_than_the_image(size, scales):
-    prior = NoisePriorVAE(
-        image_size=size, latent_channels=4, base_channels=4, num_scales=scales
-    )
+    prior = NoisePriorVAE(image_size=size, latent_channels=4, base_channels=4, num_scales=scales)
     side = size // 2**scales
     check_shapes(prior, size, (4, side, side))
 
@@ -88,10 +86,7 @@ def test_elbo_terms_match_loop(prior, monkeypatch):
     found = prior.loss(image)
     mean, log_var = prior.encode(image)
     recon = prior.decode(mean + noise * log_var.exp().sqrt())
-    squares = [
-        (a - b) ** 2
-        for a, b in zip(recon.flatten().tolist(), image.flatten().tolist())
-    ]
+    squares = [(a - b) ** 2 for a, b in zip(recon.flatten().tolist(), image.flatten().tolist())]
     values = 3 * 8 * 8
     want_recon = sum(squares) / len(squares) / (2 * prior.recon_std**2)
     kl = sum(
@@ -133,9 +128,7 @@ def test_kl_is_zero_for_a_standard_normal_posterior(prior, monkeypatch):
 @pytest.mark.parametrize('spread, share', [(0.0, 0.0), (1.0, 0.25)])
 def test_active_units_count_varying_means(spread, share, monkeypatch):
     """Of four channels one has mean +-spread, i.e. variance 2 spread^2."""
-    prior = NoisePriorVAE(
-        image_size=8, latent_channels=4, base_channels=4, num_scales=2
-    )
+    prior = NoisePriorVAE(image_size=8, latent_channels=4, base_channels=4, num_scales=2)
     mean = torch.ones(2, *prior.latent_shape)
     mean[0, 1], mean[1, 1] = spread, -spread
     if not spread:
@@ -146,9 +139,7 @@ def test_active_units_count_varying_means(spread, share, monkeypatch):
 
 def test_active_units_threshold(monkeypatch):
     """Variance 0.0098 is below the threshold, 0.0113 above."""
-    prior = NoisePriorVAE(
-        image_size=8, latent_channels=2, base_channels=4, num_scales=2
-    )
+    prior = NoisePriorVAE(image_size=8, latent_channels=2, base_channels=4, num_scales=2)
     mean = torch.zeros(2, 2, 2, 2)
     mean[0, 0], mean[0, 1] = 0.14, 0.15
     monkeypatch.setattr(prior, 'encode', lambda _: (mean, mean * 0))
@@ -197,9 +188,7 @@ def test_predict_gives_reconstruction_and_image(tools):
     prior = tools.build(
         {
             **tools.PRIOR,
-            'data_preprocessor': dict(
-                type='SLNPDataPreprocessor', num_classes=tools.CLASSES
-            ),
+            'data_preprocessor': dict(type='SLNPDataPreprocessor', num_classes=tools.CLASSES),
         }
     )
     train_statistics(prior)
