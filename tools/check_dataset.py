@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+import _cli as cli
 from mmagic.registry import DATASETS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
@@ -14,7 +15,6 @@ from slnp_mm.datasets.contact_sheet import make_sheet, save_sheet
 from slnp_mm.datasets.errors import DataError
 from slnp_mm.datasets.preflight import check_dataset
 from slnp_mm.datasets.slnp_dataset import SLNPDataset
-from slnp_mm.utils import cli
 
 SPLITS = ('train', 'val', 'test')
 

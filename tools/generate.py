@@ -7,8 +7,9 @@ import time
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
 
-from slnp_mm.utils import cli  # noqa: E402
-from slnp_mm.utils.generation import Generation, find_labels  # noqa: E402
+import _cli as cli  # noqa: E402
+
+from slnp_mm.generation import Generation, find_labels  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,8 +4,9 @@ import argparse
 import sys
 import time
 
+from _cli import run_tool
+
 from slnp_mm.datasets.toyscenes_write import write_toyscenes
-from slnp_mm.utils.cli import run_tool
 
 
 def parse_args() -> argparse.Namespace:

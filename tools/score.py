@@ -10,9 +10,10 @@ import sys
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
 
+import _cli as cli  # noqa: E402
+
+from slnp_mm.errors import check_device  # noqa: E402
 from slnp_mm.evaluation import folder, report  # noqa: E402
-from slnp_mm.utils import cli  # noqa: E402
-from slnp_mm.utils.errors import check_device  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

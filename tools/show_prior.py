@@ -10,16 +10,16 @@ import sys
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
 
+import _cli as cli  # noqa: E402
 import torch  # noqa: E402
-
-from slnp_mm.utils import cli  # noqa: E402
-from slnp_mm.utils.generation import write_picture  # noqa: E402
-from slnp_mm.utils.prior_report import (  # noqa: E402
+from _prior_report import (  # noqa: E402
     build_prior,
     draw_report,
     read_images,
     report_prior,
 )
+
+from slnp_mm.generation import write_picture  # noqa: E402
 
 TEXT = """{num_images} images, latent {latent_shape}
 active units         {active_units:.1%}

@@ -9,8 +9,11 @@ import signal
 import sys
 from pathlib import Path
 
-from slnp_mm.utils import cli, study, study_report
-from slnp_mm.utils.errors import SLNPError
+import _cli as cli
+import _study as study
+import _study_report as study_report
+
+from slnp_mm.errors import SLNPError
 
 
 def parse_args() -> argparse.Namespace:

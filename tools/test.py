@@ -6,11 +6,10 @@ import sys
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
 
+import _cli as cli  # noqa: E402
 import mmengine  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
 from mmengine.logging import print_log  # noqa: E402
-
-from slnp_mm.utils import cli  # noqa: E402
 
 
 class SaveMetricsHook(Hook):

@@ -8,9 +8,8 @@ import sys
 # slows training down. It has to be set before torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
+import _cli as cli  # noqa: E402
 from mmengine.logging import print_log  # noqa: E402
-
-from slnp_mm.utils import cli  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

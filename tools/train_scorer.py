@@ -8,12 +8,13 @@ import sys
 # factor of six (measured on two cores); must be set before torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
+import _cli as cli  # noqa: E402
+
 from slnp_mm.evaluation.scorers.training import (  # noqa: E402
     set_data_root,
     set_length,
     train_scorer,
 )
-from slnp_mm.utils import cli  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

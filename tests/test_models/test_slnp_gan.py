@@ -10,8 +10,8 @@ from mmengine.logging import MessageHub
 from mmengine.runner import load_checkpoint
 from torch.nn import functional as F
 
+from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
-from slnp_mm.utils import SLNPError
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import _study as study
 import pytest
 from mmengine.config import Config
 
-from slnp_mm.utils import study
-from slnp_mm.utils.errors import SLNPError
+from slnp_mm.errors import SLNPError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,7 +4,7 @@ import os.path as osp
 
 from torch import nn
 
-from slnp_mm.utils.checkpoint import last_checkpoint, read_checkpoint
+from slnp_mm.checkpoint import last_checkpoint, read_checkpoint
 
 
 def load_prior(prior: nn.Module, source: str | None, command: str) -> None:

@@ -13,9 +13,9 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checkpoint import check_checkpoint
-from .errors import SLNPError
-from .generation import SKIPPED
+from slnp_mm.checkpoint import check_checkpoint
+from slnp_mm.errors import SLNPError
+from slnp_mm.generation import SKIPPED
 
 BATCH = 32
 # Steps that the prior does not need, or that change the picture at random.

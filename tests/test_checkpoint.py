@@ -12,8 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 
-from slnp_mm.utils import allow_checkpoint_globals
-from slnp_mm.utils.checkpoint import history_statistic
+from slnp_mm.checkpoint import allow_checkpoint_globals, history_statistic
 
 
 class _Line(BaseModel):

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from _prior_report import build_prior, draw_report, report_prior
 
+from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
-from slnp_mm.utils.errors import SLNPError
-from slnp_mm.utils.prior_report import build_prior, draw_report, report_prior
 
 CONFIG = """
 default_scope = 'mmagic'

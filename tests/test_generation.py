@@ -10,10 +10,10 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from slnp_mm.utils import SLNPError
-from slnp_mm.utils.generation import Generation, find_labels, write_picture
+from slnp_mm.errors import SLNPError
+from slnp_mm.generation import Generation, find_labels, write_picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope='module')

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from slnp_mm.utils import SLNPError, check_device, check_file, one_sentence
-from slnp_mm.utils.checkpoint import history_statistic
+from slnp_mm.checkpoint import history_statistic
+from slnp_mm.errors import SLNPError, check_device, check_file, one_sentence
 
 
 class _Refusing(Dataset):

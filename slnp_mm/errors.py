@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parent
 # the system's refusals to write, which no traceback makes clearer
 _NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 _WORKER = re.compile(r'Caught \w+ in DataLoader worker process')

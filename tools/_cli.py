@@ -11,8 +11,8 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from .checkpoint import check_checkpoint, last_checkpoint
-from .errors import SLNPError, check_device, check_file, one_sentence
+from slnp_mm.checkpoint import check_checkpoint, last_checkpoint
+from slnp_mm.errors import SLNPError, check_device, check_file, one_sentence
 
 
 def add_runner_args(parser: argparse.ArgumentParser) -> None:

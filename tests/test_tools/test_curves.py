@@ -2,11 +2,11 @@
 
 import json
 
+import _curves as curves
 import numpy as np
 import pytest
 
-from slnp_mm.utils import curves
-from slnp_mm.utils.errors import SLNPError
+from slnp_mm.errors import SLNPError
 
 
 def write_log(folder, stamp, rows):

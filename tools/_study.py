@@ -31,10 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from _curves import last_metrics, log_files
 from mmengine.config import Config
 
-from .curves import last_metrics, log_files
-from .errors import SLNPError, check_file
+from slnp_mm.errors import SLNPError, check_file
 
 ENTRIES = {
     'seeds', 'variants', 'cfg_options', 'prepare', 'curves', 'plateau'

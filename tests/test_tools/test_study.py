@@ -4,10 +4,11 @@ import json
 import sys
 import time
 
+import _study as study
+import _study_report as study_report
 import pytest
 
-from slnp_mm.utils import study, study_report
-from slnp_mm.utils.errors import SLNPError
+from slnp_mm.errors import SLNPError
 
 # Stands in for tools/train.py: logs a curve that falls by the seed's pace.
 TRAIN = """

@@ -3,12 +3,13 @@
 import argparse
 import errno
 
+import _cli as cli
 import pytest
 import torch
 from mmengine.config import Config
 
-from slnp_mm.utils import SLNPError, check_checkpoint, cli
-from slnp_mm.utils.checkpoint import history_statistic
+from slnp_mm.checkpoint import check_checkpoint, history_statistic
+from slnp_mm.errors import SLNPError
 
 
 def _args(tmp_path, text='a = 1\n', **kwargs):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from .curves import (
+from _curves import (
     band,
     mean_spread,
     on_common_steps,
@@ -17,8 +16,9 @@ from .curves import (
     read_curves,
     swing_after,
 )
-from .errors import SLNPError
-from .study import Run, Study
+from _study import Run, Study
+
+from slnp_mm.errors import SLNPError
 
 
 def finished(study: Study) -> dict[str, list[Run]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import SLNPError
+from slnp_mm.errors import SLNPError
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
