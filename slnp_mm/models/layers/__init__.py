@@ -9,6 +9,7 @@ from .blocks import (
     upsample,
 )
 from .diff_augment import SLNPDiffAugment
+from .efficientnet_lite import lite_state_dict
 from .instances import (
     class_layers,
     label_map,
@@ -34,6 +35,7 @@ __all__ = [
     'group_norm',
     'instance_context',
     'label_map',
+    'lite_state_dict',
     'maybe_spectral',
     'place',
     'pool_mean',
