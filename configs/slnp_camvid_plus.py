@@ -1,11 +1,12 @@
 _base_ = ['./slnp_camvid.py']
 
-# Beside the paper's design (docs/results.md): hinge loss, an averaged
-# generator, instance codes that modulate its norms, so that noise moves
-# instances further, and a loss that keeps it from ignoring the noise.
+# Beside the paper's design (docs/results.md): a discriminator that looks through a frozen
+# ImageNet network, hinge loss, codes of photographs as noise, instance codes that modulate the
+# generator's norms, and an averaged generator.
 model = dict(
     generator=dict(
-        global_generator=dict(modulated=True),
+        noise_shape=(16, 4, 4),
+        global_generator=dict(modulated=True, noise_kind='code'),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',
@@ -16,7 +17,12 @@ model = dict(
             )
         ],
     ),
+    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator', num_classes=11),
     gan_loss=dict(gan_type='hinge'),
-    mode_seeking_loss=dict(type='SLNPModeSeekingLoss', max_ratio=0.1),
-    ema_config=dict(type='ExponentialMovingAverage', momentum=0.005, interval=1),
+    feature_loss=dict(loss_weight=2.0),
+    code_share=0.5,
+    noise_prior=dict(num_scales=4, code_rank=64),
+    prior_checkpoint='work_dirs/noise_prior_camvid_plus',
+    prior_command='python tools/train.py configs/noise_prior_camvid_plus.py',
+    ema_config=dict(type='RampUpEMA', interval=1, ema_kimg=1.25, ema_rampup=0.05, batch_size=4),
 )

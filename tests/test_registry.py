@@ -18,8 +18,8 @@ NAMES = dict(
         'SLNPDiffAugment',
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
-        'SLNPModeSeekingLoss',
-        'SLNPR1Loss',
+        'SLNPPretrainedDiscriminator',
+        'SLNPSegmentationGANLoss',
     ],
     DATASETS=[
         'SLNPDataset',
@@ -41,7 +41,7 @@ NAMES = dict(
         'SLNPPackInputs',
     ],
     METRICS=['SLNPSegMetric'],
-    HOOKS=['SLNPVisualizationHook'],
+    HOOKS=['SLNPPriorHook', 'SLNPVisualizationHook'],
     OPTIMIZERS=['AMM'],
 )
 
@@ -86,8 +86,6 @@ model = dict(
     discriminator=dict(type='SLNPDiscriminator', num_classes=3),
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
-    r1_loss=dict(type='SLNPR1Loss'),
-    mode_seeking_loss=dict(type='SLNPModeSeekingLoss'),
     augment=dict(type='SLNPDiffAugment'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))

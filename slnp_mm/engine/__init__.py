@@ -1,6 +1,6 @@
 """Optimizers and hooks."""
 
-from .hooks import SLNPReportHook, SLNPVisualizationHook
+from .hooks import SLNPPriorHook, SLNPReportHook, SLNPVisualizationHook
 from .optimizers import AMM
 
-__all__ = ['AMM', 'SLNPReportHook', 'SLNPVisualizationHook']
+__all__ = ['AMM', 'SLNPPriorHook', 'SLNPReportHook', 'SLNPVisualizationHook']

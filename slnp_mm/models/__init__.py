@@ -1,13 +1,12 @@
 """Networks, losses and the training step."""
 
-from .discriminators import SLNPDiscriminator
+from .discriminators import SLNPDiscriminator, SLNPPretrainedDiscriminator
 from .generators import SLNPGenerator, SLNPGlobalGenerator, SLNPLocalRefiner
 from .layers import SLNPDiffAugment
 from .losses import (
     SLNPFeatureMatchingLoss,
     SLNPGANLoss,
-    SLNPModeSeekingLoss,
-    SLNPR1Loss,
+    SLNPSegmentationGANLoss,
 )
 from .slnp_data_preprocessor import SLNPDataPreprocessor
 from .slnp_gan import SLNPGAN
@@ -24,6 +23,6 @@ __all__ = [
     'SLNPGenerator',
     'SLNPGlobalGenerator',
     'SLNPLocalRefiner',
-    'SLNPModeSeekingLoss',
-    'SLNPR1Loss',
+    'SLNPPretrainedDiscriminator',
+    'SLNPSegmentationGANLoss',
 ]

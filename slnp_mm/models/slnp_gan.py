@@ -1,6 +1,7 @@
 """Training and sampling of SLNP-GAN."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,25 @@ from .layers import stride_ids
 from .vaes import load_prior
 
 NOISES = ('prior', 'random')
+
+
+class JudgedImages(NamedTuple):
+    """What the discriminators are called with, one entry a stage.
+
+    Args:
+        images (list[Tensor]): (B, 3, H, W), float32, [-1, 1].
+        labels (list[Tensor]): (B, H, W), int64.
+        seen (list[list[Tensor] | None]): Frozen features of the images, or None.
+    """
+
+    images: list[Tensor]
+    labels: list[Tensor]
+    seen: list[list[Tensor] | None]
+
+    def detach(self) -> 'JudgedImages':
+        """The same images without their graph."""
+        seen = [x and [feature.detach() for feature in x] for x in self.seen]
+        return self._replace(images=[x.detach() for x in self.images], seen=seen)
 
 
 @MODELS.register_module()
@@ -56,16 +76,17 @@ class SLNPGAN(BaseGAN):
             update. Defaults to 1.
         ema_config (dict, optional): Config of the averaged generator.
             Defaults to None.
-        r1_loss (dict, optional): Config of :class:`SLNPR1Loss`. Defaults to
-            None, no penalty.
+        code_share (float): Share in [0, 1] of a training batch whose noise is the code of its
+            own photograph, Enc(x), rounded to at least one image. Only these are compared with
+            their photographs, Eq. (19); the others have ``Z_np`` and are judged by D alone, so
+            that nothing teaches the generator to ignore its noise. 0: the paper's, all images
+            have ``Z_np`` and are compared. Defaults to 0.
         augment (dict, optional): Config of :class:`SLNPDiffAugment`, for
             what the discriminators see. Defaults to None.
-        mode_seeking_loss (dict, optional): Config of
-            :class:`SLNPModeSeekingLoss`. Defaults to None.
 
     Raises:
-        ValueError: If ``noise`` is unknown or the prior's latent is not of
-            the generator's ``noise_shape``.
+        ValueError: If ``noise`` is unknown, the prior's latent is not of the generator's
+            ``noise_shape``, or ``code_share`` is out of range or asks for codes without a prior.
     """
 
     def __init__(
@@ -81,9 +102,8 @@ class SLNPGAN(BaseGAN):
         prior_command: str = 'python tools/train.py configs/noise_prior_<data>.py',
         discriminator_steps: int = 1,
         ema_config: dict | None = None,
-        r1_loss: dict | None = None,
+        code_share: float = 0.0,
         augment: dict | None = None,
-        mode_seeking_loss: dict | None = None,
     ) -> None:
         generator = MODELS.build(generator)
         super().__init__(
@@ -96,11 +116,15 @@ class SLNPGAN(BaseGAN):
         if gan_loss is not None:
             self.gan_loss = MODELS.build(gan_loss)
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
-        self.r1_loss = r1_loss and MODELS.build(r1_loss)
         self.augment = augment and MODELS.build(augment)
-        self.mode_seeking_loss = mode_seeking_loss and MODELS.build(mode_seeking_loss)
         if noise not in NOISES:
             raise ValueError(f'noise must be one of {NOISES}, but got {noise!r}.')
+        if not 0 <= code_share <= 1 or (code_share and noise == 'random'):
+            raise ValueError(
+                f'code_share must be from 0 to 1, and 0 with random noise, but got {code_share} '
+                f'with noise={noise!r}.'
+            )
+        self.code_share = code_share
         self.noise_prior = None
         self._prior_pending = False
         self.prior_checkpoint = prior_checkpoint
@@ -165,14 +189,37 @@ class SLNPGAN(BaseGAN):
             noise = torch.randn(num_batches, *generator.noise_shape, device=self.device)
         if self.noise_prior is None:
             return noise
-        prior = _unwrap(self.noise_prior)
-        if not prior.is_trained:
+        return self._trained_prior().shape_noise(noise)
+
+    @torch.no_grad()
+    def style_code(self, image: Tensor) -> Tensor:
+        """Noise that carries the attributes of an image: its code, Enc(x).
+
+        Args:
+            image (Tensor): (B, 3, H, W), float32, [-1, 1].
+
+        Returns:
+            Tensor: (B, *noise_shape), float32.
+
+        Raises:
+            RuntimeError: If there is no prior, or it has not been trained or loaded.
+        """
+        return self._trained_prior().encode(image)[0]
+
+    def _trained_prior(self) -> nn.Module:
+        """The noise prior itself.
+
+        Raises:
+            RuntimeError: If there is none, or it has not been trained or loaded.
+        """
+        prior = self.noise_prior and _unwrap(self.noise_prior)
+        if prior is None or not prior.is_trained:
             raise RuntimeError(
                 'Expected a trained noise prior, but its weights were never '
                 f'loaded; make it with "{self.prior_command}" and start '
                 'through a runner, or load a checkpoint of the GAN.'
             )
-        return prior.shape_noise(noise)
+        return prior
 
     def forward(
         self,
@@ -185,7 +232,8 @@ class SLNPGAN(BaseGAN):
         Args:
             inputs (dict): ``label`` (B, H, W), ``instances`` (B, K, H, W),
                 ``instance_labels`` (B, T), all int64; optionally ``img``
-                (B, 3, H, W) in [-1, 1], ``noise`` (white noise z),
+                (B, 3, H, W) in [-1, 1], ``noise`` (white noise z), or in its place ``style``
+                (images (B, 3, H, W) in [-1, 1] whose codes are the noise),
                 ``sample_model`` ('ema' or 'orig') and ``sample_kwargs``
                 (``return_attention=True``).
             data_samples (DataSample, optional): Stacked samples, for their
@@ -201,7 +249,10 @@ class SLNPGAN(BaseGAN):
         name = self._get_valid_model(inputs)
         generator = self.generator_ema if name == 'ema' else self.generator
         label = inputs['label']
-        noise = self.noise_fn(inputs.get('noise'), len(label))
+        if 'style' in inputs:
+            noise = self.style_code(inputs['style'])
+        else:
+            noise = self.noise_fn(inputs.get('noise'), len(label))
         output = generator(
             label,
             inputs['instances'],
@@ -242,136 +293,132 @@ class SLNPGAN(BaseGAN):
 
         Args:
             data (dict): Batch from the loader.
-            optim_wrapper (OptimWrapperDict): ``generator`` and
-                ``discriminator``.
+            optim_wrapper (OptimWrapperDict): ``generator`` and ``discriminator``.
 
         Returns:
-            dict[str, Tensor]: Values to log; see :meth:`_disc_loss` and
-            :meth:`_gen_loss`.
+            dict[str, Tensor]: Values to log; see :meth:`_disc_loss` and :meth:`_gen_loss`.
         """
         inputs = self.data_preprocessor(data, True)['inputs']
         gen_wrapper = optim_wrapper['generator']
         disc_wrapper = optim_wrapper['discriminator']
         update_generator = self._is_generator_turn()
-        label = inputs['label']
+
+        # labels and photographs of every stage
         factors = [2**i for i in reversed(range(_unwrap(self.generator).num_stages))]
-        labels = [stride_ids(label, factor) for factor in factors]
+        labels = [stride_ids(inputs['label'], factor) for factor in factors]
         reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
-        pairs = (
-            self.mode_seeking_loss.num_pairs(len(label))
-            if self.mode_seeking_loss is not None
-            else 0
-        )
-        noise = self.noise_fn(num_batches=len(label) + pairs)
-        with (
-            gen_wrapper.optim_context(self.generator),
-            torch.set_grad_enabled(update_generator),
-        ):
-            fakes, mode_seeking = self._generate(inputs, noise)
+
+        # generated images
+        noise, num_coded = self._train_noise(inputs['img'])
+        with gen_wrapper.optim_context(self.generator), torch.set_grad_enabled(update_generator):
+            fakes = self.generator(
+                inputs['label'], inputs['instances'], inputs['instance_labels'], noise
+            ).images
+
+        # the same change to images and labels
         if self.augment is not None:
             params = self.augment.draw(labels[0])
             reals = self.augment.images(reals, params)
             fakes = self.augment.images(fakes, params)
             labels = self.augment.labels(labels, params)
+
+        # frozen features, once for both updates
+        look = _unwrap(self.discriminator).look
         with disc_wrapper.optim_context(self.discriminator):
-            loss, log_vars = self._disc_loss(reals, fakes, labels)
+            with torch.no_grad():
+                seen_reals = look(reals)
+            with torch.set_grad_enabled(update_generator):
+                seen_fakes = look(fakes)
+        real = JudgedImages(reals, labels, seen_reals)
+        fake = JudgedImages(fakes, labels, seen_fakes)
+
+        # discriminators
+        with disc_wrapper.optim_context(self.discriminator):
+            loss, log_vars = self._disc_loss(real, fake.detach())
             disc_wrapper.update_params(loss)
+
+        # generator
         if update_generator:
             set_requires_grad(self.discriminator, False)
             with gen_wrapper.optim_context(self.generator):
-                loss, gen_log_vars = self._gen_loss(reals, fakes, labels, mode_seeking)
+                loss, gen_log_vars = self._gen_loss(real, fake, num_coded)
                 gen_wrapper.update_params(loss)
             set_requires_grad(self.discriminator, True)
             self._update_ema()
             log_vars.update(gen_log_vars)
+
         del log_vars['loss']
         return log_vars
 
-    def _generate(
-        self, inputs: dict[str, Tensor], noise: Tensor
-    ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Generate a batch; its first labels again if noise is left over.
+    def _train_noise(self, image: Tensor) -> tuple[Tensor, int]:
+        """Noise of a training batch: codes of the first photographs, the prior's for the rest.
 
         Args:
-            inputs (dict[str, Tensor]): As for :meth:`forward`, B labels.
-            noise (Tensor): (B + n, *noise_shape), 0 <= n <= B.
+            image (Tensor): The photographs, (B, 3, H, W), [-1, 1].
 
         Returns:
-            tuple[list[Tensor], dict[str, Tensor]]: The images of each stage,
-            (B, 3, H, W); if n > 0, ``loss_ms_g_s{k}`` of each stage k.
+            tuple[Tensor, int]: (B, *noise_shape), float32; how many images Eq. (19) may compare
+            with their photographs: those with its code, or all if no noise is a code.
         """
-        conditions = [inputs[key] for key in ('label', 'instances', 'instance_labels')]
-        batch = len(conditions[0])
-        pairs = len(noise) - batch
-        # one forward pass: a distributed wrapper takes one a backward pass
-        images = self.generator(*(torch.cat([x, x[:pairs]]) for x in conditions), noise).images
-        losses = {}
-        if pairs:
-            for k, image in enumerate(images):
-                losses[f'loss_ms_g_s{k}'] = self.mode_seeking_loss(
-                    image[:pairs], image[batch:], noise[:pairs], noise[batch:]
-                )
-        return [image[:batch] for image in images], losses
+        batch = len(image)
+        if self.code_share == 0:
+            return self.noise_fn(num_batches=batch), batch
+        num_coded = max(round(self.code_share * batch), 1)
+        noise = self.style_code(image[:num_coded])
+        if num_coded < batch:
+            noise = torch.cat([noise, self.noise_fn(num_batches=batch - num_coded)])
+        return noise, num_coded
 
     def _is_generator_turn(self) -> bool:
         """Whether this iteration also updates the generator."""
         return (_iteration() + 1) % self.discriminator_steps == 0
 
     def _disc_loss(
-        self, reals: list[Tensor], fakes: list[Tensor], labels: list[Tensor]
+        self, real: 'JudgedImages', fake: 'JudgedImages'
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Discriminators' part of Eq. (18), summed over stages.
 
         Returns:
-            tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
-            ``loss_gan_d_real_s{k}``, ``loss_gan_d_fake_s{k}``, when it is
-            due ``loss_r1_s{k}``, and the mean probabilities ``d_real_s{k}``,
-            ``d_fake_s{k}``.
+            tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k, ``loss_gan_d_real_s{k}``,
+            ``loss_gan_d_fake_s{k}`` and the mean probabilities ``d_real_s{k}``, ``d_fake_s{k}``.
         """
-        r1_due = self.r1_loss is not None and self.r1_loss.is_due(_iteration())
-        if r1_due:
-            reals = [x.detach().requires_grad_() for x in reals]
-        real_outputs = self.discriminator(reals, labels)
-        fake_outputs = self.discriminator([x.detach() for x in fakes], labels)
         values = {}
-        for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
-            values[f'loss_gan_d_real_s{k}'] = self.gan_loss(
-                real.logits, target_is_real=True, is_disc=True
-            )
-            values[f'loss_gan_d_fake_s{k}'] = self.gan_loss(
-                fake.logits, target_is_real=False, is_disc=True
-            )
-            if r1_due:
-                values[f'loss_r1_s{k}'] = self.r1_loss(real.logits, reals[k])
-            values[f'd_real_s{k}'] = real.logits.detach().sigmoid().mean()
-            values[f'd_fake_s{k}'] = fake.logits.detach().sigmoid().mean()
+        for name, images in (('real', real), ('fake', fake)):
+            outputs = self.discriminator(*images)
+            for k, (output, label) in enumerate(zip(outputs, images.labels)):
+                values[f'loss_gan_d_{name}_s{k}'] = self.gan_loss(
+                    output.logits, target_is_real=name == 'real', is_disc=True, label=label
+                )
+                values[f'd_{name}_s{k}'] = self.gan_loss.probability(output.logits.detach())
         return self.parse_losses(values)
 
     def _gen_loss(
-        self,
-        reals: list[Tensor],
-        fakes: list[Tensor],
-        labels: list[Tensor],
-        mode_seeking: dict[str, Tensor] | None = None,
+        self, real: 'JudgedImages', fake: 'JudgedImages', num_compared: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
 
+        Args:
+            real (JudgedImages): Photographs.
+            fake (JudgedImages): Generated images, with their graph.
+            num_compared (int): Eq. (19) compares so many of the first images.
+
         Returns:
-            tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k,
-            ``loss_gan_g_s{k}`` and ``loss_fm_g_s{k}``, with what
-            ``mode_seeking`` holds.
+            tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k, ``loss_gan_g_s{k}`` and
+            ``loss_fm_g_s{k}``.
         """
-        fake_outputs = self.discriminator(fakes, labels)
-        values = dict(mode_seeking or {})
-        for k, fake in enumerate(fake_outputs):
+        values = {}
+        fake_outputs = self.discriminator(*fake)
+        for k, (output, label) in enumerate(zip(fake_outputs, fake.labels)):
             values[f'loss_gan_g_s{k}'] = self.gan_loss(
-                fake.logits, target_is_real=True, is_disc=False
+                output.logits, target_is_real=True, is_disc=False, label=label
             )
         if self.feature_loss is not None:
             with torch.no_grad():
-                real_outputs = self.discriminator(reals, labels)
-            for k, (real, fake) in enumerate(zip(real_outputs, fake_outputs)):
-                values[f'loss_fm_g_s{k}'] = self.feature_loss(fake.features, real.features)
+                real_outputs = self.discriminator(*real)
+            for k, outputs in enumerate(zip(fake_outputs, real_outputs)):
+                values[f'loss_fm_g_s{k}'] = self.feature_loss(
+                    *([x[:num_compared] for x in output.features] for output in outputs)
+                )
         return self.parse_losses(values)
 
     def _update_ema(self) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
+from slnp_mm.models.slnp_gan import JudgedImages
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def start(model):
 
 
 def stage_tensors(double=True):
-    """Real, generated images and labels of two stages."""
+    """Real and generated images with labels, two stages."""
     kind = torch.float64 if double else torch.float32
     rng = torch.Generator().manual_seed(1)
     sizes = (16, 32)
@@ -65,7 +66,7 @@ def stage_tensors(double=True):
         [torch.rand(2, 3, s, s, generator=rng, dtype=kind) * 2 - 1 for s in sizes] for _ in range(2)
     )
     labels = [torch.randint(0, 5, (2, s, s), generator=rng) for s in sizes]
-    return reals, fakes, labels
+    return [JudgedImages(x, labels, [None, None]) for x in (reals, fakes)]
 
 
 def bits(logits, real):
@@ -79,16 +80,13 @@ def bits(logits, real):
 
 def test_discriminators_loss_sums_both_terms_and_stages(make):
     model = make().double()
-    reals, fakes, labels = stage_tensors()
-    loss, log_vars = model._disc_loss(reals, fakes, labels)
+    real, fake = stage_tensors()
+    loss, log_vars = model._disc_loss(real, fake)
     want = 0.0
     for k, stage in enumerate(model.discriminator.stages):
-        for name, images, real in (
-            ('real', reals, True),
-            ('fake', fakes, False),
-        ):
-            logits = stage(images[k], labels[k]).logits
-            value = bits(logits, real)
+        for name, judged in (('real', real), ('fake', fake)):
+            logits = stage(judged.images[k], judged.labels[k]).logits
+            value = bits(logits, name == 'real')
             assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == pytest.approx(value)
             assert log_vars[f'd_{name}_s{k}'].item() == pytest.approx(
                 logits.sigmoid().mean().item()
@@ -101,18 +99,18 @@ def test_discriminators_loss_sums_both_terms_and_stages(make):
 def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
     """Eq. (20), the generator's part, with D = 1 - (1 - D) by loops."""
     model = make(feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=weight)).double()
-    reals, fakes, labels = stage_tensors()
+    reals, fakes = stage_tensors()
     gan, matching = 0.0, 0.0
     for k, stage in enumerate(model.discriminator.stages):
-        fake = stage(fakes[k], labels[k])
-        real = stage(reals[k], labels[k])
+        fake = stage(fakes.images[k], fakes.labels[k])
+        real = stage(reals.images[k], reals.labels[k])
         gan -= bits(fake.logits, False)  # lb(1 - D), saturating
         for f, r in zip(fake.features, real.features):
             matching += (
                 sum(abs(a - b) for a, b in zip(f.flatten().tolist(), r.flatten().tolist()))
                 / f.numel()
             )
-    loss, log_vars = model._gen_loss(reals, fakes, labels)
+    loss, log_vars = model._gen_loss(reals, fakes, 2)
     assert loss.item() == pytest.approx(gan + weight * matching)
     assert sum(log_vars[f'loss_fm_g_s{k}'].item() for k in range(2)) == pytest.approx(
         weight * matching
@@ -121,7 +119,7 @@ def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
 
 def test_without_feature_loss_only_the_gan_term_is_left(make):
     model = make(feature_loss=None)
-    _, log_vars = model._gen_loss(*stage_tensors(double=False))
+    _, log_vars = model._gen_loss(*stage_tensors(double=False), 2)
     assert {k for k in log_vars if 'loss' in k} == {
         'loss_gan_g_s0',
         'loss_gan_g_s1',
@@ -131,12 +129,12 @@ def test_without_feature_loss_only_the_gan_term_is_left(make):
 
 def test_losses_reach_their_own_networks_only(make):
     model = make()
-    reals, fakes, labels = stage_tensors(double=False)
-    leaves = [x.requires_grad_() for x in fakes]
-    model._disc_loss(reals, leaves, labels)[0].backward()
+    reals, fakes = stage_tensors(double=False)
+    leaves = [x.requires_grad_() for x in fakes.images]
+    model._disc_loss(reals, fakes.detach())[0].backward()
     assert all(x.grad is None for x in leaves)
     assert all(p.grad is not None for p in model.discriminator.parameters())
-    model._gen_loss(reals, leaves, labels)[0].backward()
+    model._gen_loss(reals, fakes, 2)[0].backward()
     assert all(x.grad.abs().sum() > 0 for x in leaves)
 
 
@@ -169,7 +167,7 @@ def test_train_step_derives_lower_stages(make, tools):
     model.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args))
     data = tools.make_data()
     model.train_step(data, tools.make_wrappers(model))
-    images, labels = seen[0]
+    images, labels, _ = seen[0]
     full = torch.stack([d['img'] for d in data['inputs']]).float().flip(1)
     torch.testing.assert_close(images[1], full / 127.5 - 1)
     want = images[1].unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))

@@ -1,6 +1,7 @@
 """Hooks of mmengine's runner."""
 
+from .slnp_prior_hook import SLNPPriorHook
 from .slnp_report_hook import SLNPReportHook
 from .slnp_visualization_hook import SLNPVisualizationHook, sample_row
 
-__all__ = ['SLNPReportHook', 'SLNPVisualizationHook', 'sample_row']
+__all__ = ['SLNPPriorHook', 'SLNPReportHook', 'SLNPVisualizationHook', 'sample_row']

@@ -5,5 +5,11 @@ from .slnp_discriminator import (
     SLNPDiscriminator,
     StageDiscriminators,
 )
+from .slnp_pretrained_discriminator import SLNPPretrainedDiscriminator
 
-__all__ = ['DiscriminatorOutput', 'SLNPDiscriminator', 'StageDiscriminators']
+__all__ = [
+    'DiscriminatorOutput',
+    'SLNPDiscriminator',
+    'SLNPPretrainedDiscriminator',
+    'StageDiscriminators',
+]

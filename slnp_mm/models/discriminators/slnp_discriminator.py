@@ -8,9 +8,9 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import LabelEmbedding, maybe_spectral, to_class_index
+from ..layers import LabelEmbedding, to_class_index
 
-NORMS = ('instance', 'spectral', 'none')
+NORMS = ('instance', 'none')
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -46,8 +46,7 @@ class SLNPDiscriminator(BaseModule):
         max_channels (int): Upper bound of channels. Defaults to 512.
         num_layers (int): Halvings, >= 1. Defaults to 4.
         embed_channels (int): Length of class vectors. Defaults to 32.
-        norm (str): 'instance', 'spectral' (on every weight) or 'none'.
-            Defaults to 'instance'.
+        norm (str): 'instance' or 'none'. Defaults to 'instance'.
 
     Raises:
         ValueError: If ``norm`` is unknown.
@@ -65,27 +64,25 @@ class SLNPDiscriminator(BaseModule):
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f'norm must be one of {NORMS}, but got {norm!r}.')
-        spectral = norm == 'spectral'
         self.num_classes = num_classes
         self.embedding = LabelEmbedding(num_classes, embed_channels)
         self.layers = nn.ModuleList()
         channels = 3 + embed_channels
         for index in range(num_layers):
             width = min(base_channels * 2**index, max_channels)
-            conv = nn.Conv2d(channels, width, 4, 2, 1)
-            layer = [maybe_spectral(conv, spectral)]
+            layer = [nn.Conv2d(channels, width, 4, 2, 1)]
             if norm == 'instance' and index > 0:
                 layer.append(nn.InstanceNorm2d(width))
             self.layers.append(nn.Sequential(*layer, nn.LeakyReLU(0.2)))
             channels = width
-        self.label_fc = maybe_spectral(nn.Linear(embed_channels, channels), spectral)
-        self.join = maybe_spectral(nn.Conv2d(2 * channels, channels, 1), spectral)
-        self.decide = maybe_spectral(nn.Conv2d(channels, 1, 3, padding=1), spectral)
+        self.label_fc = nn.Linear(embed_channels, channels)
+        self.join = nn.Conv2d(2 * channels, channels, 1)
+        self.decide = nn.Conv2d(channels, 1, 3, padding=1)
         self.act = nn.LeakyReLU(0.2)
-        self._init_scales(spectral)
+        self._init_scales()
         self.to(memory_format=torch.channels_last)
 
-    def _init_scales(self, spectral: bool) -> None:
+    def _init_scales(self) -> None:
         """Keep the variance of image and features through the layers.
 
         Class vectors start at unit length, as a one-hot vector has: longer
@@ -93,20 +90,22 @@ class SLNPDiscriminator(BaseModule):
         by half a layer, and with them Eq. (19).
         """
         nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
-        if spectral:
-            return
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.decide.weight, std=0.02)
 
-    def forward(self, image: Tensor, label: Tensor) -> DiscriminatorOutput:
+    def look(self, image: Tensor) -> None:
+        """Nothing of this network is frozen, so nothing can be kept from update to update."""
+
+    def forward(self, image: Tensor, label: Tensor, seen: None = None) -> DiscriminatorOutput:
         """Judge images under their labels.
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
             label (Tensor): (B, H, W), int64, 0..C-1 or 255.
+            seen (None): What :meth:`look` returns.
 
         Returns:
             DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the
@@ -135,16 +134,26 @@ class StageDiscriminators(BaseModule):
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
+    def look(self, images: Sequence[Tensor]) -> list[list[Tensor] | None]:
+        """Compute what no update changes, one a stage: frozen features, or None."""
+        return [stage.look(image) for stage, image in zip(self.stages, images)]
+
     def forward(
-        self, images: Sequence[Tensor], labels: Sequence[Tensor]
+        self,
+        images: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        seen: Sequence[list[Tensor] | None] | None = None,
     ) -> list[DiscriminatorOutput]:
         """Judge every stage's image.
 
         Args:
             images (Sequence[Tensor]): One a stage, (B, 3, H, W).
             labels (Sequence[Tensor]): One a stage, (B, H, W), int64.
+            seen (Sequence[list[Tensor] | None], optional): :meth:`look` of the images, if at
+                hand. Defaults to None.
 
         Returns:
             list[DiscriminatorOutput]: One a stage.
         """
-        return [stage(image, label) for stage, image, label in zip(self.stages, images, labels)]
+        seen = self.look(images) if seen is None else seen
+        return [stage(*args) for stage, *args in zip(self.stages, images, labels, seen)]

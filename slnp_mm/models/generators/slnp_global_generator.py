@@ -12,12 +12,15 @@ from ..layers import (
     down_block,
     label_map,
     place,
+    pool_mean,
     pool_noise,
     region_counts,
     stride_ids,
     to_class_index,
     upsample,
 )
+
+NOISE_KINDS = ('white', 'code')
 
 
 @MODELS.register_module()
@@ -50,6 +53,13 @@ class SLNPGlobalGenerator(BaseModule):
         modulated (bool): Whether instance codes also modulate the norms of
             the residual blocks (segmentation-aware normalisation). Defaults
             to False, the paper's design.
+        noise_kind (str): 'white': cells of the noise are independent; coarse noise is repeated,
+            and pooled over an instance with its variance kept. 'code': neighboring cells are
+            alike, as in the code of an image; coarse noise is interpolated, and averaged over an
+            instance. Defaults to 'white'.
+
+    Raises:
+        ValueError: If ``noise_kind`` is unknown.
     """
 
     def __init__(
@@ -63,8 +73,12 @@ class SLNPGlobalGenerator(BaseModule):
         num_downs: int = 3,
         num_blocks: int = 6,
         modulated: bool = False,
+        noise_kind: str = 'white',
     ) -> None:
         super().__init__()
+        if noise_kind not in NOISE_KINDS:
+            raise ValueError(f'noise_kind must be one of {NOISE_KINDS}, but got {noise_kind!r}.')
+        self.noise_kind = noise_kind
         self.num_classes = num_classes
         self.num_downs = num_downs
         self.code_channels = code_channels
@@ -113,13 +127,14 @@ class SLNPGlobalGenerator(BaseModule):
             encoded.append(down(encoded[-1]))
         grid = tuple(encoded[-1].shape[-2:])
         global_vector = self.global_fc(encoded[-1].mean((2, 3)))  # G'
-        noise = resize_noise(noise, grid)
+        if self.noise_kind == 'code':
+            noise, pool = F.interpolate(noise, size=grid, mode='bilinear'), pool_mean
+        else:
+            noise, pool = resize_noise(noise, grid), pool_noise
         counts = region_counts(ids, grid, instance_labels.shape[1])
         classes = instance_labels.masked_fill(instance_labels < 0, self.num_classes)
         codes = (
-            self.class_code(classes)
-            + global_vector[:, None]
-            + self.noise_fc(pool_noise(noise, counts))
+            self.class_code(classes) + global_vector[:, None] + self.noise_fc(pool(noise, counts))
         )
         coarse = stride_ids(ids, 2**self.num_downs)
         fused = torch.cat(

@@ -5,7 +5,6 @@ from .blocks import (
     ResBlock,
     down_block,
     group_norm,
-    maybe_spectral,
     upsample,
 )
 from .diff_augment import SLNPDiffAugment
@@ -36,7 +35,6 @@ __all__ = [
     'instance_context',
     'label_map',
     'lite_state_dict',
-    'maybe_spectral',
     'place',
     'pool_mean',
     'pool_noise',

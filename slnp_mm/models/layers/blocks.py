@@ -2,7 +2,6 @@
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from .instances import place
 
@@ -153,16 +152,3 @@ def upsample(x: Tensor) -> Tensor:
         Tensor: (B, D, 2H, 2W).
     """
     return F.interpolate(x, scale_factor=2, mode='bilinear')
-
-
-def maybe_spectral(layer: nn.Module, enabled: bool) -> nn.Module:
-    """Wrap a layer in spectral normalisation if asked to.
-
-    Args:
-        layer (nn.Module): Convolution or linear layer.
-        enabled (bool): Whether to wrap.
-
-    Returns:
-        nn.Module: The layer.
-    """
-    return spectral_norm(layer) if enabled else layer

@@ -99,6 +99,8 @@ class NoisePriorVAE(BaseModel):
             Defaults to 3.
         recon_std (float): Standard deviation of the reconstruction Gaussian,
             in image units ([-1, 1]), > 0. Defaults to 0.1.
+        code_rank (int): Rank of the Gaussian that :meth:`fit_codes` fits to the codes of images
+            and through which z then enters, >= 0. 0: z enters as it is. Defaults to 0.
         data_preprocessor (dict, optional): Defaults to None.
 
     Raises:
@@ -113,6 +115,7 @@ class NoisePriorVAE(BaseModel):
         base_channels: int = 32,
         num_scales: int = 3,
         recon_std: float = 0.1,
+        code_rank: int = 0,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
@@ -126,6 +129,12 @@ class NoisePriorVAE(BaseModel):
         scale = 0.5**num_scales if narrowing else 2**num_scales
         side = int(image_size * scale)
         self.latent_shape = (latent_channels, side, side)
+        if code_rank:
+            units = latent_channels * side**2
+            self.register_buffer('code_mean', torch.zeros(units))
+            self.register_buffer('code_axes', torch.zeros(units, code_rank))
+            self.register_buffer('code_stds', torch.ones(code_rank + 1))
+        self.code_rank = code_rank
         widths = [base_channels * 2**i for i in range(num_scales + 1)]
         if not narrowing:  # the widest map is the noise's
             widths.reverse()
@@ -180,6 +189,60 @@ class NoisePriorVAE(BaseModel):
         return self.decoder(latent)
 
     @torch.no_grad()
+    def fit_codes(self, codes: Tensor) -> None:
+        r"""Fit the Gaussian of the codes of images, through which z enters from then on.
+
+        .. math::
+            \mathcal{N}(m, U \Lambda U^T + s^2 (I - U U^T))
+
+        with U and Lambda the ``code_rank`` leading eigenvectors and eigenvalues of the codes'
+        covariance and s^2 the mean of the others.
+
+        Source:
+            reference: probabilistic PCA, Tipping and Bishop 1999, its maximum likelihood.
+            ours: the units of a VAE are held to a normal distribution one by one and hang
+                together all the same, so that Dec turns independent units into no scene.
+
+        Args:
+            codes (Tensor): Posterior means of N images, (N, *latent_shape), N > ``code_rank``.
+
+        Raises:
+            ValueError: If there are too few codes.
+        """
+        num_codes, units = len(codes), self.code_mean.numel()
+        if num_codes <= self.code_rank:
+            raise ValueError(
+                f'Expected more images than code_rank = {self.code_rank} to fit the distribution '
+                f'of codes, but got {num_codes}; lower model.code_rank or add images.'
+            )
+        codes = codes.flatten(1).double()
+        mean = codes.mean(0)
+        _, stretch, axes = torch.linalg.svd(codes - mean, full_matrices=False)
+        variances = stretch.square() / (num_codes - 1)
+        rest = variances[self.code_rank :].sum() / max(units - self.code_rank, 1)
+        stds = torch.cat([variances[: self.code_rank], rest[None]]).sqrt()
+        self.code_mean.copy_(mean)
+        self.code_axes.copy_(axes[: self.code_rank].T)
+        self.code_stds.copy_(stds)
+
+    def sample_codes(self, z: Tensor) -> Tensor:
+        """Give white noise the distribution of codes, see :meth:`fit_codes`.
+
+        Args:
+            z (Tensor): (B, *latent_shape), standard normal.
+
+        Returns:
+            Tensor: Same shape; z itself if ``code_rank`` is 0.
+        """
+        if not self.code_rank:
+            return z
+        white = z.flatten(1)
+        along = white @ self.code_axes
+        stds, rest = self.code_stds[:-1], self.code_stds[-1]
+        codes = self.code_mean + rest * white + (along * (stds - rest)) @ self.code_axes.T
+        return codes.view_as(z)
+
+    @torch.no_grad()
     def shape_noise(self, z: Tensor) -> Tensor:
         """Turn white noise into the noise prior: z -> Dec -> Enc, fig. 3.
 
@@ -189,7 +252,7 @@ class NoisePriorVAE(BaseModel):
         Returns:
             Tensor: ``Z_np``, (B, *latent_shape), no gradient.
         """
-        return self.encode(self.decode(z))[0]
+        return self.encode(self.decode(self.sample_codes(z)))[0]
 
     @torch.no_grad()
     def sample_std(self, num_samples: int = 8) -> Tensor:
@@ -206,7 +269,7 @@ class NoisePriorVAE(BaseModel):
         z = torch.randn(num_samples, *self.latent_shape, device=device)
         training = self.decoder.training
         self.decoder.eval()
-        spread = self.decode(z).std(0).mean()
+        spread = self.decode(self.sample_codes(z)).std(0).mean()
         self.decoder.train(training)
         return spread
 

@@ -215,3 +215,51 @@ def test_predict_gives_reconstruction_and_image(tools):
 def test_bad_settings_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
         NoisePriorVAE(**options)
+
+
+def coded(rank, **options):
+    """A prior of 4 x 2 x 2 units whose codes have been fitted to correlated ones, and these."""
+    torch.manual_seed(0)
+    prior = NoisePriorVAE(
+        image_size=8, latent_channels=4, base_channels=4, num_scales=2, code_rank=rank, **options
+    ).eval()
+    axes = torch.randn(3, 16)
+    codes = 2 + torch.randn(200, 3) @ axes + 0.1 * torch.randn(200, 16)
+    prior.fit_codes(codes.view(200, 4, 2, 2))
+    return prior, codes.double()
+
+
+def test_sampled_codes_have_the_mean_and_covariance_of_the_fit():
+    """The map of z is affine: its matrix, read off unit vectors, squared is the covariance."""
+    prior, codes = coded(rank=3)
+    prior = prior.double()
+    origin = prior.sample_codes(torch.zeros(1, 4, 2, 2).double()).flatten()
+    unit = torch.eye(16).double().view(16, 4, 2, 2)
+    matrix = prior.sample_codes(unit).flatten(1) - origin
+    torch.testing.assert_close(origin, codes.mean(0), rtol=1e-5, atol=1e-5)
+
+    values, axes = torch.linalg.eigh(torch.cov(codes.T))
+    values[:-3] = values[:-3].mean()
+    want = axes @ values.diag() @ axes.T
+    torch.testing.assert_close(matrix.T @ matrix, want, rtol=1e-4, atol=1e-4)
+
+
+def test_noise_of_a_fitted_prior_is_a_code_decoded_and_encoded():
+    prior, _ = coded(rank=3)
+    z = torch.randn(2, 4, 2, 2)
+    want = prior.encode(prior.decode(prior.sample_codes(z)))[0]
+    assert prior.shape_noise(z).equal(want)
+    assert not want.allclose(prior.encode(prior.decode(z))[0])
+
+
+def test_without_a_rank_noise_enters_as_it_is():
+    prior = NoisePriorVAE(image_size=8, latent_channels=4, base_channels=4, num_scales=2)
+    z = torch.randn(2, 4, 2, 2)
+    assert prior.sample_codes(z) is z
+    assert not [key for key in prior.state_dict() if key.startswith('code_')]
+
+
+def test_fit_of_too_few_codes_is_refused():
+    prior, codes = coded(rank=3)
+    with pytest.raises(ValueError, match='more images than code_rank = 3 .* but got 3'):
+        prior.fit_codes(codes[:3].view(3, 4, 2, 2))

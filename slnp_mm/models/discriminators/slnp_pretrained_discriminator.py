@@ -1,0 +1,225 @@
+"""A discriminator that looks through a frozen ImageNet network."""
+
+import torch
+import torch.nn.functional as F
+from mmagic.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..layers import LabelEmbedding, to_class_index, upsample
+from ..layers.pretrained_features import CHANNELS, PretrainedFeatures
+from .slnp_discriminator import DiscriminatorOutput
+
+CONDITIONINGS = ('add', 'project', 'segment')
+
+
+class AddHead(nn.Module):
+    """Decisions on one feature map; the label is added to the features.
+
+    Args:
+        in_channels (int): Channels of the features.
+        embed_channels (int): Length of class vectors.
+        channels (int): Channels of the head.
+    """
+
+    def __init__(self, in_channels: int, embed_channels: int, channels: int) -> None:
+        super().__init__()
+        self.feature = nn.Conv2d(in_channels, channels, 1)
+        self.label = nn.Conv2d(embed_channels, channels, 1)
+        self.body = _body(channels)
+        self.decide = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def forward(self, feature: Tensor, embedded: Tensor) -> Tensor:
+        """Judge features (B, in_channels, h, w) under class vectors of the same grid.
+
+        Returns:
+            Tensor: Logits, (B, 1, h, w).
+        """
+        return self.decide(self.body(self.feature(feature) + self.label(embedded)))
+
+
+class ProjectHead(nn.Module):
+    """Decisions on one feature map; the label enters by an inner product.
+
+    Source:
+        reference: projection discriminator, Miyato and Koyama, arXiv:1802.05637.
+
+    Args:
+        in_channels (int): Channels of the features.
+        embed_channels (int): Length of class vectors.
+        channels (int): Channels of the head.
+    """
+
+    def __init__(self, in_channels: int, embed_channels: int, channels: int) -> None:
+        super().__init__()
+        self.feature = nn.Conv2d(in_channels, channels, 1)
+        self.body = _body(channels)
+        self.decide = nn.Conv2d(channels, 1, 3, padding=1)
+        self.project = nn.Conv2d(channels, embed_channels, 3, padding=1)
+
+    def forward(self, feature: Tensor, embedded: Tensor) -> Tensor:
+        """Judge as :meth:`AddHead.forward` does."""
+        x = self.body(self.feature(feature))
+        return self.decide(x) + (self.project(x) * embedded).sum(1, keepdim=True)
+
+
+class SegmentDecoder(nn.Module):
+    """Name the class of every pixel, or 'generated', from features of all strides.
+
+    Source:
+        reference: OASIS, arXiv:2012.04781 (a segmentation network with C + 1 classes for a
+            discriminator); DP-SIMS, arXiv:2312.13314 (its encoder is a frozen ImageNet network).
+        ours: a top-down sum of 1x1 laterals with one 3x3 convolution a stride.
+
+    Args:
+        num_classes (int): ``C``.
+        channels (int): Channels of the decoder.
+    """
+
+    def __init__(self, num_classes: int, channels: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in CHANNELS)
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in CHANNELS)
+        self.decide = nn.Conv2d(channels, num_classes + 1, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Decode features, finest first.
+
+        Returns:
+            Tensor: Logits, (B, C + 1, h, w), h and w of the finest features; channel C:
+            generated.
+        """
+        x = 0
+        for feature, lateral, smooth in zip(
+            reversed(features), reversed(self.laterals), reversed(self.smooth)
+        ):
+            x = x if isinstance(x, int) else upsample(x)
+            x = F.leaky_relu(smooth(x + lateral(feature)), 0.2)
+        return self.decide(x)
+
+
+@MODELS.register_module()
+class SLNPPretrainedDiscriminator(BaseModule):
+    """Discriminator ``D_img`` whose first layers are a frozen ImageNet network.
+
+    The frozen features, and the image averaged 2x2, which holds the colors, are the features of
+    Eq. (19). Small trained networks on them, told the label, take the decisions of Eq. (18).
+    The frozen network is no submodule: it is in no ``parameters()``, ``state_dict()``,
+    ``train()`` or conversion of norms, yet follows :meth:`to`.
+
+    Source:
+        paper: SLNP-GAN, 1.3, Eq. (19) ("features from several layers of the discriminator"), to
+            which the paper comes from Johnson et al.'s perceptual loss [18].
+        reference: Projected GANs, arXiv:2111.01007 (heads on frozen features of several strides).
+        ours: the heads, and how the label enters them.
+
+    Args:
+        num_classes (int): ``C``, without the unlabelled channel.
+        conditioning (str): 'add' (class vectors, averaged to the grid, are added to the
+            features), 'project' (inner product with them) or 'segment' (a decoder with C + 1
+            classes; takes :class:`SLNPSegmentationGANLoss`). Defaults to 'add'.
+        channels (int): Channels of the trained heads. Defaults to 64.
+        embed_channels (int): Length of class vectors. Defaults to 64.
+        grid_size (int): Side of the decision maps of 'add' and 'project'. Defaults to 8.
+
+    Raises:
+        ValueError: If ``conditioning`` is unknown.
+        SLNPError: If the weights of the frozen network are not installed.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        conditioning: str = 'add',
+        channels: int = 64,
+        embed_channels: int = 64,
+        grid_size: int = 8,
+    ) -> None:
+        super().__init__()
+        if conditioning not in CONDITIONINGS:
+            raise ValueError(
+                f'conditioning must be one of {CONDITIONINGS}, but got {conditioning!r}.'
+            )
+        self.num_classes = num_classes
+        self.grid_size = grid_size
+        self._frozen = (PretrainedFeatures(),)  # a tuple, so that it is not registered
+        self.decoder = self.heads = None
+        if conditioning == 'segment':
+            self.decoder = SegmentDecoder(num_classes, channels)
+        else:
+            head = AddHead if conditioning == 'add' else ProjectHead
+            self.embedding = LabelEmbedding(num_classes, embed_channels)
+            self.heads = nn.ModuleList(head(c, embed_channels, channels) for c in CHANNELS[1:])
+        self._init_scales()
+        self.to(memory_format=torch.channels_last)
+
+    def _init_scales(self) -> None:
+        """Keep the variance of the features through the heads; decisions start near 0."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                nn.init.zeros_(module.bias)
+                if name.endswith(('decide', 'project')):
+                    nn.init.normal_(module.weight, std=0.02)
+
+    def _apply(self, fn, *args, **kwargs) -> 'SLNPPretrainedDiscriminator':
+        """Move the frozen network with the heads."""
+        self._frozen[0]._apply(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
+
+    def look(self, image: Tensor) -> list[Tensor]:
+        """What the discriminator sees before anything trained: the features of Eq. (19).
+
+        Args:
+            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1].
+
+        Returns:
+            list[Tensor]: The image averaged 2x2, then the frozen features, finest first.
+        """
+        return [F.avg_pool2d(image, 2), *self._frozen[0](image)]
+
+    def forward(
+        self, image: Tensor, label: Tensor, seen: list[Tensor] | None = None
+    ) -> DiscriminatorOutput:
+        """Judge images under their labels.
+
+        Args:
+            image (Tensor): (B, 3, H, W), float32, [-1, 1].
+            label (Tensor): (B, H, W), int64, 0..C-1 or 255.
+            seen (list[Tensor], optional): :meth:`look` of the image, if at hand.
+
+        Returns:
+            DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one map a stride, or
+            (B, C + 1, H / 2, W / 2) for 'segment'; and what :meth:`look` returns.
+        """
+        seen = self.look(image) if seen is None else seen
+        features = seen[1:]
+        if self.decoder is not None:
+            return DiscriminatorOutput(self.decoder(features), seen)
+
+        # class vectors, averaged to the grid of each stride
+        embedded = self.embedding(to_class_index(label, self.num_classes))
+        decisions = []
+        for head, feature in zip(self.heads, features[1:]):
+            grid = feature.shape[-2:]
+            logits = head(feature, F.adaptive_avg_pool2d(embedded, grid))
+            decisions.append(_to_grid(logits, self.grid_size))
+        return DiscriminatorOutput(torch.cat(decisions, 1), seen)
+
+
+def _body(channels: int) -> nn.Sequential:
+    """Two 3x3 convolutions, a leaky ReLU around each."""
+    return nn.Sequential(
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.LeakyReLU(0.2),
+    )
+
+
+def _to_grid(logits: Tensor, size: int) -> Tensor:
+    """Average or repeat decisions to a square grid."""
+    if min(logits.shape[-2:]) >= size:
+        return F.adaptive_avg_pool2d(logits, size)
+    return F.interpolate(logits, size=(size, size), mode='nearest')

