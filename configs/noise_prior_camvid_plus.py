@@ -1,6 +1,12 @@
-_base_ = ['./noise_prior_camvid.py']
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/camvid.py',
+    './_base_/models/noise_prior_plus.py',
+    './_base_/schedules/noise_prior.py',
+]
 
-# A small code (16 x 4 x 4) of light and tones, and the distribution of the codes.
-model = dict(num_scales=4, code_rank=64)
-custom_hooks = [dict(type='SLNPPriorHook')]
+model = dict(data_preprocessor=dict(num_classes=11))
+train_dataloader = dict(batch_size=16, dataset=dict(image_size=64))
+val_dataloader = None
+test_dataloader = None
 train_cfg = dict(max_iters=2000)

@@ -5,11 +5,8 @@ _base_ = [
     './_base_/schedules/amm.py',
 ]
 
-num_classes = 150
 model = dict(
-    data_preprocessor=dict(num_classes=num_classes),
-    generator=dict(num_classes=num_classes),
-    discriminator=dict(num_classes=num_classes),
+    num_classes=150,
     prior_checkpoint='work_dirs/noise_prior_ade20k',
     prior_command='python tools/train.py configs/noise_prior_ade20k.py',
 )

@@ -6,11 +6,9 @@ _base_ = [
 ]
 
 # 367 training images: the paper's design at half its widths.
-num_classes = 11
 model = dict(
-    data_preprocessor=dict(num_classes=num_classes),
+    num_classes=11,
     generator=dict(
-        num_classes=num_classes,
         global_generator=dict(base_channels=32, max_channels=256, num_blocks=4),
         refiners=[
             dict(
@@ -21,7 +19,7 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(num_classes=num_classes, base_channels=32, max_channels=256),
+    discriminator=dict(base_channels=32, max_channels=256),
     gan_loss=dict(saturating=False),
     prior_checkpoint='work_dirs/noise_prior_camvid',
     prior_command='python tools/train.py configs/noise_prior_camvid.py',

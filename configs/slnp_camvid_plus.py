@@ -17,7 +17,7 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator', num_classes=11),
+    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator'),
     gan_loss=dict(gan_type='hinge'),
     feature_loss=dict(loss_weight=2.0),
     code_share=0.5,

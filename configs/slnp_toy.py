@@ -6,11 +6,9 @@ _base_ = [
 ]
 
 # 32 and 64 px, small enough for a few minutes on two CPU cores.
-num_classes = 10
 model = dict(
-    data_preprocessor=dict(num_classes=num_classes),
+    num_classes=10,
     generator=dict(
-        num_classes=num_classes,
         global_generator=dict(base_channels=32, max_channels=256, num_blocks=2, modulated=True),
         refiners=[
             dict(
@@ -23,7 +21,6 @@ model = dict(
         ],
     ),
     discriminator=dict(
-        num_classes=num_classes,
         base_channels=32,
         max_channels=256,
         num_layers=3,

@@ -84,7 +84,10 @@ def narrow(model):
     model.generator.global_generator.update(base_channels=8, max_channels=8)
     for refiner in model.generator.refiners:
         refiner.update(base_channels=8, attention_channels=8)
-    model.discriminator.update(base_channels=8, max_channels=8)
+    pretrained = model.discriminator.type == 'SLNPPretrainedDiscriminator'
+    model.discriminator.update(
+        dict(channels=8, embed_channels=8) if pretrained else dict(base_channels=8, max_channels=8)
+    )
     narrow_prior(model.noise_prior)
     from slnp_mm.models import NoisePriorVAE
 
@@ -94,6 +97,7 @@ def narrow(model):
 
 def narrow_prior(model):
     model.update(image_size=2 * 2**model.num_scales, latent_channels=4, base_channels=4)
+    model.code_rank = min(model.get('code_rank', 0), 1)  # two images a split
 
 
 def prior_config(cfg):
@@ -103,8 +107,7 @@ def prior_config(cfg):
 
 def set_scorer(cfg, scorer):
     """Score by random weights."""
-    coco = cfg.model.generator.num_classes == 182
-    classes = 171 if coco else cfg.model.generator.num_classes
+    classes = 171 if cfg.model.num_classes == 182 else cfg.model.num_classes
     metrics = cfg.val_evaluator.metrics
     for metric in metrics if isinstance(metrics, list) else [metrics]:
         metric['scorer'] = scorer(classes)

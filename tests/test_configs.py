@@ -69,9 +69,7 @@ def test_gan_and_its_prior_agree(path, tiny):
     dataset = DATASETS.build({**gan.train_dataloader.dataset, 'lazy_init': True})
     count = len(dataset.metainfo['classes'])
     assert {
-        gan.model.generator.num_classes,
-        gan.model.discriminator.num_classes,
-        gan.model.data_preprocessor.num_classes,
+        gan.model.num_classes,
         prior.model.data_preprocessor.num_classes,
     } == {count}
 

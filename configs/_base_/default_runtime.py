@@ -22,6 +22,7 @@ custom_hooks = [
     dict(type='SLNPPreflightHook'),
     dict(type='SLNPVisualizationHook', num_images=8, train_interval=1000),
     dict(type='SLNPReportHook'),
+    dict(type='SLNPPriorHook'),
 ]
 log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)
 log_level = 'INFO'

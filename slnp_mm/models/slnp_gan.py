@@ -55,9 +55,11 @@ class SLNPGAN(BaseGAN):
     Args:
         generator (dict): Config of :class:`SLNPGenerator`.
         discriminator (dict | Sequence[dict], optional): Config of
-            :class:`SLNPDiscriminator`, for every stage or one a stage,
-            lowest first. Defaults to None, for sampling only.
+            :class:`SLNPDiscriminator` or :class:`SLNPPretrainedDiscriminator`, for every stage
+            or one a stage, lowest first. Defaults to None, for sampling only.
         data_preprocessor (dict, optional): Defaults to None.
+        num_classes (int, optional): ``C``, without the unlabelled channel, filled into the three
+            configs above. Defaults to None: each states its own.
         gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
         feature_loss (dict, optional): Config of
             :class:`SLNPFeatureMatchingLoss`. None switches it off.
@@ -85,8 +87,9 @@ class SLNPGAN(BaseGAN):
             what the discriminators see. Defaults to None.
 
     Raises:
-        ValueError: If ``noise`` is unknown, the prior's latent is not of the generator's
-            ``noise_shape``, or ``code_share`` is out of range or asks for codes without a prior.
+        ValueError: If a network states another number of classes, ``noise`` is unknown, the
+            prior's latent is not of the generator's ``noise_shape``, or ``code_share`` is out of
+            range or asks for codes without a prior.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class SLNPGAN(BaseGAN):
         generator: dict,
         discriminator: dict | Sequence[dict] | None = None,
         data_preprocessor: dict | None = None,
+        num_classes: int | None = None,
         gan_loss: dict | None = None,
         feature_loss: dict | None = None,
         noise: str = 'prior',
@@ -105,11 +109,11 @@ class SLNPGAN(BaseGAN):
         code_share: float = 0.0,
         augment: dict | None = None,
     ) -> None:
-        generator = MODELS.build(generator)
+        generator = MODELS.build(_with_classes(generator, num_classes))
         super().__init__(
             generator,
-            _build_discriminators(discriminator, generator.num_stages),
-            data_preprocessor,
+            _build_discriminators(discriminator, generator.num_stages, num_classes),
+            _with_classes(data_preprocessor, num_classes),
             discriminator_steps=discriminator_steps,
             ema_config=ema_config,
         )
@@ -417,7 +421,8 @@ class SLNPGAN(BaseGAN):
                 real_outputs = self.discriminator(*real)
             for k, outputs in enumerate(zip(fake_outputs, real_outputs)):
                 values[f'loss_fm_g_s{k}'] = self.feature_loss(
-                    *([x[:num_compared] for x in output.features] for output in outputs)
+                    *([x[:num_compared] for x in output.features] for output in outputs),
+                    label=fake.labels[k][:num_compared],
                 )
         return self.parse_losses(values)
 
@@ -442,8 +447,25 @@ def _unwrap(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
+def _with_classes(cfg: dict | None, num_classes: int | None) -> dict | None:
+    """Fill the number of classes into a config.
+
+    Raises:
+        ValueError: If it states another one.
+    """
+    if cfg is None or num_classes is None:
+        return cfg
+    stated = cfg.get('num_classes', num_classes)
+    if stated != num_classes:
+        raise ValueError(
+            f'Expected {num_classes} classes as the model states, but its {cfg["type"]} has '
+            f'{stated}; leave num_classes out there.'
+        )
+    return {**cfg, 'num_classes': num_classes}
+
+
 def _build_discriminators(
-    configs: dict | Sequence[dict] | None, num_stages: int
+    configs: dict | Sequence[dict] | None, num_stages: int, num_classes: int | None
 ) -> StageDiscriminators | None:
     """Build one discriminator a stage.
 
@@ -459,4 +481,4 @@ def _build_discriminators(
             f'Expected one discriminator for each of the {num_stages} '
             f'stages of the generator, but got {len(configs)}.'
         )
-    return StageDiscriminators([MODELS.build(cfg) for cfg in configs])
+    return StageDiscriminators([MODELS.build(_with_classes(cfg, num_classes)) for cfg in configs])

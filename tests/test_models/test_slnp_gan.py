@@ -605,3 +605,18 @@ def test_damaged_prior_is_one_sentence(make, prior_file):
     model = make(noise='prior', prior_checkpoint=str(prior_file))
     with pytest.raises(SLNPError, match=r'iter_3\.pth cannot be read as a checkpoint'):
         start(model)
+
+
+def test_number_of_classes_is_stated_once(make, tools):
+    """The model's number reaches preprocessor, generator and every discriminator."""
+    cfg = copy.deepcopy(tools.MODEL)
+    for part in ('data_preprocessor', 'generator', 'discriminator'):
+        del cfg[part]['num_classes']
+    model = tools.build({**cfg, 'num_classes': 7})
+    parts = [model.data_preprocessor, model.generator, *model.discriminator.stages]
+    assert [part.num_classes for part in parts] == [7] * 4
+
+
+def test_another_number_of_classes_in_a_network_is_refused(make):
+    with pytest.raises(ValueError, match='Expected 7 classes .* SLNPGenerator has 5; leave'):
+        make(num_classes=7)

@@ -1,16 +1,15 @@
 # The paper's design at 128 and 256 px.
-num_classes = 182
 model = dict(
     type='SLNPGAN',
-    data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=num_classes),
+    num_classes=182,
+    data_preprocessor=dict(type='SLNPDataPreprocessor'),
     generator=dict(
         type='SLNPGenerator',
-        num_classes=num_classes,
         noise_shape=(16, 8, 8),
         global_generator=dict(type='SLNPGlobalGenerator', base_channels=64, num_blocks=6),
         refiners=[dict(type='SLNPLocalRefiner', base_channels=48, num_blocks=4)],
     ),
-    discriminator=dict(type='SLNPDiscriminator', num_classes=num_classes, base_channels=64),
+    discriminator=dict(type='SLNPDiscriminator', base_channels=64),
     gan_loss=dict(type='SLNPGANLoss', gan_type='log', saturating=True),
     feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=10.0),
     noise='prior',

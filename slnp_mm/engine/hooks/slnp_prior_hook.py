@@ -12,6 +12,8 @@ from mmengine.runner import Runner
 class SLNPPriorHook(Hook):
     """Fit the codes of the training images into each checkpoint of a noise prior.
 
+    Other models, and priors whose ``code_rank`` is 0, are left alone.
+
     Source:
         ours: see :meth:`NoisePriorVAE.fit_codes`. The codes are those of the encoder that is
             saved, so they are taken when it is saved.
@@ -33,6 +35,8 @@ class SLNPPriorHook(Hook):
             ValueError: If the set has too few images for the prior's ``code_rank``.
         """
         prior = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not getattr(prior, 'code_rank', 0):
+            return
         dataset = runner.train_dataloader.dataset
         count = min(len(dataset), self.max_images)
         indices = [i * len(dataset) // count for i in range(count)]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
@@ -20,24 +22,33 @@ class SLNPFeatureMatchingLoss(nn.Module):
 
     Args:
         loss_weight (float): ``lambda``, no unit, >= 0. Defaults to 10.0.
+        class_balance (float): A pixel of class c weighs :math:`n_c^{-b}`, with :math:`n_c` the
+            number of its pixels in the batch, the mean weight being 1: 0 is Eq. (19), with 1
+            every class weighs alike. In [0, 1]. Defaults to 0.
 
     Raises:
-        ValueError: If ``loss_weight`` is negative.
+        ValueError: If ``loss_weight`` or ``class_balance`` is out of range.
     """
 
-    def __init__(self, loss_weight: float = 10.0) -> None:
+    def __init__(self, loss_weight: float = 10.0, class_balance: float = 0.0) -> None:
         super().__init__()
         if loss_weight < 0:
             raise ValueError(f'loss_weight must be >= 0, but got {loss_weight}.')
+        if not 0 <= class_balance <= 1:
+            raise ValueError(f'class_balance must be in [0, 1], but got {class_balance}.')
         self.loss_weight = loss_weight
+        self.class_balance = class_balance
 
-    def forward(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, fake: Sequence[Tensor], real: Sequence[Tensor], label: Tensor | None = None
+    ) -> Tensor:
         """Compute the loss.
 
         Args:
             fake (Sequence[Tensor]): Features of generated images, one a
                 layer, (B, D, h, w).
             real (Sequence[Tensor]): Features of real images, same shapes.
+            label (Tensor, optional): (B, H, W), int64; needed for ``class_balance``.
 
         Returns:
             Tensor: Scalar, shape (), >= 0, no unit.
@@ -49,5 +60,23 @@ class SLNPFeatureMatchingLoss(nn.Module):
             raise ValueError(
                 f'Expected as many real as generated layers, but got {len(real)} and {len(fake)}.'
             )
-        distances = [(f - r.detach()).abs().mean() for f, r in zip(fake, real)]
-        return self.loss_weight * sum(distances)
+        distances = [(f - r.detach()).abs() for f, r in zip(fake, real)]
+        if self.class_balance:
+            weights = class_weights(label, self.class_balance)[:, None]
+            distances = [d * F.adaptive_avg_pool2d(weights, d.shape[-2:]) for d in distances]
+        return self.loss_weight * sum(d.mean() for d in distances)
+
+
+def class_weights(label: Tensor, balance: float) -> Tensor:
+    """Weigh pixels by the rarity of their class.
+
+    Args:
+        label (Tensor): (B, H, W), int64, 0..255.
+        balance (float): Exponent, in [0, 1].
+
+    Returns:
+        Tensor: (B, H, W), float32, > 0, mean 1.
+    """
+    counts = torch.bincount(label.flatten(), minlength=256)
+    weights = counts.clamp(min=1).float().pow(-balance)[label]
+    return weights / weights.mean()

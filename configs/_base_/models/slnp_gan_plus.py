@@ -1,0 +1,18 @@
+# Beside the paper's design (docs/results.md): discriminators that look through a frozen ImageNet
+# network, hinge loss, codes of photographs as noise, instance codes that modulate the
+# generator's norms, and an averaged generator.
+_base_ = ['./slnp_gan.py']
+
+model = dict(
+    generator=dict(
+        noise_shape=(16, 4, 4),
+        global_generator=dict(modulated=True, noise_kind='code'),
+        refiners=[dict(type='SLNPLocalRefiner', base_channels=48, num_blocks=4, modulated=True)],
+    ),
+    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator'),
+    gan_loss=dict(gan_type='hinge'),
+    feature_loss=dict(loss_weight=2.0),
+    code_share=0.5,
+    noise_prior=dict(base_channels=16, num_scales=4, code_rank=64),
+    ema_config=dict(type='RampUpEMA', interval=1, ema_kimg=1.25, batch_size=4),
+)
