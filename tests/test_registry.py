@@ -19,7 +19,6 @@ NAMES = dict(
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
         'SLNPPretrainedDiscriminator',
-        'SLNPSegmentationGANLoss',
     ],
     DATASETS=[
         'SLNPDataset',

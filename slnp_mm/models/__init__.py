@@ -6,7 +6,6 @@ from .layers import SLNPDiffAugment
 from .losses import (
     SLNPFeatureMatchingLoss,
     SLNPGANLoss,
-    SLNPSegmentationGANLoss,
 )
 from .slnp_data_preprocessor import SLNPDataPreprocessor
 from .slnp_gan import SLNPGAN
@@ -24,5 +23,4 @@ __all__ = [
     'SLNPGlobalGenerator',
     'SLNPLocalRefiner',
     'SLNPPretrainedDiscriminator',
-    'SLNPSegmentationGANLoss',
 ]

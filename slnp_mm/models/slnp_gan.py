@@ -388,12 +388,11 @@ class SLNPGAN(BaseGAN):
         """
         values = {}
         for name, images in (('real', real), ('fake', fake)):
-            outputs = self.discriminator(*images)
-            for k, (output, label) in enumerate(zip(outputs, images.labels)):
+            for k, output in enumerate(self.discriminator(*images)):
                 values[f'loss_gan_d_{name}_s{k}'] = self.gan_loss(
-                    output.logits, target_is_real=name == 'real', is_disc=True, label=label
+                    output.logits, target_is_real=name == 'real', is_disc=True
                 )
-                values[f'd_{name}_s{k}'] = self.gan_loss.probability(output.logits.detach())
+                values[f'd_{name}_s{k}'] = output.logits.detach().sigmoid().mean()
         return self.parse_losses(values)
 
     def _gen_loss(
@@ -412,9 +411,9 @@ class SLNPGAN(BaseGAN):
         """
         values = {}
         fake_outputs = self.discriminator(*fake)
-        for k, (output, label) in enumerate(zip(fake_outputs, fake.labels)):
+        for k, output in enumerate(fake_outputs):
             values[f'loss_gan_g_s{k}'] = self.gan_loss(
-                output.logits, target_is_real=True, is_disc=False, label=label
+                output.logits, target_is_real=True, is_disc=False
             )
         if self.feature_loss is not None:
             with torch.no_grad():

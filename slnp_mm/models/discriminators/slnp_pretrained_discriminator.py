@@ -6,11 +6,11 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import LabelEmbedding, to_class_index, upsample
+from ..layers import LabelEmbedding, to_class_index
 from ..layers.pretrained_features import CHANNELS, PretrainedFeatures
 from .slnp_discriminator import DiscriminatorOutput
 
-CONDITIONINGS = ('add', 'project', 'segment')
+CONDITIONINGS = ('add', 'project')
 
 
 class AddHead(nn.Module):
@@ -63,41 +63,6 @@ class ProjectHead(nn.Module):
         return self.decide(x) + (self.project(x) * embedded).sum(1, keepdim=True)
 
 
-class SegmentDecoder(nn.Module):
-    """Name the class of every pixel, or 'generated', from features of all strides.
-
-    Source:
-        reference: OASIS, arXiv:2012.04781 (a segmentation network with C + 1 classes for a
-            discriminator); DP-SIMS, arXiv:2312.13314 (its encoder is a frozen ImageNet network).
-        ours: a top-down sum of 1x1 laterals with one 3x3 convolution a stride.
-
-    Args:
-        num_classes (int): ``C``.
-        channels (int): Channels of the decoder.
-    """
-
-    def __init__(self, num_classes: int, channels: int) -> None:
-        super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in CHANNELS)
-        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in CHANNELS)
-        self.decide = nn.Conv2d(channels, num_classes + 1, 1)
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Decode features, finest first.
-
-        Returns:
-            Tensor: Logits, (B, C + 1, h, w), h and w of the finest features; channel C:
-            generated.
-        """
-        x = 0
-        for feature, lateral, smooth in zip(
-            reversed(features), reversed(self.laterals), reversed(self.smooth)
-        ):
-            x = x if isinstance(x, int) else upsample(x)
-            x = F.leaky_relu(smooth(x + lateral(feature)), 0.2)
-        return self.decide(x)
-
-
 @MODELS.register_module()
 class SLNPPretrainedDiscriminator(BaseModule):
     """Discriminator ``D_img`` whose first layers are a frozen ImageNet network.
@@ -116,11 +81,10 @@ class SLNPPretrainedDiscriminator(BaseModule):
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
         conditioning (str): 'add' (class vectors, averaged to the grid, are added to the
-            features), 'project' (inner product with them) or 'segment' (a decoder with C + 1
-            classes; takes :class:`SLNPSegmentationGANLoss`). Defaults to 'add'.
+            features) or 'project' (inner product with them). Defaults to 'add'.
         channels (int): Channels of the trained heads. Defaults to 64.
         embed_channels (int): Length of class vectors. Defaults to 64.
-        grid_size (int): Side of the decision maps of 'add' and 'project'. Defaults to 8.
+        grid_size (int): Side of the decision maps. Defaults to 8.
 
     Raises:
         ValueError: If ``conditioning`` is unknown.
@@ -143,13 +107,9 @@ class SLNPPretrainedDiscriminator(BaseModule):
         self.num_classes = num_classes
         self.grid_size = grid_size
         self._frozen = (PretrainedFeatures(),)  # a tuple, so that it is not registered
-        self.decoder = self.heads = None
-        if conditioning == 'segment':
-            self.decoder = SegmentDecoder(num_classes, channels)
-        else:
-            head = AddHead if conditioning == 'add' else ProjectHead
-            self.embedding = LabelEmbedding(num_classes, embed_channels)
-            self.heads = nn.ModuleList(head(c, embed_channels, channels) for c in CHANNELS[1:])
+        head = AddHead if conditioning == 'add' else ProjectHead
+        self.embedding = LabelEmbedding(num_classes, embed_channels)
+        self.heads = nn.ModuleList(head(c, embed_channels, channels) for c in CHANNELS[1:])
         self._init_scales()
         self.to(memory_format=torch.channels_last)
 
@@ -189,18 +149,15 @@ class SLNPPretrainedDiscriminator(BaseModule):
             seen (list[Tensor], optional): :meth:`look` of the image, if at hand.
 
         Returns:
-            DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one map a stride, or
-            (B, C + 1, H / 2, W / 2) for 'segment'; and what :meth:`look` returns.
+            DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one map a stride, and what
+            :meth:`look` returns.
         """
         seen = self.look(image) if seen is None else seen
-        features = seen[1:]
-        if self.decoder is not None:
-            return DiscriminatorOutput(self.decoder(features), seen)
 
         # class vectors, averaged to the grid of each stride
         embedded = self.embedding(to_class_index(label, self.num_classes))
         decisions = []
-        for head, feature in zip(self.heads, features[1:]):
+        for head, feature in zip(self.heads, seen[2:]):
             grid = feature.shape[-2:]
             logits = head(feature, F.adaptive_avg_pool2d(embedded, grid))
             decisions.append(_to_grid(logits, self.grid_size))

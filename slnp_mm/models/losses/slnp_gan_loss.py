@@ -42,9 +42,7 @@ class SLNPGANLoss(nn.Module):
         self.gan_type = gan_type
         self.saturating = saturating
 
-    def forward(
-        self, logits: Tensor, target_is_real: bool, is_disc: bool, label: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, logits: Tensor, target_is_real: bool, is_disc: bool) -> Tensor:
         """Compute one term.
 
         Args:
@@ -52,7 +50,6 @@ class SLNPGANLoss(nn.Module):
             target_is_real (bool): For the discriminator, whether the images
                 are real. The generator always has True.
             is_disc (bool): Whether the discriminator is trained.
-            label (Tensor, optional): Not read: the discriminator was told the label.
 
         Returns:
             Tensor: Scalar, shape (); bits for 'log', no unit for 'hinge'.
@@ -67,7 +64,3 @@ class SLNPGANLoss(nn.Module):
         if self.saturating:
             return -F.softplus(logits).mean() / math.log(2)
         return F.softplus(-logits).mean() / math.log(2)
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """Mean probability that the images are real, shape ()."""
-        return logits.sigmoid().mean()
