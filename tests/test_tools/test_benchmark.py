@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 from mmengine.registry import DefaultScope
 
-from slnp_mm.engine.optimizers import amm_native
-
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 PATHS = ['default', 'single', 'foreach']
-if amm_native.find_compiler():
-    PATHS.append('fused')
 
 
 @pytest.fixture

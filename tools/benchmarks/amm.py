@@ -24,7 +24,6 @@ PATHS = dict(
     default={},
     single=dict(foreach=False),
     foreach=dict(foreach=True),
-    fused=dict(fused=True),
 )
 
 

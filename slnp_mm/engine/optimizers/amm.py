@@ -1,4 +1,17 @@
-"""AMM, Adam with momentum on its update."""
+r"""AMM, Adam with momentum on its update.
+
+With t the step, the paper's update
+
+.. math:: P_t = \alpha P_{t-1} + \eta \hat m_t / \sqrt{\hat v_t + \delta}
+
+is computed as ``momentum * P + step_size * m / sqrt(v + offset)`` with ``step_size = eta *
+sqrt(1 - beta2^t) / (1 - beta1^t)`` and ``offset = delta * (1 - beta2^t)``: the same number, without
+a pass over memory for either bias correction.
+
+Source:
+    paper: SLNP-GAN, section 1.4, table 1 and Eqs. (21), (22).
+    ours: the folding of the bias corrections into two scalars.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,28 +23,22 @@ from mmagic.registry import OPTIMIZERS
 from torch import Tensor
 from torch.optim.optimizer import (
     Optimizer,
+    _default_to_fused_or_foreach,
     _get_scalar_dtype,
+    _get_value,
     _use_grad_for_differentiable,
 )
 
-from .amm_functional import amm
-from .amm_native import load_kernel
+FLAGS = dict(foreach=None, maximize=False, capturable=False, differentiable=False)
+STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
+HALF = (torch.float16, torch.bfloat16)
 
-FLAGS = dict(
-    foreach=None,
-    maximize=False,
-    capturable=False,
-    differentiable=False,
-    fused=None,
-)
-FUSED_DEVICES = ('cpu', 'cuda', 'xpu')
 # torch 2.11 renamed the check
 HEALTH_CHECK = (
     '_accelerator_graph_capture_health_check'
     if hasattr(Optimizer, '_accelerator_graph_capture_health_check')
     else '_cuda_graph_capture_health_check'
 )
-STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
 
 
 def _check_number(name: str, value: Any, below: float = math.inf) -> None:
@@ -46,81 +53,45 @@ def _check_number(name: str, value: Any, below: float = math.inf) -> None:
         raise ValueError(f'AMM expected {name} to be a finite number {span}, but got {value!r}.')
 
 
-def _check_lr(lr: Any, foreach: bool | None, capturable: bool) -> None:
-    """Check the rate, a number or a tensor of one real element.
-
-    Raises:
-        ValueError: If it is neither, out of range, or a tensor together with
-            ``foreach=True`` and ``capturable=False``.
-    """
-    if not isinstance(lr, Tensor):
-        _check_number('lr', lr)
-        return
-    if lr.numel() != 1 or not lr.is_floating_point():
-        raise ValueError(f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.')
-    if foreach and not capturable:
-        raise ValueError(
-            'AMM: lr as a Tensor is not supported for '
-            f'capturable=False and foreach=True, but got {lr!r}: '
-            'set capturable=True, or give a number.'
-        )
-    if not torch.compiler.is_compiling():
-        _check_number('lr', lr.item())
-
-
-def _check_options(options: dict[str, Any]) -> None:
+def _check_group(group: dict[str, Any]) -> None:
     """Check the settings of one parameter group.
 
     Raises:
-        ValueError: If a setting is out of range or of a wrong type.
-        RuntimeError: If two settings exclude each other.
+        ValueError: If a setting is out of range or of a wrong type, or if the rate is a tensor
+            together with ``foreach=True`` and ``capturable=False``.
+        RuntimeError: If both ``foreach`` and ``differentiable`` are set.
     """
-    for name in ('foreach', 'fused'):
-        if not (options[name] is None or isinstance(options[name], bool)):
+    # flags
+    for name, default in FLAGS.items():
+        value = group[name]
+        if not isinstance(value, bool) and not (value is None and default is None):
+            wanted = 'True or False' if default is not None else 'True, False or None'
+            raise ValueError(f'AMM expected {name} to be {wanted}, but got {value!r}.')
+    if group['foreach'] and group['differentiable']:
+        raise RuntimeError('AMM expected foreach or differentiable to be True, not both.')
+
+    # the rate, a number or a tensor of one
+    lr = group['lr']
+    if isinstance(lr, Tensor):
+        if lr.numel() != 1 or not lr.is_floating_point():
+            raise ValueError(f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.')
+        if group['foreach'] and not group['capturable']:
             raise ValueError(
-                f'AMM expected {name} to be True, False or None, but got {options[name]!r}.'
+                'AMM: lr as a Tensor is not supported for capturable=False and foreach=True, '
+                f'but got {lr!r}: set capturable=True, or give a number.'
             )
-    for name in ('maximize', 'capturable', 'differentiable'):
-        if not isinstance(options[name], bool):
-            raise ValueError(f'AMM expected {name} to be True or False, but got {options[name]!r}.')
-    _check_lr(options['lr'], options['foreach'], options['capturable'])
-    betas = options['betas']
+        lr = lr.item()
+    _check_number('lr', lr)
+
+    # the other numbers
+    betas = group['betas']
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ValueError(f'AMM expected betas to be two numbers, but got {betas!r}.')
     for index, beta in enumerate(betas):
         _check_number(f'betas[{index}]', beta, below=1)
-    _check_number('delta', options['delta'])
-    _check_number('momentum', options['momentum'], below=1)
-    _check_number('weight_decay', options['weight_decay'])
-    for other in ('foreach', 'differentiable'):
-        if options['fused'] and options[other]:
-            raise RuntimeError(f'AMM expected fused or {other} to be True, not both.')
-
-
-def _check_fused(param: Tensor) -> None:
-    """Check that the fused path can run on a parameter.
-
-    Raises:
-        RuntimeError: If its dtype or device is not supported, or if what the
-            path needs to build its kernel is missing.
-    """
-    kind = param.device.type
-    if kind not in FUSED_DEVICES or not param.is_floating_point():
-        raise RuntimeError(
-            'AMM(fused=True) expected real floating point parameters on one '
-            f'of {FUSED_DEVICES}, but got {param.dtype} on {kind}.'
-        )
-    if kind == 'cpu':
-        load_kernel()
-        return
-    from torch.utils._triton import has_triton
-
-    if not has_triton():
-        raise RuntimeError(
-            'AMM(fused=True) expected Triton, which compiles '
-            f'its update on {kind}, but could not find it: '
-            'install triton, or leave fused unset.'
-        )
+    _check_number('delta', group['delta'])
+    _check_number('momentum', group['momentum'], below=1)
+    _check_number('weight_decay', group['weight_decay'])
 
 
 @OPTIMIZERS.register_module()
@@ -135,59 +106,48 @@ class AMM(Optimizer):
                  {\sqrt{v_t / (1 - \beta_2^t) + \delta}} \\
         \theta_t &= (1 - \eta\lambda)\, \theta_{t-1} - P_t
 
-    with :math:`m_0 = v_0 = P_0 = 0`. With ``momentum=0`` this is Adam with
-    :math:`\delta` inside the root. A direction that stays the same adds up
-    to :math:`1 / (1 - \alpha)` times Adam's step, ten times with the default.
+    with :math:`m_0 = v_0 = P_0 = 0`. With ``momentum=0`` this is Adam with :math:`\delta` inside
+    the root. A direction that stays the same adds up to :math:`1 / (1 - \alpha)` times Adam's step,
+    ten times with the default.
 
-    The decoupled weight decay :math:`\lambda` acts on the parameter alone:
-    it enters neither the moments nor :math:`P`, so the momentum does not
-    amplify it, and the share lost per step is ``lr * weight_decay``.
+    The decoupled weight decay :math:`\lambda` acts on the parameter alone: it enters neither the
+    moments nor :math:`P`, so the momentum does not amplify it, and the share lost per step is
+    ``lr * weight_decay``.
 
-    Flags mean what they mean in :class:`torch.optim.Adam`, and by default
-    the same path is chosen. State of one parameter: ``step`` (scalar; on the
-    CPU unless ``capturable`` or ``fused``, wherever the checkpoint comes
-    from) and three tensors shaped as the parameter: ``exp_avg``,
-    ``exp_avg_sq`` and ``momentum_buffer``, one more than Adam.
-    Half-precision parameters are updated in float32 and rounded once to
-    their own type; their state is kept in it too.
+    Flags mean what they mean in :class:`torch.optim.Adam`, and by default the same path is chosen.
+    State of one parameter: ``step`` (scalar; on the CPU unless ``capturable``, wherever the
+    checkpoint comes from) and three tensors shaped as the parameter: ``exp_avg``, ``exp_avg_sq``
+    and ``momentum_buffer``, one more than Adam. Half-precision parameters are updated in float32
+    and rounded once to their own type; their state is kept in it too.
 
     Source:
-        paper: SLNP-GAN, section 1.4, table 1 and Eqs. (21), (22). Defaults
-            from 2.1: betas, delta, alpha 0.9 and eta 1e-3; the GAN itself
-            is trained with eta 1e-4 (generator) and 4e-4 (discriminator).
-        reference: arguments and state layout after ``torch.optim.Adam``
-            (PyTorch, BSD-3-Clause).
-        ours: :math:`P_0 = 0`, since the "initial direction" of table 1 is
-            Adam's; decoupled weight decay.
+        paper: SLNP-GAN, section 1.4, table 1 and Eqs. (21), (22). Defaults from 2.1: betas, delta,
+            alpha 0.9 and eta 1e-3; the GAN itself is trained with eta 1e-4 (generator) and 4e-4
+            (discriminator).
+        reference: arguments and state layout after ``torch.optim.Adam`` (PyTorch, BSD-3-Clause).
+        ours: :math:`P_0 = 0`, since the "initial direction" of table 1 is Adam's; decoupled weight
+            decay.
 
     Args:
         params (iterable): Parameters, named parameters or groups.
-        lr (Union[float, Tensor]): Rate eta, no unit, >= 0. A tensor needs
+        lr (float or Tensor): Rate eta, no unit, >= 0. A tensor of one element needs
             ``capturable=True`` if ``foreach=True``. Defaults to 1e-3.
-        betas (Tuple[float, float]): Decay rates of both moments, no unit,
-            [0, 1). Defaults to (0.9, 0.999).
-        delta (float): Constant inside the root, unit of squared gradients,
-            >= 0; with 0, a gradient that is 0 from the start gives NaN.
-            Defaults to 1e-8.
-        momentum (float): Weight alpha of the last update, no unit, [0, 1).
-            Defaults to 0.9.
-        weight_decay (float): Decoupled decay lambda, no unit, >= 0.
-            Defaults to 0.
-        foreach (bool, optional): Use foreach operations. Defaults to None:
-            on accelerators, not on the CPU.
+        betas (tuple[float, float]): Decay rates of both moments, no unit, [0, 1).
+            Defaults to (0.9, 0.999).
+        delta (float): Constant inside the root, unit of squared gradients, >= 0; with 0, a gradient
+            that is 0 from the start gives NaN. Defaults to 1e-8.
+        momentum (float): Weight alpha of the last update, no unit, [0, 1). Defaults to 0.9.
+        weight_decay (float): Decoupled decay lambda, no unit, >= 0. Defaults to 0.
+        foreach (bool, optional): Use foreach operations. Defaults to None: on accelerators, not on
+            the CPU.
         maximize (bool): Ascend instead of descend. Defaults to False.
-        capturable (bool): Keep ``step`` on the parameter's device, so that
-            the step can be captured in a CUDA graph. Defaults to False.
-        differentiable (bool): Let autograd record the step.
-            Defaults to False.
-        fused (bool, optional): Update in one pass over memory: with a small
-            C kernel, compiled on first use, on the CPU, and with Triton, by
-            way of ``torch.compile``, on accelerators. Defaults to None: no.
+        capturable (bool): Keep ``step`` on the parameter's device, so that the step can be captured
+            in a CUDA graph. Defaults to False.
+        differentiable (bool): Let autograd record the step. Defaults to False.
 
     Raises:
         ValueError: If a setting is out of range or of a wrong type.
-        RuntimeError: If settings exclude each other, or if the fused path
-            cannot run here.
+        RuntimeError: If both ``foreach`` and ``differentiable`` are set.
     """
 
     def __init__(
@@ -203,7 +163,6 @@ class AMM(Optimizer):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
-        fused: bool | None = None,
     ) -> None:
         defaults = dict(
             lr=lr,
@@ -215,84 +174,59 @@ class AMM(Optimizer):
             maximize=maximize,
             capturable=capturable,
             differentiable=differentiable,
-            fused=fused,
         )
-        _check_options(defaults)
+        _check_group(defaults)
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters after checking its settings.
 
         Args:
-            param_group (Dict[str, Any]): ``params`` and any setting that
-                differs from the optimizer's own.
+            param_group (dict[str, Any]): ``params`` and any setting that differs from the
+                optimizer's own.
 
         Raises:
             ValueError: If a setting is out of range or of a wrong type.
-            RuntimeError: If settings exclude each other, or if the fused
-                path cannot run on a parameter of the group.
+            RuntimeError: If both ``foreach`` and ``differentiable`` are set.
         """
-        if isinstance(param_group, dict):
-            _check_options({**self.defaults, **param_group})
+        if isinstance(param_group, dict):  # else torch says what it expected
+            _check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        if group['fused']:
-            try:
-                for param in group['params']:
-                    _check_fused(param)
-            except RuntimeError:
-                self.param_groups.pop()
-                raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state; fill in what older versions did not save.
+        """Take over a state; fill in or drop what other versions saved.
 
-        Each ``step`` is put where the group's flags want it, whatever device
-        the checkpoint was loaded to.
+        Each ``step`` is put where the group's flags want it, whatever device the checkpoint was
+        loaded to.
 
         Args:
-            state (Dict[str, Any]): As given by ``__getstate__``.
+            state (dict[str, Any]): As given by ``__getstate__``.
         """
         super().__setstate__(state)
+
         for group in self.param_groups:
-            for name, value in FLAGS.items():
+            group.pop('fused', None)  # a third path once
+            for name, value in dict(FLAGS, weight_decay=0).items():
                 group.setdefault(name, value)
-            group.setdefault('weight_decay', 0)
-            on_device = group['capturable'] or group['fused']
+
             for param in group['params']:
                 entry = self.state.get(param)
                 if entry:
                     entry['step'] = torch.as_tensor(
                         entry['step'],
-                        dtype=_get_scalar_dtype(is_fused=group['fused']),
-                        device=param.device if on_device else 'cpu',
+                        dtype=_get_scalar_dtype(),
+                        device=param.device if group['capturable'] else 'cpu',
                     )
 
-    def _init_state(self, param: Tensor, group: dict[str, Any]) -> None:
-        """Make the state of one parameter: t = 0, m = v = P = 0."""
-        if group['fused']:
-            _check_fused(param)
-        on_device = group['capturable'] or group['fused']
-        state = self.state[param]
-        state['step'] = torch.zeros(
-            (),
-            dtype=_get_scalar_dtype(is_fused=group['fused']),
-            device=param.device if on_device else 'cpu',
-        )
-        for key in STATE_KEYS:
-            state[key] = torch.zeros_like(param, memory_format=torch.preserve_format)
+    def _init_group(self, group: dict[str, Any], *columns: list[Tensor]) -> None:
+        """Collect the tensors of parameters that have a gradient; a new one starts at t = 0.
 
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        exp_avgs: list[Tensor],
-        exp_avg_sqs: list[Tensor],
-        momentum_buffers: list[Tensor],
-        state_steps: list[Tensor],
-    ) -> None:
-        """Collect the tensors of parameters that have a gradient.
+        ``torch.compile`` knows this name and runs it outside its graph.
+
+        Args:
+            group (dict[str, Any]): Parameters and settings.
+            *columns (list[Tensor]): Six lists to fill: parameters, gradients, m, v and P of
+                table 1, and steps.
 
         Raises:
             RuntimeError: If a gradient is sparse, or ``step`` has a gradient.
@@ -302,33 +236,30 @@ class AMM(Optimizer):
                 continue
             if param.grad.is_sparse:
                 raise RuntimeError(
-                    'AMM expected dense gradients, but got a sparse one: set '
-                    'sparse=False in the layer that makes it, or use '
-                    'torch.optim.SparseAdam for its parameters.'
+                    'AMM expected dense gradients, but got a sparse one: set sparse=False in the '
+                    'layer that makes it, or use torch.optim.SparseAdam for its parameters.'
                 )
+
+            # m = v = P = 0
             state = self.state[param]
             if len(state) == 0:
-                self._init_state(param, group)
+                device = param.device if group['capturable'] else 'cpu'
+                state['step'] = torch.zeros((), dtype=_get_scalar_dtype(), device=device)
+                for key in STATE_KEYS:
+                    state[key] = torch.zeros_like(param, memory_format=torch.preserve_format)
             if group['differentiable'] and state['step'].requires_grad:
                 raise RuntimeError('AMM expected a step without gradient in differentiable mode.')
-            if group['foreach'] and isinstance(group['lr'], Tensor) and not group['capturable']:
-                raise RuntimeError(
-                    'AMM: lr as a Tensor is not supported for capturable=False and foreach=True.'
-                )
-            params.append(param)
-            grads.append(param.grad)
-            exp_avgs.append(state['exp_avg'])
-            exp_avg_sqs.append(state['exp_avg_sq'])
-            momentum_buffers.append(state['momentum_buffer'])
-            state_steps.append(state['step'])
+
+            row = (param, param.grad, *(state[key] for key in STATE_KEYS), state['step'])
+            for column, tensor in zip(columns, row):
+                column.append(tensor)
 
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step.
 
         Args:
-            closure (Callable, optional): Evaluates the model again and
-                returns the loss.
+            closure (Callable, optional): Evaluates the model again and returns the loss.
 
         Returns:
             Any: What the closure returned; None without one.
@@ -337,26 +268,152 @@ class AMM(Optimizer):
             RuntimeError: If a gradient is sparse.
         """
         getattr(self, HEALTH_CHECK)()
+
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+
         for group in self.param_groups:
             columns: list[list[Tensor]] = [[] for _ in range(6)]
             self._init_group(group, *columns)
-            beta1, beta2 = group['betas']
-            amm(
-                *columns,
-                beta1=beta1,
-                beta2=beta2,
-                lr=group['lr'],
-                delta=group['delta'],
-                momentum=group['momentum'],
-                weight_decay=group['weight_decay'],
-                foreach=group['foreach'],
-                fused=group['fused'],
-                capturable=group['capturable'],
-                differentiable=group['differentiable'],
-                maximize=group['maximize'],
-            )
+            if columns[0]:
+                _update_group(group, *columns)
+
         return loss
+
+
+def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
+    """Choose a path and update the tensors that ``_init_group`` collected.
+
+    Complex tensors are seen as real ones; half-precision tensors are copied to float32 and back.
+    """
+    *tensors, steps = columns
+    lr, on_tensors = group['lr'], group['capturable'] or group['differentiable']
+
+    # the path, as torch.optim.Adam chooses it
+    foreach = group['foreach']
+    if foreach is None:
+        _, foreach = _default_to_fused_or_foreach(tensors[0], group['differentiable'])
+        foreach = foreach and not (isinstance(lr, Tensor) and not group['capturable'])
+    update = _multi_tensor_amm if foreach else _single_tensor_amm
+
+    # real tensors of 32 or 64 bit; the rate is a number unless a graph needs the tensor
+    own = [[torch.view_as_real(t) if t.is_complex() else t for t in column] for column in tensors]
+    wide = [[t.float() if t.dtype in HALF else t for t in column] for column in own]
+    if isinstance(lr, Tensor):
+        lr = lr.squeeze() if on_tensors else _get_value(lr)
+
+    update([*wide, steps], group, lr, on_tensors)
+
+    # everything but the gradients back to half precision
+    for index in (0, 2, 3, 4):
+        for target, source in zip(own[index], wide[index]):
+            if target.dtype in HALF:
+                target.copy_(source)
+
+
+def _fold_bias(
+    step: float | Tensor, lr: float | Tensor, group: dict[str, Any]
+) -> tuple[float | Tensor, float | Tensor]:
+    """Fold both bias corrections into two numbers, or into two tensors without a sync.
+
+    On tensors ``1 - beta^t`` is taken as ``-expm1(t log beta)``: for small t and a beta near 1 the
+    plain difference would lose four of float32's seven digits.
+
+    Args:
+        step (float or Tensor): Step t, counted from 1; a float tensor of any shape.
+        lr (float or Tensor): Rate eta, no unit, >= 0.
+        group (dict[str, Any]): ``betas`` and ``delta``.
+
+    Returns:
+        tuple[float or Tensor, float or Tensor]: ``step_size`` and ``offset``, shaped as step.
+    """
+    if not isinstance(step, Tensor):
+        correction1, correction2 = (1 - beta**step for beta in group['betas'])
+        return lr * math.sqrt(correction2) / correction1, group['delta'] * correction2
+
+    logs = [math.log(beta) if beta > 0 else -math.inf for beta in group['betas']]
+    correction1, correction2 = (-torch.expm1(step * log) for log in logs)
+    return correction2.sqrt() * lr / correction1, correction2 * group['delta']
+
+
+def _single_tensor_amm(
+    columns: list[list[Tensor]], group: dict[str, Any], lr: float | Tensor, on_tensors: bool
+) -> None:
+    """Update real parameters and their state in place, one after another.
+
+    Args:
+        columns (list[list[Tensor]]): Parameters, gradients, m, v and P of table 1, alike in shape
+            and dtype (float32 or float64), and steps, scalar tensors.
+        group (dict[str, Any]): The other settings.
+        lr (float or Tensor): Rate eta, no unit; a scalar tensor only with ``on_tensors``.
+        on_tensors (bool): Keep the step a tensor, for a CUDA graph or for autograd.
+    """
+    beta1, beta2 = group['betas']
+
+    for param, grad, exp_avg, exp_avg_sq, momentum_buffer, step in zip(*columns):
+        step += 1
+        time = step.to(param.dtype) if on_tensors else _get_value(step)
+        step_size, offset = _fold_bias(time, lr, group)
+        if group['maximize']:
+            grad = -grad
+
+        # decoupled decay
+        if group['weight_decay'] != 0:
+            param.mul_(1 - lr * group['weight_decay'])
+
+        # m and v
+        exp_avg.lerp_(grad, 1 - beta1)
+        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+
+        # P; the next step writes to m, so autograd gets a copy
+        root = (exp_avg_sq + offset).sqrt_()
+        momentum_buffer.mul_(group['momentum'])
+        if on_tensors:
+            momentum_buffer.add_(exp_avg.clone() / root * step_size)
+        else:
+            momentum_buffer.addcdiv_(exp_avg, root, value=step_size)
+
+        # theta
+        param.sub_(momentum_buffer)
+
+
+def _multi_tensor_amm(
+    columns: list[list[Tensor]], group: dict[str, Any], lr: float | Tensor, on_tensors: bool
+) -> None:
+    """Do what :func:`_single_tensor_amm` does with foreach operations."""
+    beta1, beta2 = group['betas']
+
+    alike = Optimizer._group_tensors_by_device_and_dtype(columns)
+    for (params, grads, exp_avgs, exp_avg_sqs, momentum_buffers, steps), _ in alike.values():
+        torch._foreach_add_(steps, 1)
+        if on_tensors:
+            times = torch.stack([step.to(params[0].dtype) for step in steps])
+            step_sizes, offsets = (folded.unbind() for folded in _fold_bias(times, lr, group))
+        else:
+            step_sizes, offsets = zip(*(_fold_bias(_get_value(s), lr, group) for s in steps))
+        if group['maximize']:
+            grads = torch._foreach_neg(grads)
+
+        # decoupled decay
+        if group['weight_decay'] != 0:
+            torch._foreach_mul_(params, 1 - lr * group['weight_decay'])
+
+        # m and v
+        torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
+        torch._foreach_mul_(exp_avg_sqs, beta2)
+        torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
+
+        # P; one factor a tensor: addcdiv takes a list of numbers, not of tensors
+        roots = torch._foreach_add(exp_avg_sqs, offsets)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(momentum_buffers, group['momentum'])
+        if on_tensors:
+            torch._foreach_div_(roots, step_sizes)
+            torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots)
+        else:
+            torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots, step_sizes)
+
+        # theta
+        torch._foreach_sub_(params, momentum_buffers)

@@ -1,32 +1,70 @@
-"""AMM's arithmetic, settings and state."""
+"""AMM's arithmetic, settings and state, torch's own checks of optimizers, and training.
+
+torch ships ``OptimizerInfo``, its error and its scheduler inputs; the test bodies are in its source
+repository only and are written anew here.
+"""
 
 import copy
+import functools
 import inspect
 import io
 import math
+import shutil
+import warnings
 
 import pytest
 import torch
-from mmagic.registry import OPTIMIZERS
-from torch import nn
-
-from slnp_mm.engine.optimizers import AMM, amm_functional, amm_native
-from slnp_mm.engine.optimizers import amm as amm_module
-from slnp_mm.engine.optimizers.amm_functional import (
-    _multi_tensor_amm,
-    bias_scalars,
-    bias_tensors,
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmagic.engine.optimizers import MultiOptimWrapperConstructor
+from mmengine.optim import (
+    AmpOptimWrapper,
+    CosineAnnealingLR,
+    LinearLR,
+    OptimWrapper,
+    build_optim_wrapper,
 )
+from mmengine.registry import DefaultScope
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.testing._internal import common_optimizers as common
 
-needs_compiler = pytest.mark.skipif(amm_native.find_compiler() is None, reason='needs a C compiler')
-PATHS = [
-    pytest.param({}, id='default'),
-    pytest.param(dict(foreach=False), id='single'),
-    pytest.param(dict(foreach=True), id='foreach'),
-    pytest.param(dict(fused=True), id='fused', marks=needs_compiler),
-    pytest.param(dict(capturable=True, foreach=False), id='capturable'),
-    pytest.param(dict(capturable=True, foreach=True), id='capturable-foreach'),
-]
+from slnp_mm.engine.optimizers import AMM
+from slnp_mm.engine.optimizers import amm as amm_module
+
+# Importing torch's test tools freezes the backends' flags for the whole process, and with them
+# `cudnn_benchmark` of every config that a later test runs.
+torch.backends.disable_global_flags.__globals__['__allow_nonbracketed_mutation_flag'] = True
+
+either_path = pytest.mark.parametrize('flags', [dict(foreach=False), dict(foreach=True)], ids=str)
+each_path = pytest.mark.parametrize(
+    'flags',
+    [dict(foreach=f, capturable=c) for c in (False, True) for f in (False, True)],
+    ids=str,
+)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+SETTINGS = dict(
+    default={},
+    lr=dict(lr=0.01),
+    tensor_lr=dict(lr=torch.tensor(0.001), capturable=True),
+    weight_decay=dict(weight_decay=0.1),
+    maximize=dict(weight_decay=0.1, maximize=True),
+    capturable=dict(capturable=True),
+    no_momentum=dict(momentum=0.0),
+    delta=dict(delta=1e-3, betas=(0.5, 0.9)),
+)
+INFO = common.OptimizerInfo(
+    AMM,
+    optim_inputs_func=None,  # SETTINGS
+    supported_impls=('foreach', 'differentiable'),
+    has_capturable_arg=True,
+)
+ERRORS = common.get_error_inputs_for_all_optims('cpu', torch.float32)
+each_setting = pytest.mark.parametrize(
+    'kwargs',
+    [{**kwargs, 'foreach': foreach} for kwargs in SETTINGS.values() for foreach in (False, True)],
+    ids=[f'{name}-{path}' for name in SETTINGS for path in ('single', 'foreach')],
+)
 CONSTANT = dict(lr=1e-2, betas=(0.8, 0.99), delta=1e-3, momentum=0.7)
 
 
@@ -56,9 +94,7 @@ def take_steps(optimizer, params, grads):
     return path
 
 
-def make_params(dtype=torch.float64):
-    """Several shapes; one is empty and one longer than a kernel chunk."""
-    shapes = [(2, 3), (), (5, 1, 2, 2), (0, 4), (8195,)]
+def make_params(dtype=torch.float64, shapes=((2, 3), (), (5, 1, 2, 2), (0, 4), (8195,))):
     generator = torch.Generator().manual_seed(1)
     return [
         torch.randn(s, dtype=torch.float64, generator=generator).to(dtype).requires_grad_()
@@ -66,153 +102,101 @@ def make_params(dtype=torch.float64):
     ]
 
 
-def make_grads(params, steps, seed=2):
-    generator = torch.Generator().manual_seed(seed)
+def make_grads(params, steps):
+    generator = torch.Generator().manual_seed(2)
     return [
         [torch.randn(p.shape, dtype=torch.float64, generator=generator).to(p.dtype) for p in params]
         for _ in range(steps)
     ]
 
 
-@pytest.mark.parametrize('flags', PATHS)
+def copies(params):
+    return [p.detach().clone().requires_grad_() for p in params]
+
+
+def same(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second))
+
+
+# Arithmetic
+
+
+@each_path
 @pytest.mark.parametrize('maximize', [False, True])
-def test_steps_equal_table_1_over_200_steps(flags, maximize):
-    params = [torch.linspace(-1, 2, 7, dtype=torch.float64), torch.ones(())]
-    params[1] = params[1].double()
-    params = [p.requires_grad_() for p in params]
-    before = [p.detach().clone() for p in params]
+@pytest.mark.parametrize('momentum', [0.0, 0.7])
+def test_steps_equal_table_1_over_200_steps(flags, maximize, momentum):
+    params = make_params(shapes=((7,), ()))
+    before = copies(params)
     grads = make_grads(params, 200)
-    optimizer = AMM(params, weight_decay=0.1, maximize=maximize, **CONSTANT, **flags)
-    path = take_steps(optimizer, params, grads)
-    sign = -1 if maximize else 1
+    settings = {**CONSTANT, 'momentum': momentum, 'weight_decay': 0.1}
+    path = take_steps(AMM(params, maximize=maximize, **settings, **flags), params, grads)
     for index, start in enumerate(before):
-        for place in range(start.numel()):
-            numbers = [sign * g[index].flatten()[place].item() for g in grads]
-            expected = table_1(
-                start.flatten()[place].item(),
-                numbers,
-                weight_decay=0.1,
-                **CONSTANT,
-            )
+        for place, theta in enumerate(start.flatten().tolist()):
+            numbers = [g[index].flatten()[place].item() * (-1) ** maximize for g in grads]
             got = [row[index].flatten()[place].item() for row in path]
-            # fused and capturable hold a float32 step, exact up to 2^24
-            assert got == pytest.approx(expected, rel=0, abs=1e-12)
+            assert got == pytest.approx(table_1(theta, numbers, **settings), rel=0, abs=1e-12)
 
 
-@pytest.mark.parametrize('flags', PATHS)
-def test_first_three_steps_equal_hand_worked_numbers(flags):
-    # betas (1/2, 1/2), gradient 2, so m_hat = 2 and v_hat = 4 at each step.
-    # delta 12: every Adam step is eta * 2 / sqrt(16) = 1/2 with eta 1.
-    # alpha 1/2: P = 0.5, 0.75, 0.875; theta = 1 - 0.5, -0.25, -1.125.
-    param = torch.ones(1, dtype=torch.float64, requires_grad=True)
-    optimizer = AMM([param], 1.0, (0.5, 0.5), 12.0, 0.5, **flags)
-    path = take_steps(optimizer, [param], [[torch.full((1,), 2.0).double()]] * 3)
-    assert [row[0].item() for row in path] == pytest.approx([0.5, -0.25, -1.125], abs=1e-14)
+HAND_WORKED = dict(
+    # m_hat = 2 and v_hat = 4 at each step, so Adam's steps are eta 2 / sqrt(4 + 12) = 1/2, and P is
+    # 0.5, 0.75, 0.875
+    three_steps=(dict(lr=1.0, betas=(0.5, 0.5), delta=12.0, momentum=0.5),
+                 1.0, [2.0] * 3, [0.5, -0.25, -1.125]),
+    delta_inside_the_root=(dict(lr=1.0, delta=1.0, momentum=0.0), 0.0, [1.0], [-1 / math.sqrt(2)]),
+    betas_zero=(dict(lr=0.1, betas=(0, 0), delta=0, momentum=0), 0.0, [1.0], [-0.1]),
+    # eta (1 - 0.9^t) / (1 - 0.9), ten rates a step in the end, nine of the sum lost at the start
+    steady_gradient=(dict(lr=1e-3, delta=0), 0.0, [1.0] * 300, [-2.90, -2.91]),
+    decay_without_momentum=(dict(lr=0.1, weight_decay=0.5), 1.0, [0.0] * 4,
+                            [0.95, 0.95**2, 0.95**3, 0.95**4]),
+)  # fmt: skip
 
 
-@pytest.mark.parametrize('flags', PATHS)
-def test_momentum_zero_equals_adam_with_delta_inside_the_root(flags):
-    params = make_params()[:2]
-    start = [p.detach().clone() for p in params]
-    grads = make_grads(params, 60)
-    constant = {**CONSTANT, 'momentum': 0.0}
-    path = take_steps(AMM(params, **constant, **flags), params, grads)
-    beta1, beta2 = constant['betas']
-    for index, theta in enumerate(start):
-        m = v = torch.zeros_like(theta)
-        for t, row in enumerate(grads, 1):
-            m = beta1 * m + (1 - beta1) * row[index]
-            v = beta2 * v + (1 - beta2) * row[index] ** 2
-            root = (v / (1 - beta2**t) + constant['delta']).sqrt()
-            theta = theta - constant['lr'] * m / (1 - beta1**t) / root
-            torch.testing.assert_close(path[t - 1][index], theta, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize('flags', PATHS)
-def test_momentum_and_delta_zero_equal_torchs_adam(flags):
-    """Without delta it does not matter that Adam's stands outside the root."""
-    nets = [[p.detach().clone() for p in make_params()[:2]] for _ in range(2)]
-    for net in nets:
-        for param in net:
-            param.requires_grad_()
-    grads = make_grads(nets[0], 60)
-    betas = (0.8, 0.99)
-    ours = AMM(nets[0], 1e-2, betas, delta=0.0, momentum=0.0, **flags)
-    adam = torch.optim.Adam(nets[1], 1e-2, betas, eps=0.0)
-    paths = [take_steps(optimizer, net, grads) for optimizer, net in zip((ours, adam), nets)]
-    torch.testing.assert_close(*paths, rtol=0, atol=1e-12)
-
-
-def test_signature_is_the_documented_one():
-    assert str(inspect.signature(AMM)).replace(' | ', '|') == (
-        '(params, lr: float|torch.Tensor = 0.001, '
-        'betas: tuple[float, float] = (0.9, 0.999), delta: float = 1e-08, '
-        'momentum: float = 0.9, weight_decay: float = 0, *, '
-        'foreach: bool|None = None, maximize: bool = False, '
-        'capturable: bool = False, differentiable: bool = False, '
-        'fused: bool|None = None) -> None'
+@each_path
+@pytest.mark.parametrize('settings, start, grads, expected', HAND_WORKED.values(), ids=HAND_WORKED)
+def test_last_steps_equal_hand_worked_numbers(flags, settings, start, grads, expected):
+    param = torch.tensor([start], dtype=torch.float64, requires_grad=True)
+    rows = [[torch.tensor([g], dtype=torch.float64)] for g in grads]
+    path = take_steps(AMM([param], **settings, **flags), [param], rows)
+    assert torch.cat([p for (p,) in path]).tolist()[-len(expected) :] == pytest.approx(
+        expected, rel=0, abs=1e-12
     )
 
 
-@needs_compiler
-def test_fused_takes_a_tensor_rate_without_capturable():
-    nets = [make_params() for _ in range(2)]
-    grads = make_grads(nets[0], 5)
-    rates = 1e-2, torch.tensor(1e-2, dtype=torch.float64)
-    paths = [take_steps(AMM(net, lr, fused=True), net, grads) for net, lr in zip(nets, rates)]
-    torch.testing.assert_close(*paths, rtol=0, atol=0)
+@each_path
+def test_momentum_and_delta_zero_equal_torchs_adam(flags):
+    """Without delta it does not matter that Adam's stands outside the root."""
+    ours = make_params()
+    adams = copies(ours)
+    grads = make_grads(ours, 60)
+    optimizer = AMM(ours, 1e-2, (0.8, 0.99), delta=0.0, momentum=0.0, **flags)
+    adam = torch.optim.Adam(adams, 1e-2, (0.8, 0.99), eps=0.0)
+    paths = take_steps(optimizer, ours, grads), take_steps(adam, adams, grads)
+    torch.testing.assert_close(*paths, rtol=0, atol=1e-12)
 
 
-def test_delta_stands_inside_the_root():
-    param = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    optimizer = AMM([param], lr=1.0, delta=1.0, momentum=0.0)
-    take_steps(optimizer, [param], [[torch.ones(1).double()]])
-    assert param.item() == pytest.approx(-1 / math.sqrt(2), abs=1e-14)
+@pytest.mark.parametrize('kwargs', SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(
+    'dtype',
+    [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64],
+    ids=str,
+)
+def test_foreach_matches_the_for_loop(kwargs, dtype):
+    """Bit for bit where both compute on numbers."""
+    nets = make_params(dtype), make_params(dtype)
+    grads = make_grads(nets[0], 20)
+    results = []
+    for foreach, params in zip((False, True), nets):
+        optimizer = AMM(params, foreach=foreach, **copy.deepcopy(kwargs))
+        path = take_steps(optimizer, params, grads)
+        results.append([path, [optimizer.state[p] for p in params]])
+    torch.testing.assert_close(*results)
+    assert kwargs.get('capturable') or same(*nets)
 
 
-def test_steady_gradient_moves_by_ten_rates_a_step():
-    param = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    optimizer = AMM([param], lr=1e-3)
-    path = take_steps(optimizer, [param], [[torch.ones(1).double()]] * 300)
-    assert (path[-2][0] - path[-1][0]).item() == pytest.approx(1e-2, rel=1e-6)
-
-
-def test_weight_decay_is_not_amplified_by_momentum():
-    param = torch.ones(1, dtype=torch.float64, requires_grad=True)
-    optimizer = AMM([param], lr=0.1, weight_decay=0.5)
-    take_steps(optimizer, [param], [[torch.zeros(1).double()]] * 4)
-    assert param.item() == pytest.approx(0.95**4, abs=1e-15)
-    assert optimizer.state[param]['momentum_buffer'].item() == 0
-
-
-@pytest.mark.parametrize('flags', PATHS[2:])
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16, torch.complex64])
-def test_path_agrees_with_single_tensor(flags, dtype):
-    if dtype.is_complex and flags.get('fused'):
-        pytest.skip('fused takes real parameters, as in torch')
-    first, second = make_params(dtype), make_params(dtype)
-    grads = make_grads(first, 20)
-    take_steps(AMM(first, foreach=False, **CONSTANT), first, grads)
-    take_steps(AMM(second, **CONSTANT, **flags), second, grads)
-    for a, b in zip(first, second):
-        torch.testing.assert_close(a, b)
-
-
-def test_foreach_equals_single_tensor_bit_for_bit():
-    first, second = make_params(torch.float32), make_params(torch.float32)
-    grads = make_grads(first, 20)
-    take_steps(AMM(first, foreach=False, **CONSTANT), first, grads)
-    take_steps(AMM(second, foreach=True, **CONSTANT), second, grads)
-    assert all(torch.equal(a, b) for a, b in zip(first, second))
-
-
-@pytest.mark.parametrize('flags', PATHS)
+@each_path
 def test_complex_equals_its_two_real_parts(flags):
-    if flags.get('fused'):
-        pytest.skip('fused takes real parameters, as in torch')
-    whole = torch.randn(4, dtype=torch.complex128, generator=torch.Generator().manual_seed(3))
-    parts = torch.view_as_real(whole).clone().requires_grad_()
-    whole.requires_grad_()
+    (whole,) = make_params(torch.complex128, [(4,)])
+    parts = torch.view_as_real(whole.detach()).clone().requires_grad_()
     grads = make_grads([whole], 10)
     take_steps(AMM([whole], **CONSTANT, **flags), [whole], grads)
     real = [[torch.view_as_real(row[0])] for row in grads]
@@ -220,73 +204,38 @@ def test_complex_equals_its_two_real_parts(flags):
     assert torch.equal(torch.view_as_real(whole), parts)
 
 
-@pytest.mark.parametrize('flags', PATHS)
+@each_path
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_rounds_once_per_step(flags, dtype):
-    # float16 holds neither delta 1e-8 nor a small squared gradient: the step
-    # must still be the float32 one.
-    start, grad = torch.tensor([1.0]), torch.tensor([0.5])
-    wide = start.clone().requires_grad_()
+    # float16 holds neither delta 1e-8 nor a small squared gradient: still the float32 step
+    wide, grad = torch.tensor([1.0], requires_grad=True), torch.tensor([0.5])
+    (narrow,) = copies([wide.to(dtype)])
     take_steps(AMM([wide], lr=0.1), [wide], [[grad]])
-    narrow = start.to(dtype).requires_grad_()
-    optimizer = AMM([narrow], lr=0.1, **flags)
-    take_steps(optimizer, [narrow], [[grad.to(dtype)]])
+    take_steps(AMM([narrow], lr=0.1, **flags), [narrow], [[grad.to(dtype)]])
     assert torch.equal(narrow, wide.to(dtype))
-    zero = torch.zeros(1, dtype=dtype)
-    take_steps(AMM([narrow], lr=0.1, **flags), [narrow], [[zero]] * 3)
+    take_steps(AMM([narrow], lr=0.1, **flags), [narrow], [[torch.zeros(1, dtype=dtype)]] * 3)
     assert torch.isfinite(narrow).all()
 
 
-def test_bias_tensors_keep_float32_precision():
-    step = torch.arange(1, 200, dtype=torch.float32)
-    sizes, offsets = bias_tensors(step, 0.9, 0.999, 1e-3, 1e-8)
-    exact = [bias_scalars(t, 0.9, 0.999, 1e-3, 1e-8) for t in range(1, 200)]
-    torch.testing.assert_close(
-        torch.stack([sizes, offsets], 1),
-        torch.tensor(exact),
-        rtol=1e-6,
-        atol=0,
-    )
+def test_bias_folded_on_tensors_keeps_float32_precision():
+    group = dict(betas=(0.9, 0.999), delta=1e-8)
+    folded = amm_module._fold_bias(torch.arange(1.0, 200.0), 1e-3, group)
+    exact = [amm_module._fold_bias(t, 1e-3, group) for t in range(1, 200)]
+    torch.testing.assert_close(torch.stack(folded, 1), torch.tensor(exact), rtol=1e-6, atol=0)
 
 
-def test_beta_zero_is_allowed_on_every_path():
-    for flags in ({}, dict(capturable=True), dict(foreach=True)):
-        param = torch.zeros(1, requires_grad=True)
-        optimizer = AMM([param], 0.1, (0, 0), momentum=0, **flags)
-        take_steps(optimizer, [param], [[torch.ones(1)]])
-        assert param.item() == pytest.approx(-0.1, rel=1e-6)
-
-
-@pytest.mark.parametrize('flags', PATHS)
+@each_path
 def test_params_without_gradient_stay(flags):
-    params = make_params()[:3]
-    before = params[1].detach().clone()
-    optimizer = AMM(params, **flags)
-    grads = make_grads(params, 1)[0]
-    params[0].grad, params[2].grad = grads[0], grads[2]
+    first, second = make_params(shapes=((2, 3), ()))
+    before = second.detach().clone()
+    optimizer = AMM([dict(params=[]), dict(params=[first, second])], **flags)
     optimizer.step()
-    assert torch.equal(params[1], before)
-    assert params[1] not in optimizer.state
-    params[1].grad = grads[1]
+    first.grad = torch.ones_like(first)
     optimizer.step()
-    assert optimizer.state[params[1]]['step'] == 1
-    assert optimizer.state[params[0]]['step'] == 2
-
-
-@pytest.mark.parametrize('flags', PATHS)
-def test_empty_group_and_step_without_gradients(flags):
-    param = torch.ones(2, requires_grad=True)
-    optimizer = AMM([dict(params=[]), dict(params=[param])], **flags)
+    assert torch.equal(second, before) and second not in optimizer.state
+    second.grad = torch.ones_like(second)
     optimizer.step()
-    assert torch.equal(param.detach(), torch.ones(2))
-
-
-def test_sparse_gradient_raises():
-    layer = nn.Embedding(4, 2, sparse=True)
-    optimizer = AMM(layer.parameters())
-    layer(torch.tensor([1])).sum().backward()
-    with pytest.raises(RuntimeError, match='dense gradients.*SparseAdam'):
-        optimizer.step()
+    assert optimizer.state[second]['step'] == 1 and optimizer.state[first]['step'] == 2
 
 
 def test_closure_runs_with_gradients_and_its_loss_is_returned():
@@ -318,272 +267,90 @@ def test_differentiable_gradient_flows_through_three_steps():
     assert torch.autograd.gradcheck(loss, (start, rate))
 
 
-def test_foreach_refuses_differentiable():
-    param = torch.ones(1)
-    with pytest.raises(RuntimeError, match='foreach or differentiable'):
-        _multi_tensor_amm(
-            [param], [param], [param], [param], [param], [param],
-            capturable=False, differentiable=True,
-        )  # fmt: skip
+# Settings
 
 
-@pytest.mark.parametrize(
-    'settings, text',
-    [
-        (dict(lr=-1.0), 'lr .*-1.0'),
-        (dict(lr=math.nan), 'lr .*nan'),
-        (dict(lr=math.inf), 'lr .*inf'),
-        (dict(lr=True), 'lr .*True'),
-        (dict(lr='0.1'), "lr .*'0.1'"),
-        (dict(lr=1j), 'lr .*1j'),
-        (dict(lr=None), 'lr .*None'),
-        (dict(lr=torch.tensor([0.1, 0.2])), 'lr must be 1-element'),
-        (dict(lr=torch.tensor(1)), 'lr must be 1-element and real'),
-        (dict(lr=torch.tensor(-1.0)), 'lr .*-1.0'),
-        (dict(lr=torch.tensor(math.nan)), 'lr .*nan'),
-        (dict(lr=torch.tensor(0.1), foreach=True), 'lr as a Tensor.*0.1'),
-        (dict(betas=0.9), 'betas .*0.9'),
-        (dict(betas=(0.9,)), r'betas .*\(0.9,\)'),
-        (dict(betas='ab'), "betas .*'ab'"),
-        (dict(betas=(1.0, 0.9)), r'betas\[0\] .*1.0'),
-        (dict(betas=(0.9, 1.0)), r'betas\[1\] .*1.0'),
-        (dict(betas=(-0.1, 0.9)), r'betas\[0\] .*-0.1'),
-        (dict(betas=(0.9, math.nan)), r'betas\[1\] .*nan'),
-        (dict(betas=(0.9, None)), r'betas\[1\] .*None'),
-        (dict(betas=(False, 0.9)), r'betas\[0\] .*False'),
-        (dict(delta=-1e-8), 'delta .*-1e-08'),
-        (dict(delta=math.nan), 'delta .*nan'),
-        (dict(delta='x'), "delta .*'x'"),
-        (dict(momentum=1.0), 'momentum .*1.0'),
-        (dict(momentum=-0.1), 'momentum .*-0.1'),
-        (dict(momentum=math.nan), 'momentum .*nan'),
-        (dict(momentum=True), 'momentum .*True'),
-        (dict(momentum=1j), 'momentum .*1j'),
-        (dict(weight_decay=-1), 'weight_decay .*-1'),
-        (dict(weight_decay=math.inf), 'weight_decay .*inf'),
-        (dict(weight_decay=[0]), r'weight_decay .*\[0\]'),
-        (dict(foreach=1), 'foreach .*1'),
-        (dict(fused='yes'), "fused .*'yes'"),
-        (dict(maximize=None), 'maximize .*None'),
-        (dict(capturable=0), 'capturable .*0'),
-        (dict(differentiable='no'), "differentiable .*'no'"),
-    ],
-)
+def test_signature_is_the_documented_one():
+    assert str(inspect.signature(AMM)).replace(' | ', '|') == (
+        '(params, lr: float|torch.Tensor = 0.001, betas: tuple[float, float] = (0.9, 0.999), '
+        'delta: float = 1e-08, momentum: float = 0.9, weight_decay: float = 0, *, '
+        'foreach: bool|None = None, maximize: bool = False, capturable: bool = False, '
+        'differentiable: bool = False) -> None'
+    )
+
+
+BAD_SETTINGS = [
+    *((dict(lr=bad), f'lr .*{bad!r}') for bad in (-1.0, math.nan, math.inf, True, '0.1', 1j, None)),
+    (dict(lr=torch.tensor([0.1, 0.2])), 'lr must be 1-element'),
+    (dict(lr=torch.tensor(1)), 'lr must be 1-element and real'),
+    (dict(lr=torch.tensor(-1.0)), 'lr .*-1.0'),
+    (dict(lr=torch.tensor(math.nan)), 'lr .*nan'),
+    (dict(lr=torch.tensor(0.1), foreach=True), 'lr as a Tensor.*0.1'),
+    (dict(betas=0.9), 'betas .*0.9'),
+    (dict(betas=(0.9,)), r'betas .*\(0.9,\)'),
+    (dict(betas='ab'), "betas .*'ab'"),
+    *((dict(betas=(bad, 0.9)), rf'betas\[0\] .*{bad}') for bad in (1.0, -0.1, False)),
+    *((dict(betas=(0.9, bad)), rf'betas\[1\] .*{bad}') for bad in (1.0, math.nan, None)),
+    *((dict(delta=bad), f'delta .*{bad!r}') for bad in (-1e-8, math.nan, 'x')),
+    *((dict(momentum=bad), f'momentum .*{bad!r}') for bad in (1.0, -0.1, math.nan, True, 1j)),
+    (dict(weight_decay=-1), 'weight_decay .*-1'),
+    (dict(weight_decay=math.inf), 'weight_decay .*inf'),
+    (dict(weight_decay=[0]), r'weight_decay .*\[0\]'),
+    (dict(foreach=1), 'foreach to be True, False or None, but got 1'),
+    (dict(maximize=None), 'maximize to be True or False, but got None'),
+    (dict(capturable=0), 'capturable .*0'),
+    (dict(differentiable='no'), "differentiable .*'no'"),
+    (dict(foreach=True, differentiable=True), 'foreach or differentiable to be True, not both'),
+]
+
+
+@pytest.mark.parametrize('settings, text', BAD_SETTINGS)
 def test_bad_setting_raises_with_name_and_value(settings, text):
-    param = torch.ones(1, requires_grad=True)
-    with pytest.raises(ValueError, match=text):
+    error = RuntimeError if 'not both' in text else ValueError
+    param, other = (torch.ones(1, requires_grad=True) for _ in range(2))
+    with pytest.raises(error, match=text):
         AMM([param], **settings)
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(error, match=text):
         AMM([dict(params=[param], **settings)])
     optimizer = AMM([param])
-    other = torch.ones(1, requires_grad=True)
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(error, match=text):
         optimizer.add_param_group(dict(params=[other], **settings))
     assert len(optimizer.param_groups) == 1
 
 
-@pytest.mark.parametrize('other', ['foreach', 'differentiable'])
-def test_fused_excludes_other_paths(other):
-    with pytest.raises(RuntimeError, match=f'fused or {other}'):
-        AMM([torch.ones(1)], fused=True, **{other: True})
-
-
-def test_fused_refuses_complex_parameters():
-    with pytest.raises(RuntimeError, match='real floating point.*complex64'):
-        AMM([torch.ones(1, dtype=torch.complex64)], fused=True)
-
-
-def test_fused_without_compiler_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(amm_native, 'find_compiler', lambda: None)
-    amm_native.load_kernel.cache_clear()
-    try:
-        with pytest.raises(RuntimeError, match='C compiler.*found none'):
-            AMM([torch.ones(1)], fused=True)
-    finally:
-        amm_native.load_kernel.cache_clear()
-
-
-def test_fused_with_broken_compiler_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setenv('CC', 'false')
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    amm_native.load_kernel.cache_clear()
-    try:
-        with pytest.raises(RuntimeError, match='could not build its CPU ker'):
-            AMM([torch.ones(1)], fused=True)
-    finally:
-        amm_native.load_kernel.cache_clear()
-    assert not list((tmp_path / 'slnp_mm').iterdir())
-
-
-@needs_compiler
-def test_kernel_is_compiled_once_and_then_loaded(monkeypatch, tmp_path):
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    amm_native.load_kernel.cache_clear()
-    try:
-        amm_native.load_kernel()
-        (made,) = (tmp_path / 'slnp_mm').iterdir()
-        stamp = made.stat().st_mtime_ns
-        amm_native.load_kernel.cache_clear()
-        amm_native.load_kernel()
-        assert made.stat().st_mtime_ns == stamp
-    finally:
-        amm_native.load_kernel.cache_clear()
-
-
-@needs_compiler
-def test_fused_takes_any_memory_order():
-    base = torch.arange(48.0).reshape(2, 2, 3, 4)
-    last = base.contiguous(memory_format=torch.channels_last)
-    params = [
-        base.clone(),
-        last.clone(memory_format=torch.preserve_format),
-        base.clone().transpose(1, 3),
-        torch.zeros(2, 2, 3, 8)[..., ::2].copy_(base),
-    ]
-    params = [p.requires_grad_() for p in params]
-    grads = [[torch.ones(p.shape) for p in params]] * 3
-    take_steps(AMM(params, fused=True, **CONSTANT), params, grads)
-    for param in (params[1], params[2].transpose(1, 3), params[3]):
-        torch.testing.assert_close(param, params[0])
-
-
-@needs_compiler
-def test_fused_step_on_a_state_of_another_shape_raises():
-    param = nn.Parameter(torch.ones(4))
-    optimizer = AMM([param], fused=True)
-    param.grad = torch.ones(4)
-    optimizer.step()
-    optimizer.state[param]['exp_avg'] = torch.zeros(2)
-    with pytest.raises(RuntimeError, match='size'):
+def test_sparse_gradient_raises():
+    layer = nn.Embedding(4, 2, sparse=True)
+    optimizer = AMM(layer.parameters())
+    layer(torch.tensor([1])).sum().backward()
+    with pytest.raises(RuntimeError, match='dense gradients.*SparseAdam'):
         optimizer.step()
-
-
-@needs_compiler
-def test_fused_step_raises_the_version_autograd_sees():
-    param = torch.ones(3, requires_grad=True)
-    product = (param * param).sum()
-    optimizer = AMM([param], fused=True)
-    param.grad = torch.ones(3)
-    optimizer.step()
-    with pytest.raises(RuntimeError, match='modified by an inplace'):
-        product.backward()
-
-
-@needs_compiler
-def test_fused_result_does_not_depend_on_threads():
-    results = []
-    before = torch.get_num_threads()
-    for threads in (1, 3):
-        torch.set_num_threads(threads)
-        params = make_params(torch.float32)
-        grads = make_grads(params, 5)
-        take_steps(AMM(params, fused=True), params, grads)
-        results.append(params)
-    torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for a, b in zip(*results))
 
 
 @pytest.mark.parametrize(
     'settings, adams_choice, expected',
     [
         ({}, False, 'single'),
-        ({}, True, 'foreach'),
+        ({}, True, 'multi'),
         (dict(lr=torch.tensor(0.1)), True, 'single'),
-        (dict(lr=torch.tensor(0.1), capturable=True), True, 'foreach'),
+        (dict(lr=torch.tensor(0.1), capturable=True), True, 'multi'),
         (dict(foreach=False), True, 'single'),
-        (dict(fused=False), True, 'single'),
-        (dict(foreach=True), False, 'foreach'),
-        (dict(fused=True), False, 'fused'),
+        (dict(foreach=True), False, 'multi'),
     ],
 )
 def test_path_is_chosen_as_adam_chooses(settings, adams_choice, expected, monkeypatch):
     called = []
-    names = dict(
-        single='_single_tensor_amm',
-        foreach='_multi_tensor_amm',
-        fused='_fused_amm',
-    )
-    for path, name in names.items():
-        monkeypatch.setattr(
-            amm_functional,
-            name,
-            lambda *args, path=path, **options: called.append(path),
-        )
-    monkeypatch.setattr(
-        amm_functional,
-        '_default_to_fused_or_foreach',
-        lambda *args, **options: (False, adams_choice),
-    )
-    monkeypatch.setattr(amm_module, '_check_fused', lambda param: None)
+    for path in ('single', 'multi'):
+        note = functools.partial(lambda path, *args: called.append(path), path)
+        monkeypatch.setattr(amm_module, f'_{path}_tensor_amm', note)
+    choose = '_default_to_fused_or_foreach'
+    monkeypatch.setattr(amm_module, choose, lambda *args: (False, adams_choice))
     param = torch.ones(1, requires_grad=True)
     param.grad = torch.ones(1)
     AMM([param], **settings).step()
     assert called == [expected]
 
 
-def through_file(state):
-    """Save and load a state dict."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-@pytest.mark.parametrize('flags', PATHS)
-def test_resumed_run_continues_bit_for_bit(flags):
-    params = make_params(torch.float32)
-    grads = make_grads(params, 10)
-    optimizer = AMM(params, weight_decay=0.1, **CONSTANT, **flags)
-    take_steps(optimizer, params, grads[:6])
-    saved = through_file(optimizer.state_dict())
-    resumed = [p.detach().clone().requires_grad_() for p in params]
-    take_steps(optimizer, params, grads[6:])
-    # Made with other settings and on another path: the file's count.
-    other = AMM(resumed, lr=0.5, foreach=not flags.get('foreach', False))
-    other.load_state_dict(saved)
-    take_steps(other, resumed, grads[6:])
-    assert all(torch.equal(a, b) for a, b in zip(params, resumed))
-
-
-@pytest.mark.parametrize('flags', PATHS)
-def test_state_moves_to_another_path_without_change(flags):
-    params = make_params(torch.float32)
-    grads = make_grads(params, 8)
-    optimizer = AMM(params, foreach=False, **CONSTANT)
-    take_steps(optimizer, params, grads[:4])
-    saved = through_file(optimizer.state_dict())
-    moved = [p.detach().clone().requires_grad_() for p in params]
-    for group in saved['param_groups']:
-        group.update({**amm_module.FLAGS, **flags})
-    other = AMM(moved)
-    other.load_state_dict(saved)
-    for a, b in zip(params, moved):
-        for key in ('step', *amm_module.STATE_KEYS):
-            assert torch.equal(optimizer.state[a][key], other.state[b][key])
-    take_steps(optimizer, params, grads[4:])
-    take_steps(other, moved, grads[4:])
-    for a, b in zip(params, moved):
-        torch.testing.assert_close(a, b)
-
-
-def test_state_of_an_older_version_is_filled_in():
-    params = make_params(torch.float32)
-    grads = make_grads(params, 6)
-    optimizer = AMM(params, **CONSTANT)
-    take_steps(optimizer, params, grads[:3])
-    old = copy.deepcopy(optimizer.state_dict())
-    for group in old['param_groups']:
-        for name in (*amm_module.FLAGS, 'weight_decay'):
-            del group[name]
-    for entry in old['state'].values():
-        entry['step'] = int(entry['step'])
-    resumed = [p.detach().clone().requires_grad_() for p in params]
-    other = AMM(resumed, **CONSTANT)
-    other.load_state_dict(old)
-    take_steps(optimizer, params, grads[3:])
-    take_steps(other, resumed, grads[3:])
-    assert all(torch.equal(a, b) for a, b in zip(params, resumed))
-    assert isinstance(other.state[resumed[0]]['step'], torch.Tensor)
+# State
 
 
 def test_step_counter_is_one_scalar_on_the_cpu():
@@ -591,37 +358,394 @@ def test_step_counter_is_one_scalar_on_the_cpu():
     optimizer = AMM([param])
     take_steps(optimizer, [param], [[torch.ones(3)]] * 2)
     state = optimizer.state[param]
-    assert set(state) == {'step', *amm_module.STATE_KEYS}
-    step = state['step']
-    assert step.shape == () and step.device.type == 'cpu' and step == 2
+    assert set(state) == {'step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer'}
+    assert state['step'].shape == () and state['step'].device.type == 'cpu' and state['step'] == 2
+
+
+@each_setting
+def test_resumed_run_continues_bit_for_bit(kwargs):
+    params = make_params(torch.float32)
+    grads = make_grads(params, 10)
+    optimizer = AMM(params, **copy.deepcopy(kwargs))
+    take_steps(optimizer, params, grads[:6])
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    # made with other settings: the file's count
+    resumed = copies(params)
+    other = AMM(resumed, lr=0.5, foreach=not kwargs['foreach'])
+    other.load_state_dict(torch.load(file, weights_only=True))
+    twin = copy.deepcopy(optimizer)
+    copied = twin.param_groups[0]['params']
+    for one, its in ((optimizer, params), (other, resumed), (twin, copied)):
+        take_steps(one, its, grads[6:])
+    assert same(params, resumed) and same(params, copied)
+    assert repr(other.state_dict()) == repr(optimizer.state_dict())
+
+
+@each_path
+def test_state_moves_to_another_path_without_change(flags):
+    params = make_params(torch.float32)
+    grads = make_grads(params, 8)
+    optimizer = AMM(params, foreach=False, **CONSTANT)
+    take_steps(optimizer, params, grads[:4])
+    saved, moved = copy.deepcopy(optimizer.state_dict()), copies(params)
+    saved['param_groups'][0].update(flags)
+    other = AMM(moved)
+    other.load_state_dict(saved)
+    for a, b in zip(params, moved):
+        assert all(torch.equal(value, other.state[b][k]) for k, value in optimizer.state[a].items())
+    take_steps(optimizer, params, grads[4:])
+    take_steps(other, moved, grads[4:])
+    torch.testing.assert_close(params, moved)
+
+
+@pytest.mark.parametrize('fused', [None, True])
+@pytest.mark.parametrize(
+    'missing',
+    [*((flag,) for flag in INFO.not_og_supported_flags), (*amm_module.FLAGS, 'weight_decay')],
+)
+def test_state_of_another_version_is_filled_in_or_cut(fused, missing):
+    params = make_params(torch.float32)
+    grads = make_grads(params, 6)
+    optimizer = AMM(params, **CONSTANT)
+    take_steps(optimizer, params, grads[:3])
+    old, resumed = copy.deepcopy(optimizer.state_dict()), copies(params)
+    for name in missing:
+        del old['param_groups'][0][name]
+    old['param_groups'][0]['fused'] = fused
+    for entry in old['state'].values():
+        entry['step'] = int(entry['step'])
+    other = AMM(resumed, **CONSTANT)
+    other.load_state_dict(old)
+    take_steps(optimizer, params, grads[3:])
+    take_steps(other, resumed, grads[3:])
+    assert same(params, resumed)
+    assert other.param_groups[0].keys() == optimizer.param_groups[0].keys()
+    assert isinstance(other.state[resumed[0]]['step'], torch.Tensor)
+
+
+# Torch's own checks
+
+
+def problem(kwargs):
+    """A linear problem, and an optimizer of copied settings."""
+    weight, bias, inputs = make_params(torch.float32, ((10, 5), (10,), (5,)))
+    optimizer = AMM([weight, bias], **copy.deepcopy(kwargs))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (weight.mv(inputs.detach()) + bias).pow(2).sum()
+        loss.backward()
+        return loss
+
+    return optimizer, [weight, bias], closure
+
+
+@pytest.mark.parametrize('item', ERRORS, ids=lambda item: item.optimizer_error_input.desc)
+def test_error_inputs_raise_torchs_errors(item):
+    case = item.optimizer_error_input
+    params = [torch.ones(1, requires_grad=True)] if case.params is None else case.params
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        with pytest.raises(item.error_type, match=item.error_regex):
+            AMM(params, **case.kwargs)
+
+
+@each_setting
+def test_forloop_goes_right_direction(kwargs):
+    optimizer, _, closure = problem(kwargs)
+    losses = [optimizer.step(closure).item() for _ in range(20)]
+    losses.append(closure().item())
+    assert (losses[-1] > losses[0]) == kwargs.get('maximize', False)
+
+
+@each_setting
+def test_steps_with_every_torch_scheduler_input(kwargs):
+    for makers in INFO.scheduler_inputs:
+        optimizer, _, closure = problem(kwargs)
+        start = float(optimizer.param_groups[0]['lr'])
+        schedulers = [make(optimizer) for make in makers]
+        for _ in range(12):
+            loss = optimizer.step(closure)
+            for scheduler in schedulers:
+                needs = isinstance(scheduler, ReduceLROnPlateau)
+                scheduler.step(*([loss] if needs else []))
+        assert float(optimizer.param_groups[0]['lr']) < 0.95 * start
+
+
+@each_setting
+def test_zero_grad_state_hooks_and_deepcopy(kwargs):
+    optimizer, params, closure = problem(kwargs)
+    seen = []
+    optimizer.register_step_pre_hook(lambda *args: seen.append('before'))
+    optimizer.register_step_post_hook(lambda *args: seen.append('after'))
+    optimizer.step(closure)
+    assert seen == ['before', 'after']
+    optimizer.zero_grad()
+    before = copies(params)
+    optimizer.step()
+    assert same(params, before)
+    public, copied = (
+        {key for key in vars(one) if not key.startswith('_')}
+        for one in (optimizer, copy.deepcopy(optimizer))
+    )
+    assert copied == public
+
+
+@each_setting
+def test_non_contiguous_and_empty_gradients_step(kwargs):
+    params = [torch.empty(0, 3), torch.randn(10, 5).t(), torch.randn(10, 2)[..., 0]]
+    params = [p.requires_grad_() for p in params]
+    optimizer = AMM(params, **copy.deepcopy(kwargs))
+    for param in params:
+        param.grad = torch.ones_like(param)
+    before = copies(params)
+    optimizer.step()
+    assert all((a != b).all() for a, b in zip(params, before))
+
+
+def test_default_dtype_does_not_break_foreach():
+    before = torch.get_default_dtype()
+    try:
+        for dtype in (torch.float64, torch.float32):
+            torch.set_default_dtype(dtype)
+            optimizer, params, closure = problem(dict(foreach=True))
+            optimizer.step(closure)
+            assert optimizer.state[params[0]]['step'].dtype == dtype
+    finally:
+        torch.set_default_dtype(before)
+
+
+# In training
+
+
+def small_net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def loss_of(net, rows=slice(8), device='cpu'):
+    inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))[rows].to(device)
+    return ((net(inputs) - inputs.sum(1, keepdim=True)) ** 2).mean()
+
+
+def train(net, optimizer, steps=3, after=lambda: None, **options):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss_of(net, **options).backward()
+        optimizer.step()
+        after()
+    return list(net.parameters())
+
+
+def test_tensor_lr_equals_number_and_can_be_scheduled():
+    results = []
+    for lr in (0.01, torch.tensor([0.01])):
+        net = small_net()
+        optimizer = AMM(net.parameters(), lr=lr)
+        results.append(train(net, optimizer, 5, StepLR(optimizer, 2, 0.5).step))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize('parts', [1, 2])
+def test_optim_wrapper_accumulates_to_plain_steps(parts):
+    net = small_net()
+    wrapper = OptimWrapper(AMM(net.parameters(), lr=0.01), accumulative_counts=parts)
+    for _ in range(3):
+        for start in range(0, 8, 8 // parts):
+            with wrapper.optim_context(net):
+                loss = loss_of(net, slice(start, start + 8 // parts))
+            wrapper.update_params(loss)
+    assert wrapper.optimizer.state[net[0].weight]['step'] == 3
+    plain = small_net()
+    expected = train(plain, AMM(plain.parameters(), lr=0.01))
+    torch.testing.assert_close(list(net.parameters()), expected)
+    assert parts > 1 or same(net.parameters(), expected)
+
+
+def test_clipping_acts_before_the_step():
+    net = small_net()
+    wrapper = OptimWrapper(AMM(net.parameters(), lr=0.01), clip_grad=dict(max_norm=1e-3))
+    wrapper.update_params(loss_of(net))
+    firsts = [s['exp_avg'].flatten() for s in wrapper.optimizer.state.values()]
+    assert torch.cat(firsts).norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-3)
+
+
+@either_path
+def test_amp_wrapper_trains_in_bfloat16(flags, monkeypatch):
+    # mmengine asks for a GPU; the CPU's scaler and casts do the same
+    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper.'
+    monkeypatch.setattr(module + 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(module + 'GradScaler', functools.partial(torch.amp.GradScaler, 'cpu'))
+    net = small_net()
+    optimizer = AMM(net.parameters(), lr=0.01, **flags)
+    wrapper = AmpOptimWrapper(optimizer=optimizer, dtype='bfloat16')
+    before = loss_of(net).item()
+    for _ in range(30):
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            loss = loss_of(net)
+        wrapper.update_params(loss)
+    assert loss_of(net).item() < 0.5 * before
+    assert wrapper.optimizer.state[net[0].weight]['step'] == 30
+
+
+@either_path
+def test_grad_scaler_skips_a_step_with_infinite_gradients(flags):
+    net, plain = small_net(), small_net()
+    optimizer = AMM(net.parameters(), lr=0.01, **flags)
+    scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
+    scaler.scale(loss_of(net)).backward()
+    net[0].weight.grad[0, 0] = float('inf')
+    scaler.step(optimizer)
+    scaler.update()
+    assert same(net.parameters(), plain.parameters()) and scaler.get_scale() == 2
+    optimizer.zero_grad()
+    scaler.scale(loss_of(net)).backward()
+    scaler.step(optimizer)
+    reference = AMM(plain.parameters(), lr=0.01, **flags)
+    assert same(net.parameters(), train(plain, reference, 1))
+
+
+def test_paramwise_cfg_sets_group_options():
+    net = small_net()
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        wrapper = build_optim_wrapper(
+            net,
+            dict(
+                optimizer=dict(type='AMM', lr=0.1, weight_decay=0.2),
+                paramwise_cfg=dict(bias_decay_mult=0.0, custom_keys={'2.weight': {'lr_mult': 0.5}}),
+            ),
+        )
+    assert type(wrapper.optimizer) is AMM
+    options = {
+        id(p): (group['lr'], group['weight_decay'])
+        for group in wrapper.optimizer.param_groups
+        for p in group['params']
+    }
+    assert options[id(net[0].weight)] == (0.1, 0.2)
+    assert options[id(net[0].bias)] == (0.1, 0.0)
+    assert options[id(net[2].weight)] == (0.05, 0.2)
+    wrapper.update_params(loss_of(net))
+
+
+def test_multi_optim_wrapper_gives_each_network_its_rate():
+    rates = dict(generator=1e-4, discriminator=4e-4)
+    model = nn.ModuleDict({name: small_net() for name in rates})
+    cfg = {name: dict(optimizer=dict(type='AMM', lr=rate)) for name, rate in rates.items()}
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        wrappers = MultiOptimWrapperConstructor(cfg)(model)
+    for name, rate in rates.items():
+        net = model[name]
+        assert type(wrappers[name].optimizer) is AMM
+        before = net[0].weight.detach().clone()
+        wrappers[name].update_params(loss_of(net))
+        assert (net[0].weight - before).abs().max().item() == pytest.approx(rate, rel=1e-2)
+
+
+def test_mmengine_schedulers_set_the_rate():
+    net = small_net()
+    wrapper = OptimWrapper(AMM(net.parameters(), lr=0.1))
+    schedulers = [
+        LinearLR(wrapper, start_factor=0.1, by_epoch=False, end=5),
+        CosineAnnealingLR(wrapper, T_max=5, by_epoch=False, begin=5, end=10),
+    ]
+    rates = []
+    for _ in range(10):
+        wrapper.update_params(loss_of(net))
+        rates.append(wrapper.get_lr()['lr'][0])
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == pytest.approx(0.1) and rates[-1] < 0.02
+
+
+def _train_rank(rank, address, results):
+    """Train one of two DDP ranks on its half of the data."""
+    dist.init_process_group('gloo', init_method=address, rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    net = nn.parallel.DistributedDataParallel(small_net())
+    train(net, AMM(net.parameters(), lr=0.01), rows=slice(4 * rank, 4 * rank + 4))
+    torch.save(net.module.state_dict(), f'{results}/{rank}.pth')
+    dist.destroy_process_group()
+
+
+def test_two_ddp_processes_equal_one(tmp_path):
+    if torch.cuda.is_initialized():
+        pytest.skip('a process that has used CUDA cannot be forked')
+    arguments = (f'file://{tmp_path}/meeting', str(tmp_path))
+    mp.start_processes(_train_rank, arguments, nprocs=2, start_method='fork')
+    net = small_net()
+    train(net, AMM(net.parameters(), lr=0.01))
+    ranks = [torch.load(tmp_path / f'{rank}.pth') for rank in range(2)]
+    for key, value in net.state_dict().items():
+        assert torch.equal(ranks[0][key], ranks[1][key])
+        torch.testing.assert_close(ranks[0][key], value)
+
+
+def compare_compiled(net, flags, **options):
+    """Train a net and its copy for four steps, one with a compiled step."""
+    torch._dynamo.reset()
+    nets = net, copy.deepcopy(net)
+    optimizers = [AMM(net.parameters(), lr=0.01, **flags) for net in nets]
+    steps = optimizers[0].step, torch.compile(optimizers[1].step, **options)
+    for _ in range(4):
+        for net, step in zip(nets, steps):
+            net.zero_grad()
+            loss_of(net).backward()
+            step()
+    torch.testing.assert_close(*(list(net.parameters()) for net in nets))
+
+
+@each_path
+def test_step_can_be_traced_by_dynamo(flags):
+    compare_compiled(small_net(), flags, backend='aot_eager')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which('c++'), reason='needs a C++ compiler')
+def test_compiled_step_equals_the_eager_one():
+    # precompiled headers and a pool of compilers take longer than one kernel
+    with torch._inductor.config.patch(cpp_cache_precompile_headers=False, compile_threads=1):
+        compare_compiled(nn.Linear(3, 1, bias=False), dict(foreach=True))
+
+
+# On a GPU
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-@pytest.mark.parametrize('flags', [{}, dict(capturable=True), dict(fused=True)])
-def test_state_moved_to_the_gpu_keeps_step_where_it_belongs(flags):
+@needs_gpu
+@pytest.mark.parametrize('flags', [{}, dict(foreach=False), dict(capturable=True)])
+def test_gpu_equals_cpu(flags):
+    nets = small_net(), small_net().cuda()
+    slow = train(nets[0], AMM(nets[0].parameters(), lr=0.01), 5)
+    fast = train(nets[1], AMM(nets[1].parameters(), lr=0.01, **flags), 5, device='cuda')
+    torch.testing.assert_close(slow, [p.cpu() for p in fast], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize('capturable', [False, True])
+def test_state_moved_to_the_gpu_keeps_step_where_it_belongs(capturable):
     params = [torch.ones(3, device='cuda', requires_grad=True)]
     grads = [[torch.ones(3, device='cuda')]] * 2
-    optimizer = AMM(params, **flags)
+    optimizer = AMM(params, capturable=capturable)
     take_steps(optimizer, params, grads)
-    saved = optimizer.state_dict()
+    saved, resumed = optimizer.state_dict(), copies(params)
     for entry in saved['state'].values():
         entry['step'] = entry['step'].cuda()
-    resumed = [params[0].detach().clone().requires_grad_()]
-    other = AMM(resumed, **flags)
+    other = AMM(resumed, capturable=capturable)
     other.load_state_dict(saved)
-    expected = 'cuda' if flags else 'cpu'
-    assert other.state[resumed[0]]['step'].device.type == expected
+    assert other.state[resumed[0]]['step'].is_cuda == capturable
     take_steps(optimizer, params, grads)
     take_steps(other, resumed, grads)
     assert torch.equal(params[0], resumed[0])
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@needs_gpu
 def test_step_is_captured_in_a_cuda_graph():
-    param = torch.ones(3, device='cuda', requires_grad=True)
-    check = torch.ones(3, requires_grad=True)
+    param, check = torch.ones(3, device='cuda', requires_grad=True), torch.ones(3)
     param.grad, check.grad = torch.ones(3, device='cuda'), torch.ones(3)
     optimizer, plain = AMM([param], capturable=True), AMM([check])
     stream = torch.cuda.Stream()
@@ -637,21 +761,4 @@ def test_step_is_captured_in_a_cuda_graph():
         graph.replay()
     for _ in range(8):
         plain.step()
-    torch.testing.assert_close(param.cpu(), check)
-
-
-def test_registry_builds_amm():
-    param = torch.ones(1, requires_grad=True)
-    built = OPTIMIZERS.build(dict(type='AMM', params=[param], lr=0.1))
-    assert type(built) is AMM and built.defaults['lr'] == 0.1
-
-
-def test_deepcopy_continues_like_the_original():
-    param = torch.ones(2, requires_grad=True)
-    optimizer = AMM([param])
-    take_steps(optimizer, [param], [[torch.ones(2)]])
-    twin = copy.deepcopy(optimizer)
-    (copied,) = twin.param_groups[0]['params']
-    take_steps(optimizer, [param], [[torch.ones(2)]])
-    take_steps(twin, [copied], [[torch.ones(2)]])
-    assert torch.equal(param, copied)
+    torch.testing.assert_close(param.detach().cpu(), check)
