@@ -1,0 +1,35 @@
+"""Writing files so that nobody ever meets half of one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replace_file(path: str | os.PathLike) -> Iterator[str]:
+    """Write a file under another name; move it into place at the end.
+
+    The folder is made. If the block raises, the file that was there stays, and nothing is left
+    beside it. The other name is hidden and keeps the ending, by which OpenCV and mmengine choose
+    the format.
+
+    Args:
+        path (str or PathLike): The file to write or to replace.
+
+    Yields:
+        str: The name to write to, in the same folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'.{uuid.uuid4().hex}{path.suffix}')
+
+    try:
+        yield str(draft)
+        os.replace(draft, path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
