@@ -30,9 +30,6 @@ import pandas as pd
 from mmengine.config import Config, DictAction
 from stop_signals import stop_like_ctrl_c
 
-from slnp_mm.errors import SLNPError, check_file
-from slnp_mm.files import replace_file
-
 NEEDED, OPTIONAL = {'seeds', 'variants'}, {'cfg_options', 'prepare', 'curves', 'plateau'}
 ROOT, TRAIN_TOOL, GRACE_SECONDS = Path('work_dirs/studies'), 'tools/train.py', 20
 
@@ -74,7 +71,7 @@ class Run:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What :func:`finish` has written: ``finished``, ``minutes`` and ``made_by``."""
+        """What :func:`run_all` has written: ``finished``, ``minutes`` and ``made_by``."""
         path = self.work_dir / 'run.json'
         return json.loads(path.read_text()) if path.is_file() else dict(finished=False, minutes=0)
 
@@ -83,7 +80,7 @@ def option_words(options: dict[str, Any], prefix: str = '') -> list[str]:
     """Write overrides, which may be nested, as ``--cfg-options`` reads them.
 
     Raises:
-        SLNPError: If mmengine would read something else.
+        SystemExit: If mmengine would read something else.
     """
     words = []
     for key, value in options.items():
@@ -92,8 +89,8 @@ def option_words(options: dict[str, Any], prefix: str = '') -> list[str]:
             continue
         text = str(value).replace(' ', '')
         if DictAction._parse_iterable(text) != value:
-            raise SLNPError(
-                'cfg_options of a study must be numbers, words or lists of them, but got '
+            raise SystemExit(
+                'error: cfg_options of a study must be numbers, words or lists of them, but got '
                 f'{value!r}: write a config for it'
             )
         words.append(f'{prefix}{key}={text}')
@@ -114,21 +111,23 @@ def load_study(path: str) -> tuple[Config, list[Run]]:
         next seed, so that a study cut short compares whole rows.
 
     Raises:
-        SLNPError: If an entry is unknown or missing, or a config does not exist.
+        SystemExit: If an entry is unknown or missing, or a config does not exist.
     """
-    check_file(path, 'study file', 'they are in configs/studies')
+    if not Path(path).is_file():
+        raise SystemExit(f'error: no study file at {path}: they are in configs/studies')
     study = Config.fromfile(path)
     unknown, missing = sorted(set(study) - NEEDED - OPTIONAL), sorted(NEEDED - set(study))
     if unknown or missing:
-        raise SLNPError(
-            f'{path} must have {sorted(NEEDED)} and may have {sorted(OPTIONAL)}, but has unknown '
-            f'{unknown} and lacks {missing}'
+        raise SystemExit(
+            f'error: {path} must have {sorted(NEEDED)} and may have {sorted(OPTIONAL)}, but has '
+            f'unknown {unknown} and lacks {missing}'
         )
 
     runs = []
     for seed in study.seeds:
         for name, entry in study.variants.items():
-            check_file(entry.config, 'config', f'named by {path}')
+            if not Path(entry.config).is_file():
+                raise SystemExit(f'error: no config at {entry.config}, which {path} names')
             parts = study.get('cfg_options'), entry.get('cfg_options'), {'randomness.seed': seed}
             options = [word for part in parts for word in option_words(part or {})]
             folder = ROOT / Path(path).stem / name / f'seed{seed}'
@@ -151,48 +150,13 @@ def prepare(steps: list[dict[str, str]]) -> None:
         words = re.sub('^python ', f'{shlex.quote(sys.executable)} ', step['command'])
         code = subprocess.run(shlex.split(words), check=False).returncode
         if code != 0 or not made.exists():
-            raise SLNPError(
-                f'expected {made} from the command "{step["command"]}", which ended with {code}'
-            )
+            command = step['command']
+            raise SystemExit(f'error: expected {made} from "{command}", which ended with {code}')
         mark.unlink()
 
 
-def start(run: Run, jobs: int) -> subprocess.Popen:
-    """Start a run's training in a process group of its own; its output goes to output.log."""
-    resume = ['--resume'] if (run.work_dir / 'last_checkpoint').is_file() else []
-    words = [sys.executable, TRAIN_TOOL, run.config, '--work-dir', str(run.work_dir), *resume]
-    env = {**os.environ, 'OMP_NUM_THREADS': '1'} if jobs > 1 else None
-    run.work_dir.mkdir(parents=True, exist_ok=True)
-    with open(run.work_dir / 'output.log', 'ab') as log:
-        return subprocess.Popen(
-            [*words, '--cfg-options', *run.options],
-            stdout=log, stderr=log, env=env, start_new_session=True,
-        )  # fmt: skip
-
-
-def finish(run: Run, process: subprocess.Popen, minutes: float) -> bool:
-    """Stop a training if it is under way, note how it went, and return whether it failed."""
-    stopped = process.poll() is None
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_SECONDS)
-
-    finished = not stopped and process.returncode == 0
-    note = dict(finished=finished, minutes=run.note['minutes'] + minutes, made_by=made_by())
-    with replace_file(run.work_dir / 'run.json') as draft:
-        Path(draft).write_text(json.dumps(note))
-    failed = not (stopped or finished)
-    result = (
-        f'failed, see {run.work_dir}/output.log' if failed else 'stopped' if stopped else 'done'
-    )
-    print(f'{run.name}: {result} after {minutes:.1f} minutes', flush=True)
-    return failed
-
-
 def made_by() -> str:
-    """Commit, versions and hardware, on which a run's figures may depend."""
+    """Commit, versions and hardware, on which figures may depend."""
     import torch
 
     git = ['git', 'describe', '--always', '--dirty']
@@ -203,14 +167,51 @@ def made_by() -> str:
     return ', '.join([*software, f'{os.cpu_count()} CPU cores', gpu])
 
 
+def start(run: Run, jobs: int) -> subprocess.Popen:
+    """Start a run's training in a process group of its own; its output goes to output.log."""
+    words = [sys.executable, TRAIN_TOOL, run.config, '--work-dir', str(run.work_dir)]
+    words += ['--resume'] * (run.work_dir / 'last_checkpoint').is_file()
+    words += ['--cfg-options', *run.options]
+    env = {**os.environ, 'OMP_NUM_THREADS': '1'} if jobs > 1 else None
+    run.work_dir.mkdir(parents=True, exist_ok=True)
+    with open(run.work_dir / 'output.log', 'ab') as log:
+        return subprocess.Popen(words, stdout=log, stderr=log, env=env, start_new_session=True)
+
+
+def end(process: subprocess.Popen) -> str:
+    """Stop a training if it is under way; how it went: 'done', 'failed' or 'stopped'."""
+    if process.poll() is not None:
+        return 'failed' if process.returncode else 'done'
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+            break
+    return 'stopped'
+
+
 def run_all(runs: list[Run], jobs: int = 1, max_minutes: float | None = None) -> list[str]:
     """Train what is not done yet, ``jobs`` runs at a time; the names of those that failed.
 
     When time is up, and on Ctrl-C, the trainings under way are stopped.
     """
+    from slnp_mm.files import replace_file
+
+    made, failed = made_by(), []
     last = time.monotonic() + 60 * (max_minutes or math.inf)
     waiting = [run for run in runs if not run.note['finished']]
-    active, failed = [], []
+    active: list[tuple[Run, subprocess.Popen, float]] = []
+
+    def finish(run: Run, process: subprocess.Popen, begun: float) -> None:
+        result, minutes = end(process), (time.monotonic() - begun) / 60
+        note = dict(finished=result == 'done', minutes=run.note['minutes'] + minutes, made_by=made)
+        with replace_file(run.work_dir / 'run.json') as draft:
+            Path(draft).write_text(json.dumps(note))
+        print(f'{run.name}: {result} after {minutes:.1f} minutes', flush=True)
+        if result == 'failed':
+            failed.append(run.name)
+            print(f'see {run.work_dir}/output.log', flush=True)
+
     try:
         while (waiting or active) and time.monotonic() < last:
             while waiting and len(active) < jobs:
@@ -219,13 +220,11 @@ def run_all(runs: list[Run], jobs: int = 1, max_minutes: float | None = None) ->
                 active.append((run, start(run, jobs), time.monotonic()))
             for entry in [entry for entry in active if entry[1].poll() is not None]:
                 active.remove(entry)
-                run, process, begun = entry
-                if finish(run, process, (time.monotonic() - begun) / 60):
-                    failed.append(run.name)
+                finish(*entry)
             time.sleep(0.1)
     finally:
-        for run, process, begun in active:
-            finish(run, process, (time.monotonic() - begun) / 60)
+        for entry in active:
+            finish(*entry)
     return failed
 
 
@@ -274,7 +273,9 @@ def gather(runs: list[Run], curves: list[str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def plateau_start(curve: pd.Series, window: int, tolerance: float, tail: float) -> int | None:
+def plateau_start(
+    curve: pd.Series, window: int = 5, tolerance: float = 0.1, tail: float = 0.25
+) -> int | None:
     """Find the iteration at which a curve has reached its plateau.
 
     The level is the mean of the last ``tail`` of the points, a share. The plateau begins at the
@@ -305,7 +306,7 @@ def curve_figures(frame: pd.DataFrame, study: Config) -> pd.DataFrame:
         for key, title in study.curves.items():
             curve = run.set_index('iteration')[key].dropna()
             quarter = curve.iloc[-max(1, len(curve) // 4) :].var(ddof=0)
-            rows.append((variant, title, plateau_start(curve, **study.plateau), quarter))
+            rows.append((variant, title, plateau_start(curve, **study.get('plateau', {})), quarter))
     names = ['variant', 'curve', 'iterations to the plateau', 'variance of the last quarter']
     return pd.DataFrame(rows, columns=names)
 
@@ -355,8 +356,7 @@ def plot(frame: pd.DataFrame, study: Config, path: str) -> None:
         panel.set(title=f'{variant}, {runs.seed.nunique()} seeds', xlabel='iteration')
     axes[0, 0].set_ylabel('loss')
     axes[0, 0].legend()
-    with replace_file(path) as draft:
-        figure.savefig(draft, dpi=120)
+    figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
@@ -367,10 +367,10 @@ def main() -> int:
     known = {name for run in runs for name in (run.variant, run.name)}
     unknown = sorted(set(args.only or known) - known)
     if unknown:
-        raise SLNPError(f'--only must be among {sorted(known)}, but got {unknown}')
+        raise SystemExit(f'error: --only must be among {sorted(known)}, but got {unknown}')
     runs = [run for run in runs if {run.variant, run.name} & set(args.only or known)]
     if args.plot and not study.get('curves'):
-        raise SLNPError(f'{args.study} names no curves to plot')
+        raise SystemExit(f'error: {args.study} names no curves to plot')
 
     failed = []
     if not (args.table or args.plot or args.csv):
@@ -380,7 +380,7 @@ def main() -> int:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise SLNPError('another study is running: wait for it, or stop it') from error
+                raise SystemExit('error: another study is running: wait, or stop it') from error
             prepare(study.get('prepare', []))
             failed = run_all(runs, args.jobs, args.max_minutes)
 
@@ -392,16 +392,20 @@ def main() -> int:
         key for key in study.get('curves', {}) if key not in frame or frame[key].isna().all()
     ]
     if lacking:
-        raise SLNPError(
-            f'expected the curves {lacking} in {args.read or "the logs"}, but no line has them: '
-            'check the names in the study file'
+        raise SystemExit(
+            f'error: expected the curves {lacking} in {args.read or "the logs"}, but no line has '
+            'them: check the names in the study file'
         )
     print(table(frame, study))
-    if args.plot:
-        plot(frame, study, args.plot)
-    if args.csv:
-        with replace_file(args.csv) as draft:
-            frame.to_csv(draft, index=False)
+    for path, write in (
+        (args.plot, lambda draft: plot(frame, study, draft)),
+        (args.csv, lambda draft: frame.to_csv(draft, index=False)),
+    ):
+        if path:
+            from slnp_mm.files import replace_file
+
+            with replace_file(path) as draft:
+                write(draft)
     return 1 if failed else 0
 
 

@@ -1,135 +1,89 @@
-"""tools/benchmark.py: the dispatcher, its timing and the AMM part."""
+"""tools/benchmark.py: its timing in turn, its counts, its arguments."""
 
-import argparse
 import copy
-import importlib
-import json
-import sys
-import time
-from pathlib import Path
 
+import benchmark
 import pytest
+import torch
 from mmengine.registry import DefaultScope
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-PATHS = ['default', 'single', 'foreach']
 
-
-@pytest.fixture
-def load(monkeypatch):
-    """Import a module as the script does, from tools/."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    yield importlib.import_module
-    for name in [n for n in sys.modules if n.split('.')[0] == 'benchmarks']:
-        del sys.modules[name]
-    sys.modules.pop('benchmark', None)
-
-
-def test_parts_are_found_and_described(load):
-    benchmark = load('benchmark')
-    assert 'amm' in benchmark.part_names()
-    for name in benchmark.part_names():
-        part = load(f'benchmarks.{name}')
-        assert part.__doc__ and callable(part.run)
-        part.add_arguments(argparse.ArgumentParser())
-
-
-def test_timing_goes_in_turn_and_back(load):
-    timing = load('benchmarks._timing')
+def test_calls_are_timed_in_turn_and_back(capsys):
     order = []
-    calls = {n: (lambda n=n: order.append(n)) for n in 'abc'}
-    times = timing.time_in_turn(calls, rounds=2, warmup=1)
-    assert ''.join(order) == 'abccbaabc'
-    assert {name: len(found) for name, found in times.items()} == dict(a=2, b=2, c=2)
+    calls = {name: (lambda name=name: order.append(name)) for name in 'ab'}
+    times = benchmark.in_turn(calls, rounds=3)
+    # each timing is two calls to warm up and one that counts
+    assert ''.join(order) == 'aaabbbbbbaaaaaabbb'
+    assert {name: len(found) for name, found in times.items()} == dict(a=3, b=3)
+    assert 'medians' in capsys.readouterr().out
 
 
-def test_timing_measures_seconds_per_call(load):
-    timing = load('benchmarks._timing')
-    taken = timing.time_once(lambda: time.sleep(0.02), repeats=3)
-    assert 0.02 <= taken < 0.06
+def test_times_are_seconds_by_the_clock_given():
+    ticks = iter(range(0, 100, 7))
+    assert benchmark.in_turn(dict(a=lambda: None), 2, lambda: next(ticks)) == dict(a=[7, 7])
 
 
-def test_ratio_is_taken_round_by_round(load):
-    timing = load('benchmarks._timing')
-    times = dict(a=[2.0, 9.0, 4.0], b=[1.0, 3.0, 4.0])
-    assert timing.ratio(times, 'a', 'b') == dict(median=2, min=1, max=3)
+def test_ratio_is_taken_round_by_round(capsys):
+    benchmark.print_ratio(dict(a=[2.0, 9.0, 4.0], b=[1.0, 3.0, 4.0]), 'a', 'b')
+    # 2, 3 and 1; the ratio of the medians would be 4 / 3
+    assert capsys.readouterr().out == 'a / b: 2.00 (1.00 to 3.00)\n'
 
 
-def test_timing_refuses_no_rounds(load):
-    timing = load('benchmarks._timing')
-    with pytest.raises(ValueError, match='got 0 and 1'):
-        timing.time_in_turn({}, rounds=0)
+def test_gmac_of_a_convolution():
+    conv = torch.nn.Conv2d(3, 5, 3, padding=1)
+    image = torch.rand(2, 3, 8, 10)
+    # every output number is a sum over 3 channels of 3 x 3
+    macs = 2 * 5 * 8 * 10 * 3 * 3 * 3
+    assert benchmark.count_gmac(lambda: conv(image)) == pytest.approx(macs / 1e9)
 
 
-def test_table_is_padded_markdown(load):
-    timing = load('benchmarks._timing')
-    table = timing.format_table(['a', 'long'], [['xyz', 1]])
-    assert table.splitlines() == [
-        '| a   | long |', '| --- | ---- |', '| xyz | 1    |',
-    ]  # fmt: skip
+def test_batch_is_tiled_by_instances_of_one_class_each():
+    (item,) = benchmark.make_batch(7, 8, 4)['inputs']
+    assert item['img'].shape == (3, 8, 8) and item['img'].dtype == torch.uint8
+    ids = item['instances'][0]
+    assert (
+        ids[::4, ::4].tolist() == [[0, 1], [2, 3]]
+        and ids.unique(return_counts=True)[1].tolist() == [16] * 4
+    )
+    assert torch.equal(item['label'][0], item['instance_labels'][ids])
 
 
-@pytest.mark.parametrize('path', PATHS)
-def test_amm_holds_exactly_one_buffer_more_than_adam(load, path):
-    part = load('benchmarks.amm')
+@pytest.mark.parametrize('foreach', [False, True])
+def test_amm_holds_exactly_one_buffer_more_than_adam(foreach, capsys):
     shapes = [(3, 5), (7,), (2, 2, 3, 3)]
-    found = part.compare(shapes, 'cpu', part.PATHS[path], rounds=2)
-    assert found['extra_buffers'] == 1
-    assert found['ratio']['min'] > 0
+    assert benchmark.compare_with_adam(shapes, 'cpu', 2, foreach) == 1
+    assert 'AMM / Adam: ' in capsys.readouterr().out
 
 
-def test_main_prints_and_writes_the_result(load, monkeypatch, tmp_path, capsys):
-    benchmark = load('benchmark')
-    part = load('benchmarks.amm')
-    monkeypatch.setattr(part, 'parameter_shapes', lambda config: [(4, 4)])
-    monkeypatch.setattr(part, 'reference_unit', lambda: 0.01)
-    out = tmp_path / 'new' / 'amm.json'
-    benchmark.main([
-        'amm', '--rounds', '2', '--paths', 'single', '--json', str(out),
-    ])  # fmt: skip
-    printed = capsys.readouterr().out
-    assert '16 parameters in 1 tensors' in printed and '| single' in printed
-    result = json.loads(out.read_text())
-    assert result['name'] == 'amm' and 'table' not in result
-    assert result['paths']['single']['extra_buffers'] == 1
-    assert [p.name for p in out.parent.iterdir()] == ['amm.json']
-
-
-def test_bad_arguments_are_refused(load):
-    benchmark = load('benchmark')
-    with pytest.raises(SystemExit, match='--threads.*got 0'):
-        benchmark.main(['amm', '--threads', '0'])
-    with pytest.raises(SystemExit):
-        benchmark.main(['nothing'])
-
-
-def test_peer_of_the_networks_trains(load):
-    """mmagic's Pix2Pix with 7 channels: both of its networks move."""
-    peer = load('benchmarks._pix2pix')
+def test_pix2pix_trains():
+    """With 7 channels: both of its networks move."""
     with DefaultScope.overwrite_default_scope('mmagic'):
-        model = peer.build(7, num_down=5)
-        calls = peer.make_calls(model, 7, 32)
+        model = benchmark.build_pix2pix(7, num_down=5)
+        calls = benchmark.pix2pix_calls(model, 7, 32)
         before = copy.deepcopy(model.state_dict())
-        assert calls['peer_generate']().shape == (1, 3, 32, 32)
-        calls['peer_step']()
+        assert calls['Pix2Pix image']().shape == (1, 3, 32, 32)
+        calls['Pix2Pix step']()
     for part in ('generators', 'discriminators'):
-        assert any(
-            not value.equal(before[name])
-            for name, value in model.named_parameters()
-            if name.startswith(part)
-        )
+        params = [item for item in model.named_parameters() if item[0].startswith(part)]
+        assert any(not value.equal(before[name]) for name, value in params)
 
 
-def test_networks_table_sets_the_measured_peer_beside_ours(load):
-    networks = load('benchmarks.networks')
-    timed = dict(median=3.0, min=2.0, max=4.0)
-    found = {
-        prefix + key: value
-        for prefix, size in (('', 1.0), ('peer_', 2.0))
-        for key, value in dict(parameters=size, gmac=size, generate=timed, step=timed).items()
-    }
-    *_, peer, target, own = networks.network_rows('a.py', found)
-    times = ['3 (2 to 4)'] * 2
-    assert peer == ['mmagic Pix2Pix U-Net, this run', '2.0', '2.0', *times]
-    assert target == ['target, at most', 60, 60, 100, 400]
-    assert own == ['a.py', '1.0', '1.0', *times]
+@pytest.mark.parametrize(
+    'words, text',
+    [
+        (['amm', '--threads', '0'], 'expected a whole number of at least 1, but got 0'),
+        (['loader', '--rounds', 'x'], 'expected a whole number of at least 1, but got x'),
+        (['nothing'], "invalid choice: 'nothing'"),
+        (['amm', '--size', '64'], 'unrecognized arguments: --size 64'),
+    ],
+)
+def test_bad_arguments_are_refused(words, text, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(words)
+    assert text in capsys.readouterr().err
+
+
+def test_each_part_has_a_config_that_exists(monkeypatch, repository):
+    for part in ('networks', 'loader', 'amm'):
+        args = benchmark.parse_args([part])
+        assert benchmark.cli.read_config(args.config) and args.run.__name__ == part

@@ -15,8 +15,6 @@ import pytest
 import study
 from mmengine.config import Config
 
-from slnp_mm.errors import SLNPError
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 STUDIES = sorted((REPOSITORY / 'configs' / 'studies').glob('*.py'))
 
@@ -230,9 +228,13 @@ def test_plot_is_written_whole_with_a_band_of_one_deviation(make, tmp_path, monk
     content, runs = make(**CURVES)
     study.run_all(runs[:3])
     picture = tmp_path / 'plots' / 'trial.png'
-    study.plot(study.gather(runs, ['loss_g']), content, picture)
+    frame = study.gather(runs, ['loss_g'])
+    monkeypatch.setattr(study, 'load_study', lambda path: (content, runs))
+    csv = str(tmp_path / 'plots' / 'trial.csv')
+    call(monkeypatch, 'trial', '--plot', str(picture), '--csv', csv)
+    pd.testing.assert_frame_equal(pd.read_csv(csv), frame)
     assert picture.read_bytes()[:4] == b'\x89PNG'
-    assert [path.name for path in picture.parent.iterdir()] == ['trial.png']
+    assert {path.name for path in picture.parent.iterdir()} == {'trial.png', 'trial.csv'}
     (steps, low, high), _ = bands
     # slow at iteration 5: 20 - 5 and 20 - 10, mean 12.5, deviation 5 / sqrt 2
     assert steps.tolist() == list(range(40))
@@ -256,7 +258,7 @@ def test_prepare_runs_what_is_missing_or_was_stopped_half_way(make, tmp_path, mo
     study.prepare([step, step])
     assert made.read_text() == 'halfx' and not list(study.ROOT.glob('*.unfinished'))
     bad = dict(makes=str(tmp_path / 'other'), command='python -c "1"')
-    with pytest.raises(SLNPError, match='expected .*other from.*ended with 0'):
+    with pytest.raises(SystemExit, match='expected .*other from.*ended with 0'):
         study.prepare([bad])
 
 
@@ -273,7 +275,7 @@ def test_option_words_are_what_the_command_line_takes(options, words):
 
 @pytest.mark.parametrize('value', ['a b', 'a,b', {}, [dict(a=1)]])
 def test_option_words_refuse_what_cannot_be_given(value):
-    with pytest.raises(SLNPError, match='write a config for it'):
+    with pytest.raises(SystemExit, match='write a config for it'):
         study.option_words(dict(a=value))
 
 
@@ -287,7 +289,7 @@ def test_option_words_refuse_what_cannot_be_given(value):
 )
 def test_bad_study_file_raises(content, text, tmp_path):
     (tmp_path / 'bad.json').write_text(json.dumps(content))
-    with pytest.raises(SLNPError, match=text):
+    with pytest.raises(SystemExit, match=text):
         study.load_study(str(tmp_path / 'bad.json'))
 
 
@@ -305,7 +307,7 @@ def call(monkeypatch, *words):
     ],
 )
 def test_bad_arguments_are_refused(words, text, monkeypatch):
-    with pytest.raises(SLNPError, match=text):
+    with pytest.raises(SystemExit, match=text):
         call(monkeypatch, 'configs/studies/noise_toy.py', *words)
 
 
@@ -320,7 +322,7 @@ def test_missing_curve_is_named(monkeypatch, tmp_path):
     rows = dict(variant='a', seed=0, iteration=[1, 2], loss_gan_g=[1.0, 2.0], loss_gan_d_real=0.5)
     pd.DataFrame(rows).to_csv(tmp_path / 'a.csv')
     words = ['configs/studies/amm_vs_adam_toy.py', '--table', '--read', str(tmp_path / 'a.csv')]
-    with pytest.raises(SLNPError, match=r"curves \['loss_gan_d_fake'\] in .*a.csv"):
+    with pytest.raises(SystemExit, match=r"curves \['loss_gan_d_fake'\] in .*a.csv"):
         call(monkeypatch, *words)
 
 
@@ -328,7 +330,7 @@ def test_second_study_is_refused_while_one_runs(make, monkeypatch):
     make()
     with open(study.ROOT / '.lock', 'w') as lock:
         study.fcntl.flock(lock, study.fcntl.LOCK_EX)
-        with pytest.raises(SLNPError, match='another study is running'):
+        with pytest.raises(SystemExit, match='another study is running'):
             call(monkeypatch, 'configs/studies/noise_toy.py')
 
 
