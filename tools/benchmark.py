@@ -366,9 +366,8 @@ def compare_with_adam(
 def amm(args: argparse.Namespace) -> None:
     """Time and memory of a step of AMM, over one of torch.optim.Adam.
 
-    Both hold parameters shaped as those of the config's G and D. AMM touches every number nine
-    times a step (five reads, four writes), Adam seven times: where memory is the limit, 9 / 7 =
-    1.29 is to be expected.
+    Both hold parameters shaped as those of the config's G and D; docs/optimizer.md says what ratio
+    to expect where memory is the limit.
     """
     model, _ = build(args.config)
     params = [*model.generator.parameters(), *model.discriminator.parameters()]
