@@ -237,7 +237,8 @@ def networks(args: argparse.Namespace) -> None:
 
     model, wrappers = build(args.config)
     channels = model.generator.num_classes + 1
-    peer = build_pix2pix(channels)
+    # its U-Net halves 8 times, or as often as a smaller image can be halved
+    peer = build_pix2pix(channels, min(8, args.size.bit_length() - 1))
     left, right = torch.ones(2, 1024, 1024)
     calls = {
         'product': lambda: torch.mm(left, right),
