@@ -4,6 +4,8 @@ Finished runs are not run again and interrupted ones go on from their last check
 command can be given until all is done. Each run trains in work_dirs/studies/STUDY/VARIANT/seedN.
 """
 
+# mmengine trains one config at a time; Hydra's sweeper would bring a second config system with it.
+
 from __future__ import annotations
 
 import argparse
