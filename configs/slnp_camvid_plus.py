@@ -1,12 +1,15 @@
-_base_ = ['./slnp_camvid.py']
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/camvid.py',
+    './_base_/models/slnp_gan_plus.py',
+    './_base_/schedules/amm_plus.py',
+]
 
-# Beside the paper's design (docs/results.md): a discriminator that looks through a frozen
-# ImageNet network, hinge loss, codes of photographs as noise, instance codes that modulate the
-# generator's norms, and an averaged generator.
+# A few hundred training images: half the widths.
 model = dict(
+    num_classes=11,
     generator=dict(
-        noise_shape=(16, 4, 4),
-        global_generator=dict(modulated=True, noise_kind='code'),
+        global_generator=dict(base_channels=32, max_channels=256, num_blocks=4),
         refiners=[
             dict(
                 type='SLNPLocalRefiner',
@@ -17,12 +20,24 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator'),
-    gan_loss=dict(gan_type='hinge'),
-    feature_loss=dict(loss_weight=2.0),
-    code_share=0.5,
-    noise_prior=dict(num_scales=4, code_rank=64),
     prior_checkpoint='work_dirs/noise_prior_camvid_plus',
     prior_command='python tools/train.py configs/noise_prior_camvid_plus.py',
-    ema_config=dict(type='RampUpEMA', interval=1, ema_kimg=1.25, ema_rampup=0.05, batch_size=4),
 )
+
+scorer = dict(config='configs/scorers/deeplabv3_lite2_camvid.py')
+val_evaluator = dict(
+    type='Evaluator',
+    metrics=[
+        dict(type='SLNPSegMetric', scorer=scorer),
+        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
+        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
+    ],
+)
+del scorer
+test_evaluator = val_evaluator
+
+param_scheduler = dict(
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=20000, end=40000, by_epoch=False
+)
+train_dataloader = dict(batch_size=4)
+train_cfg = dict(max_iters=40000, val_interval=5000)

@@ -1,25 +1,22 @@
-_base_ = ['./slnp_coco.py']
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/coco_stuff.py',
+    './_base_/models/slnp_gan_plus.py',
+    './_base_/schedules/amm_plus.py',
+]
 
-# What slnp_camvid_plus.py adds, and AMM with less momentum (docs/results.md).
 model = dict(
-    generator=dict(
-        global_generator=dict(modulated=True),
-        refiners=[
-            dict(
-                type='SLNPLocalRefiner',
-                base_channels=48,
-                num_blocks=4,
-                modulated=True,
-            )
-        ],
+    ema_config=dict(ema_kimg=10, batch_size=8),
+    prior_checkpoint='work_dirs/noise_prior_coco_plus',
+    prior_command='python tools/train.py configs/noise_prior_coco_plus.py',
+)
+
+val_evaluator = dict(
+    type='Evaluator',
+    metrics=dict(
+        type='SLNPSegMetric',
+        scorer=dict(config='configs/scorers/deeplabv3_r101_coco_stuff164k.py'),
+        class_map='coco',
     ),
-    gan_loss=dict(gan_type='hinge'),
-    mode_seeking_loss=dict(type='SLNPModeSeekingLoss', max_ratio=0.1),
-    ema_config=dict(type='ExponentialMovingAverage', momentum=0.001, interval=1),
 )
-amm = dict(betas=(0.0, 0.99), momentum=0.5)
-optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=4e-4, **amm)),
-    discriminator=dict(optimizer=dict(lr=2e-4, **amm)),
-)
-del amm
+test_evaluator = val_evaluator

@@ -26,7 +26,6 @@ model = dict(
         num_layers=3,
     ),
     gan_loss=dict(gan_type='hinge'),
-    mode_seeking_loss=dict(type='SLNPModeSeekingLoss'),
     noise_prior=dict(image_size=32, num_scales=2),
     prior_checkpoint='work_dirs/noise_prior_toy',
     prior_command='python tools/train.py configs/noise_prior_toy.py',
