@@ -19,7 +19,7 @@ cfg_options = dict(
     train_dataloader=dict(dataset=dict(image_size=64)),
     default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=100)),
     log_processor=dict(window_size=5),
-    model=dict(gan_loss=dict(gan_type='log', saturating=True), mode_seeking_loss=None),
+    model=dict(gan_loss=dict(gan_type='log', saturating=True)),
 )
 
 

@@ -1,6 +1,5 @@
-# The paper's design, slnp_camvid_plus.py, and what single changes of the
-# latter bring. CamVid at 64 and 128 px; data/camvid must be there
-# (docs/data.md).
+# The paper's design on CamVid at 64 and 128 px; data/camvid must be there (docs/data.md). The
+# other rows of the CSV are slnp_camvid_plus.py as it was at commit a289259; see plus_camvid.py.
 seeds = [0]
 prepare = [
     dict(
@@ -24,23 +23,5 @@ cfg_options = dict(
     default_hooks=dict(logger=dict(interval=50), checkpoint=dict(interval=250)),
     model=dict(prior_checkpoint='work_dirs/studies/noise_prior_camvid'),
 )
-plus = 'configs/slnp_camvid_plus.py'
-
-
-def option(**options):
-    """The plus config with an option of the model."""
-    return dict(config=plus, cfg_options=dict(model=options))
-
-
-seek_more = dict(max_ratio=0.25)
-variants = dict(
-    paper=dict(config='configs/slnp_camvid.py'),
-    plus=dict(config=plus),
-    plus_seek_more=option(mode_seeking_loss=seek_more),
-    plus_seek_more_augment=option(
-        mode_seeking_loss=seek_more, augment=dict(type='SLNPDiffAugment')
-    ),
-    plus_no_mode_seeking=option(mode_seeking_loss=None),
-    plus_no_norm=option(discriminator=dict(norm='none')),
-)
-del size, plus, seek_more
+variants = dict(paper=dict(config='configs/slnp_camvid.py'))
+del size
