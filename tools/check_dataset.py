@@ -7,23 +7,27 @@ import sys
 import time
 
 import _cli as cli
+import cv2
+import numpy as np
 from mmagic.registry import DATASETS
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
-from slnp_mm.datasets.contact_sheet import make_sheet, save_sheet
-from slnp_mm.datasets.errors import DataError
-from slnp_mm.datasets.preflight import check_dataset
-from slnp_mm.datasets.slnp_dataset import SLNPDataset
+from slnp_mm.datasets import SLNPDataset, SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
+from slnp_mm.datasets.check import check_dataset, spread
+from slnp_mm.datasets.codec import UNLABELLED
+from slnp_mm.errors import DataError
+from slnp_mm.evaluation.functional import colour_label, make_grid
 
 SPLITS = ('train', 'val', 'test')
+HEIGHT, LEGEND = 200, 136  # of a picture on the sheet, pixels
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file with *_dataloader')
-    parser.add_argument('--split', nargs='+', choices=SPLITS, default=SPLITS)
+    parser.add_argument('--split', nargs='+', choices=SPLITS, help='default: all there are')
     parser.add_argument('--json', metavar='FILE', help='write the report')
     parser.add_argument(
         '--sheet',
@@ -45,22 +49,33 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def dataset_configs(config: Config, splits: list) -> dict:
-    """Data set settings by split; equal ones only once."""
-    found: dict = {}
-    for split in splits:
-        loader = config.get(f'{split}_dataloader') or dict(dataset=dict())
-        inner = unwrap(loader['dataset'])
-        for number, cfg in enumerate(inner, 1):
-            if cfg and cfg not in found.values():
-                found[f'{split}{number}' if len(inner) > 1 else split] = cfg
-    return found
-
-
-def unwrap(cfg: dict) -> list[dict]:
+def parts_of(cfg: dict) -> list[dict]:
     """Settings of the sets inside mmengine's wrappers (repeat, concat)."""
     inner = cfg.get('datasets') or [cfg.get('dataset')]
-    return [cfg] if inner == [None] else sum(map(unwrap, inner), [])
+    return [cfg] if inner == [None] else sum(map(parts_of, inner), [])
+
+
+def size_of(cfg: dict, reports: list) -> int:
+    """Samples of a set, its wrappers included; ``reports`` are those of its parts."""
+    if cfg.get('datasets'):
+        return sum(size_of(one, reports) for one in cfg['datasets'])
+    if cfg.get('dataset'):
+        return cfg.get('times', 1) * size_of(cfg['dataset'], reports)
+    return reports.pop(0).num_complete
+
+
+def check_batches(name: str, loader: dict, reports: list) -> None:
+    """Note a problem if a loader gives no batch."""
+    size, batch = size_of(loader['dataset'], list(reports)), loader.get('batch_size', 1)
+    endless = 'InfiniteSampler' in str((loader.get('sampler') or {}).get('type'))
+    if size and (endless or size >= batch or not loader.get('drop_last')):
+        return
+    if all(report.ok for report in reports):
+        reports[-1].add_problem(
+            'none',
+            f'{name} gives no batch: {size} samples, batch_size={batch}, '
+            f'drop_last={bool(loader.get("drop_last"))}',
+        )
 
 
 def build(cfg: dict, split: str) -> SLNPDataset:
@@ -99,22 +114,113 @@ def show_progress(split: str):
     return progress
 
 
-def write_json(path: str, reports: dict) -> None:
-    """Write the reports under the final name in one step."""
+def write(path: str, data: bytes) -> None:
+    """Write a file under its final name in one step."""
+    path = os.path.expanduser(path)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     temp = f'{path}.{os.getpid()}.tmp'
-    with open(temp, 'w') as file:
-        json.dump({k: r.to_dict() for k, r in reports.items()}, file, indent=1)
+    with open(temp, 'wb') as file:
+        file.write(data)
     os.replace(temp, path)
 
 
-def draw_sheet(dataset, path: str) -> bool:
-    """Draw the samples that can be drawn; False if there are none."""
+def overlay(
+    image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
+) -> np.ndarray:
+    """Lay label colors over a picture, with white instance borders.
+
+    Args:
+        image (ndarray): (H, W, 3), RGB, uint8.
+        label (ndarray): (H, W), uint8, 255 = unlabelled (left as it is).
+        layers (ndarray): (K, H, W), ids, -1 = none.
+        palette (list): C RGB triples, 0..255.
+        share (float): Weight of the label colors, 0..1.
+
+    Returns:
+        ndarray: (H, W, 3), RGB, uint8.
+    """
+    mixed = cv2.addWeighted(image, 1 - share, colour_label(label, palette), share, 0)
+    mixed[label == UNLABELLED] = image[label == UNLABELLED]
+    for layer in layers:
+        border = np.zeros(layer.shape, bool)
+        border[:, 1:] |= layer[:, 1:] != layer[:, :-1]
+        border[1:] |= layer[1:] != layer[:-1]
+        mixed[border] = 255
+    return mixed
+
+
+def legend(sample: dict, metainfo: dict) -> np.ndarray:
+    """Name of a sample and of the classes that cover most of it."""
+    bar = np.full((HEIGHT, LEGEND, 3), 255, np.uint8)
+    ids, counts = np.unique(sample['label'], return_counts=True)
+    order = [i for i in ids[np.argsort(-counts)] if i != UNLABELLED][:11]
+    name = os.path.basename(sample['name'])[-14:].encode('ascii', 'replace').decode()
+    lines = [f'{name}: {len(sample["instance_labels"])}', *(metainfo['classes'][i] for i in order)]
+    for row, text in enumerate(lines):
+        y = 13 + 16 * row
+        if row:
+            color = metainfo['palette'][order[row - 1]]
+            cv2.rectangle(bar, (3, y - 9), (13, y + 1), color, -1)
+        place = (17 if row else 3, y)
+        cv2.putText(
+            bar, text[:20], place, cv2.FONT_HERSHEY_SIMPLEX, 0.34, (0, 0, 0), 1, cv2.LINE_AA
+        )
+    return bar
+
+
+def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
+    """Draw a sheet of samples, evenly spread over the set.
+
+    Samples with a problem are left out, so that a set which is not sound
+    yet can be looked at too.
+
+    Args:
+        dataset (SLNPDataset): Initialised, or seen by ``check_dataset``.
+        num_samples (int): Samples, one a row. Defaults to 8.
+
+    Returns:
+        ndarray: (H, W, 3), RGB, uint8.
+
+    Raises:
+        DataError: If none of the samples can be drawn.
+    """
+    steps = [SLNPLoadImage(None), SLNPLoadLabel(), SLNPLoadInstances(cache_dir=None)]
+    own = [one for one in dataset.pipeline.transforms if isinstance(one, SLNPLoadInstances)]
+    rows = []
+    for sample in spread(dataset.samples(dataset.find_all()), num_samples):
+        sample.update(dataset.rules())
+        try:
+            for step in steps[:2] + (own or steps[2:])[:1]:
+                sample = step(sample)
+        except DataError:
+            continue
+        image, palette = sample['img'][..., ::-1].copy(), dataset.metainfo['palette']
+        pair = [image, overlay(image, sample['label'], sample['instances'], palette)]
+        width = max(1, round(image.shape[1] * HEIGHT / image.shape[0]))
+        pair = [cv2.resize(x, (width, HEIGHT), interpolation=cv2.INTER_AREA) for x in pair]
+        rows.append([*pair, legend(sample, dataset.metainfo)])
+    if not rows:
+        raise DataError(
+            f'no sample of {dataset.data_root} can be drawn; see the problems that the check lists'
+        )
+
+    # white to the right of narrow pictures, so that none is stretched
+    width = max(picture.shape[1] for row in rows for picture in row)
+    for row in rows:
+        for i, picture in enumerate(row):
+            room = ((0, 0), (0, width - picture.shape[1]), (0, 0))
+            row[i] = np.pad(picture, room, constant_values=255)
+    return make_grid(rows, ('image', 'labels', 'instances, classes'), HEIGHT)
+
+
+def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
+    """Write a sheet of the samples that can be drawn; False if there are none."""
     try:
-        save_sheet(make_sheet(dataset), path)
+        sheet = make_sheet(dataset)
     except DataError as error:
         print(f'no sheet: {error}', file=sys.stderr)
         return False
+    write(path, cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
     print(f'sheet of samples: {path}')
     return True
 
@@ -124,19 +230,40 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         int: 0 if no problem was found, 1 otherwise.
+
+    Raises:
+        SLNPError: If there is nothing to check, or a split that was asked
+            for is not there.
     """
     config = cli.read_config(args.config, args.cfg_options)
     reports: dict = {}
+    seen: list = []  # settings and report of each set; equal ones are checked once
     sheet = None
-    for split, cfg in dataset_configs(config, args.split).items():
-        dataset = build(cfg, split)
-        reports[split] = check_dataset(dataset, args.workers, args.limit, show_progress(split))
-        print(f'{split}: {reports[split].to_text()}')
-        sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
+    for split in args.split or SPLITS:
+        loader = config.get(f'{split}_dataloader')
+        if not loader or not loader.get('dataset'):
+            if args.split:
+                raise cli.SLNPError(f'{args.config} has no data set for {split}')
+            continue
+        parts, own = parts_of(loader['dataset']), []
+        for number, cfg in enumerate(parts, 1):
+            name = f'{split}{number}' if len(parts) > 1 else split
+            report = next((known for other, known in seen if other == cfg), None)
+            if report is None:
+                dataset = build(cfg, split)
+                report = check_dataset(dataset, args.workers, args.limit, show_progress(split))
+                reports[name] = report
+                seen.append((cfg, report))
+                sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
+            own.append(report)
+        check_batches(f'{split}_dataloader', loader, own)
     if not reports:
-        raise cli.SLNPError(f'{args.config} has no data set for {", ".join(args.split)}')
+        raise cli.SLNPError(f'{args.config} has no data set for {", ".join(SPLITS)}')
+    for name, report in reports.items():
+        print(f'{name}: {report.to_text()}')
     if args.json:
-        write_json(args.json, reports)
+        text = json.dumps({k: r.to_dict() for k, r in reports.items()}, indent=1)
+        write(args.json, text.encode())
     return 0 if all(report.ok for report in reports.values()) else 1
 
 

@@ -6,7 +6,7 @@ import time
 
 from _cli import run_tool
 
-from slnp_mm.datasets.toyscenes_write import write_toyscenes
+from slnp_mm.datasets.toyscenes import write_toyscenes
 
 
 def parse_args() -> argparse.Namespace:

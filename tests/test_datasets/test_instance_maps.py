@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from slnp_mm.datasets.errors import DataError
-from slnp_mm.datasets.instance_maps import (
+from slnp_mm.datasets.instances import (
     Instances,
     by_area,
     from_ids,
@@ -11,6 +10,7 @@ from slnp_mm.datasets.instance_maps import (
     histogram,
     limit,
 )
+from slnp_mm.errors import DataError
 
 
 def test_components_separate_touching_classes_and_islands():

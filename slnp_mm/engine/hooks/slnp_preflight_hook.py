@@ -5,8 +5,7 @@ import time
 from mmagic.registry import HOOKS
 from mmengine.hooks import Hook
 
-from .preflight import quick_check
-from .slnp_dataset import SLNPDataset
+from slnp_mm.datasets import SLNPDataset, quick_check
 
 
 @HOOKS.register_module()

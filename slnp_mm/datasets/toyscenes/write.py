@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import cv2
 
-from .errors import DataError
-from .toyscenes_draw import draw_scene
+from ...errors import DataError
+from .draw import draw_scene
 
 SETTINGS_FILE = 'toyscenes.json'
 _VERSION = 1
@@ -46,6 +46,7 @@ def write_toyscenes(
     Raises:
         DataError: If ``out`` holds something else.
     """
+    out = os.path.expanduser(out)
     settings = dict(
         version=_VERSION,
         num_train=num_train,
