@@ -53,7 +53,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir:
-        cfg.work_dir = os.path.expanduser(args.work_dir)
+        cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
     if cfg.get('device'):
@@ -85,22 +85,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
         # merging changes the config: look at what the file says
         reason = _misfit(Config.fromfile(path), options) or str(error)
         raise SLNPError(f'--cfg-options do not fit {path}: {reason}') from error
-    _expand_home(cfg._cfg_dict)
-    for name, loader in cfg.items():
-        if name.endswith('_dataloader') and loader and not loader.get('num_workers'):
-            # torch refuses what is only for worker processes
-            for option in ('persistent_workers', 'prefetch_factor'):
-                loader.pop(option, None)
     return cfg
-
-
-def _expand_home(node: dict | list) -> None:
-    """Replace ``~`` at the beginning of every path in a config."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, (dict, list)):
-            _expand_home(value)
-        elif isinstance(value, str) and value.startswith('~'):
-            node[key] = os.path.expanduser(value)
 
 
 def _misfit(cfg: Config, options: dict) -> str | None:
@@ -228,9 +213,6 @@ def run_tool(main: Callable[[], int | None]) -> int:
         int: Exit code. A bug keeps its traceback, and
         ``SLNP_MM_TRACEBACK=1`` shows every traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):  # a file name may hold bytes that are no text
-            stream.reconfigure(errors='backslashreplace')
     try:
         return main() or 0
     except KeyboardInterrupt:

@@ -274,8 +274,6 @@ class CheckReport:
 
     def close(self) -> None:
         """Judge what only the whole set shows."""
-        if not self.num_checked and self.ok:
-            self.add_problem('none', f'{self.name} has no sample; check indices in the config')
         if self.pixels.any() and self.unlabelled_share == 1:
             self.add_problem(
                 'empty',

@@ -22,7 +22,8 @@ class SLNPCityscapes(SLNPDataset):
         ROOT/gtFine/{train,val}/CITY/*_gtFine_instanceIds.png
 
     Instance ids >= 1000 are objects (class * 1000 + number); below, the
-    pixels of a class are one instance.
+    pixels of a class are one instance. With ``label_suffix=
+    '_gtFine_labelTrainIds.png'``, as mmseg has it, files hold 0..18 and 255.
     """
 
     MMSEG_NAME = 'CityscapesDataset'
@@ -36,3 +37,8 @@ class SLNPCityscapes(SLNPDataset):
         label='_gtFine_labelIds.png',
         instance='_gtFine_instanceIds.png',
     )
+
+    def __init__(self, *args, label_suffix: str | None = None, **kwargs) -> None:
+        if 'labelTrainIds' in str(label_suffix):
+            self.LABEL = dict()  # the files are mapped already
+        super().__init__(*args, label_suffix=label_suffix, **kwargs)

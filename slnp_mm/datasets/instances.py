@@ -548,11 +548,9 @@ def _slashes(name: str) -> str:
 def _outline(one: dict) -> list | dict:
     """Polygons of three points or more, or the run lengths, of an object."""
     outline = one.get('segmentation') or []
-    if not isinstance(outline, list):
-        return outline
-    if outline and not isinstance(outline[0], list):  # one polygon without its brackets
-        outline = [outline]
-    return [polygon for polygon in outline if len(polygon) >= 6]
+    if isinstance(outline, list):  # what is no polygon stays, to be named when it is drawn
+        return [one for one in outline if not isinstance(one, list) or len(one) >= 6]
+    return outline
 
 
 def _mask(outline: list | dict, shape: tuple[int, int], where: str) -> np.ndarray:
@@ -582,6 +580,8 @@ def _mask(outline: list | dict, shape: tuple[int, int], where: str) -> np.ndarra
                 )
             code = tools.frPyObjects(outline, *shape) if isinstance(counts, list) else outline
         else:
+            if any(len(polygon) % 2 for polygon in outline):
+                raise ValueError('a polygon of an odd number of values')
             code = tools.merge(tools.frPyObjects(outline, *shape))
         return tools.decode(code).astype(bool)
     except (ValueError, KeyError, TypeError, IndexError) as error:

@@ -143,6 +143,8 @@ class SLNPDataset(BaseDataset):
             raise DataError(
                 f'exif_orientation must be one of {_ORIENTATIONS}, got {exif_orientation!r}'
             )
+        if indices is not None and not indices:
+            raise DataError(f'indices={indices!r} leaves no sample of the data set')
         suffixes = dict(img=img_suffix, label=label_suffix, instance=instance_suffix)
         self.suffixes = {
             key: as_suffixes(self.SUFFIXES[key] if value is None else value)
@@ -396,7 +398,7 @@ class SLNPDataset(BaseDataset):
         """
         texts = []
         for kind in [key for key in found if key != 'img']:
-            if set(found['img']).isdisjoint(found[kind]):
+            if found[kind] and set(found['img']).isdisjoint(found[kind]):
                 texts.append(self._strangers(found, kind))
                 continue
             for one, other in (('img', kind), (kind, 'img')):

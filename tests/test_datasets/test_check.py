@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from check_dataset import make_sheet, overlay, write
+from _sheet import make_sheet, overlay
+from check_dataset import write
 from mmagic.registry import DATASETS, HOOKS
 
 from slnp_mm.datasets import DataError, check_dataset, quick_check
@@ -321,3 +322,24 @@ def test_tool_names_a_config_without_data(tool, capsys, caplog):
     caplog.set_level(logging.ERROR)
     assert tool('a = 1') == 1
     assert 'has no data set for train' in capsys.readouterr().err
+
+
+def test_tool_says_when_a_loader_gives_no_batch(folder_pair, tool, capsys):
+    """Three samples, four a batch, and the last, incomplete batch dropped."""
+    text = f'loader = dict(batch_size=4, drop_last=True, dataset={config(folder_pair)!r})\n'
+    assert tool(text + 'val_dataloader = loader', '--workers', '1') == 1
+    out = capsys.readouterr().out
+    assert 'val_dataloader gives no batch: 3 samples, batch_size=4, drop_last=True' in out
+    assert 'no problem' not in out
+    endless = text + "train_dataloader = dict(loader, sampler=dict(type='InfiniteSampler'))"
+    assert tool(endless, '--workers', '1') == 0
+    twice = "loader['dataset'] = dict(type='RepeatDataset', times=2, dataset=loader['dataset'])"
+    assert tool(f'{text}{twice}\nval_dataloader = loader', '--workers', '1') == 0
+
+
+def test_tool_checks_nothing_in_silence(folder_pair, tool, capsys):
+    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
+    assert tool(text, '--workers', '1', '--limit', '0') == 1
+    assert 'at least 1 sample, but the limit is 0' in capsys.readouterr().err
+    assert tool(text, '--workers', '1', '--split', 'train', 'val') == 1
+    assert 'has no data set for val' in capsys.readouterr().err

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from check_dataset import make_sheet
+from _sheet import make_sheet
 from mmagic.registry import DATASETS
 from mmengine.config import Config
 
