@@ -64,8 +64,8 @@ def write_picture(path: str, image: torch.Tensor) -> None:
 
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     draft = f'{path}.part.png'
-    if not cv2.imwrite(draft, to_uint8(image)):
-        raise SLNPError(f'cannot write {path}: check the folder')
+    with open(draft, 'wb') as file:  # OpenCV writes only where the path is text
+        file.write(cv2.imencode('.png', to_uint8(image))[1].tobytes())
     os.replace(draft, path)
 
 

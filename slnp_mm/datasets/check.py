@@ -53,7 +53,7 @@ def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
         or -1.
     """
     record = dict(problems=[], pixels=None, instances=-1)
-    problems, results = record['problems'], dict(info)
+    problems, results, orientation = record['problems'], dict(info), 1
     for step in steps:
         if problems and not isinstance(step, SLNPLoadLabel):
             continue
@@ -65,13 +65,14 @@ def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
             kind = _KINDS.get(type(step), 'data') if error.kind == 'data' else error.kind
             problems.append((kind, str(error)))
         else:
+            if isinstance(step, SLNPLoadImage):
+                orientation = results['orientation']
             if isinstance(step, SLNPLoadLabel):
                 record['pixels'] = histogram(results['label'])
             if isinstance(step, SLNPLoadInstances):
                 record['instances'] = len(results['instance_labels'])
-    orientation = results.get('orientation', 1)
-    if orientation != 1 and results.get('exif_orientation') is None:
-        problems.append(('orientation', _orientation_text(results['img_path'], orientation)))
+    if orientation != 1 and info.get('exif_orientation') is None:
+        problems.append(('orientation', _orientation_text(info['img_path'], orientation)))
     return record
 
 

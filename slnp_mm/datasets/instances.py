@@ -155,7 +155,7 @@ def from_masks(
     return Instances(layers, np.asarray(kinds, np.int64))
 
 
-def limit(found: Instances, max_instances: int, path: str) -> Instances:
+def keep_largest(found: Instances, max_instances: int, path: str) -> Instances:
     """Order by area and merge the smallest, class by class.
 
     Args:
@@ -351,7 +351,7 @@ class InstanceSource:
             found = self._from_file(label, instance_path, max_overlap)
         else:
             found = self._pad(from_label(label), max_overlap)
-        return limit(found, max_instances, instance_path or img_path)
+        return keep_largest(found, max_instances, instance_path or img_path)
 
     def _from_file(self, label: np.ndarray, path: str, max_overlap: int) -> Instances:
         """Read an id map of 8, 16, 24 or 32 bits."""

@@ -332,7 +332,8 @@ def test_orientation_is_told_by_the_check_and_applied_on_request(folder_pair, fi
     label = files.blocks([0, 1]).astype(np.uint8)
     files.png(folder_pair / 'labels/0.png', label)
 
-    (text,) = check_dataset(build(folder_pair), 1).problems['orientation']
+    pack = [*LOAD, dict(type='SLNPPackInputs', keys=['img', 'label'])]
+    (text,) = check_dataset(build(folder_pair, pack), 1).problems['orientation']
     assert f'0.{kind} has EXIF orientation 3' in text and "'images' if the labels" in text
     assert quick_check(build(folder_pair)) == 3  # training goes on
     sides = {}

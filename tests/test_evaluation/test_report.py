@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation import SLNPSegMetric, report
@@ -72,6 +73,36 @@ def test_real_images_as_a_folder_reach_the_ceiling_exactly(toy):
     assert result['figures'] == figures
     for name in ('PA', 'mIoU', 'mAcc'):
         assert figures[name] == figures[f'real/{name}']
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+def test_photographs_that_the_pipeline_resizes_are_equal_to_themselves(toy, suffix):
+    """Of 70x80 pixels, turned by their EXIF data, scored beside 32x32."""
+    root, cfg = toy
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rng = np.random.default_rng(1)
+    for i in range(5):
+        image = Image.fromarray(rng.integers(0, 256, (70, 80, 3), dtype=np.uint8))
+        (root / f'images/val/{i}.png').unlink()
+        image.save(root / f'images/val/{i}{suffix}', exif=exif)
+        label = rng.integers(0, 4, (70, 80), dtype=np.uint8)
+        cv2.imwrite(str(root / f'labels/val/{i}.png'), label)
+    for choice in (None, 'both'):
+        cfg.test_dataloader.dataset.exif_orientation = choice
+        _, figures = make_report(cfg, root / 'images/val')
+        for name in ('PA', 'mIoU', 'mAcc'):
+            assert figures[name] == figures[f'real/{name}']
+
+
+def test_cut_picture_is_named_and_not_scored(toy):
+    root, cfg = toy
+    image = cv2.imread(str(root / 'made/2.png'))
+    (root / 'made/2.png').unlink()
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    (root / 'made/2.jpg').write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(SLNPError, match=r'cannot decode .*made/2\.jpg .*copy it again$'):
+        make_report(cfg, root / 'made')
 
 
 def test_report_holds_the_protocol_and_survives_saving(toy, tmp_path):

@@ -117,8 +117,8 @@ def _write_splits(root: str, settings: dict, progress: Progress | None) -> None:
             ):
                 path = os.path.join(root, folder, split, name + suffix)
                 flags = [cv2.IMWRITE_JPEG_QUALITY, settings['quality']] if suffix == '.jpg' else []
-                if not cv2.imwrite(path, array, flags):
-                    raise DataError(f'cannot write {path}; is the disk full?')
+                with open(path, 'wb') as file:  # OpenCV writes only where the path is text
+                    file.write(cv2.imencode(suffix, array, flags)[1].tobytes())
             done += 1
             if progress is not None:
                 progress(done, total)
