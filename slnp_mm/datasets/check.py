@@ -281,6 +281,18 @@ class CheckReport:
                 f'every pixel of {self.name} is unlabelled; likely cause: do '
                 'unlabelled_ids or label_map send all ids to 255?',
             )
+        if (
+            len(self.classes) == 2
+            and self.pixels[0]
+            and self.pixels[UNLABELLED]
+            and not self.pixels[1]
+        ):
+            self.add_problem(
+                'empty',
+                f'{self.name} has pixels of {self.classes[0]} and unlabelled ones, none of '
+                f'{self.classes[1]}; are its labels masks of 0 and 255? Then set '
+                'label=dict(label_map={0: 0, 255: 1})',
+            )
 
     @property
     def num_problems(self) -> int:

@@ -80,7 +80,7 @@ class LabelCodec:
             if len(wrong) and np.ptp(wrong) == len(wrong) - 1
             else None
         )
-        self._codes = self._colour_codes(colours, unlabelled_colours)
+        self._codes = self._color_codes(colours, unlabelled_colours)
         self.stamp = self._make_stamp()
 
     def _map(self, label_map: dict) -> dict[int, int]:
@@ -148,7 +148,7 @@ class LabelCodec:
             table[raw], bad[raw] = cls, 0
         return table, bad
 
-    def _colour_codes(self, colours: Sequence | None, unlabelled: Sequence) -> tuple | None:
+    def _color_codes(self, colours: Sequence | None, unlabelled: Sequence) -> tuple | None:
         """Sorted colour codes and the class of each."""
         if colours is None:
             return None
@@ -184,9 +184,9 @@ class LabelCodec:
             DataError: If an id or a colour is not in the rule.
         """
         if self._codes is not None:
-            return self._decode_colours(raw, path)
+            return self._decode_colors(raw, path)
         if raw.ndim != 2:
-            raise DataError(self._describe_colours(raw, path))
+            raise DataError(self._describe_colors(raw, path))
         if raw.dtype == np.uint8:
             label = raw if self._plain else cv2.LUT(raw, self.table[:256])
             wrong = (
@@ -203,7 +203,7 @@ class LabelCodec:
             raise DataError(self.describe(raw, path))
         return label
 
-    def _describe_colours(self, raw: np.ndarray, path: str) -> str:
+    def _describe_colors(self, raw: np.ndarray, path: str) -> str:
         """One sentence on a colour file where ids are expected."""
         text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel'
         if (raw[..., :1] == raw[..., :3]).all():
@@ -216,7 +216,7 @@ class LabelCodec:
             'it as grey or palette PNG'
         )
 
-    def _decode_colours(self, raw: np.ndarray, path: str) -> np.ndarray:
+    def _decode_colors(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode a colour-coded label map."""
         hint = 'add the colour to colours or unlabelled_colours (JPEG labels never match: use PNG)'
         if raw.ndim != 3:  # grey is a colour too

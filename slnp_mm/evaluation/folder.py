@@ -15,11 +15,10 @@ from slnp_mm.datasets import SLNPCrop, SLNPLoadImage, SLNPResize
 from slnp_mm.datasets.files import (
     IMAGE_SUFFIXES,
     decode_image,
-    exif_orientation,
+    header_size,
     list_files,
     one_form,
     read_bytes,
-    turned,
 )
 from slnp_mm.errors import SLNPError
 
@@ -210,9 +209,9 @@ def score_folder(
 
 def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
     """What a model's output would be, with the image read from a file."""
-    item = dataset[index]
+    image, item = _read(dataset, index, path), dataset[index]
     return dict(
-        fake_img=_read(dataset, item, path),
+        fake_img=image,
         gt_img=item['inputs']['img'],
         gt_sem_seg=item['inputs']['label'][0],
         sample_idx=index,
@@ -220,24 +219,27 @@ def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
     )
 
 
-def _read(dataset: Any, item: dict, path: str) -> torch.Tensor:
+def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
     """Read an image to score, (3, H, W), uint8, BGR, as the real one is read.
 
     One of the size of the real file is resized by the data set's pipeline, so
     that a photograph is equal to itself; another is scored as it is.
     """
+    real = dataset.get_data_info(index)['img_path']
+    steps = [SLNPLoadImage(None)]
+    if _size(path) == _size(real):
+        kinds = (SLNPLoadImage, SLNPResize, SLNPCrop)
+        steps = [step for step in dataset.pipeline.transforms if isinstance(step, kinds)]
+    info = {**dataset.rules(), 'img_path': path}
+    for step in steps:
+        info = step(info)
+    return torch.from_numpy(info['img']).permute(2, 0, 1)
+
+
+def _size(path: str) -> tuple[int, int]:
+    """Height and width of a picture file."""
     data = read_bytes(path)
-    image = decode_image(data, path)
-    if dataset.exif_orientation in ('images', 'both'):
-        image = turned(image, exif_orientation(data))
-    size, real = image.shape[:2], item['data_samples'].metainfo
-    if size != tuple(real['img_shape']) and size == tuple(real['ori_shape']):
-        info = {**dataset.rules(), 'img_path': path}
-        for step in dataset.pipeline.transforms:
-            if isinstance(step, (SLNPLoadImage, SLNPResize, SLNPCrop)):
-                info = step(info)
-        image = info['img']
-    return torch.from_numpy(image).permute(2, 0, 1)
+    return header_size(data) or decode_image(data, path).shape[:2]
 
 
 def names_of(dataset: Any) -> tuple[str, str]:

@@ -130,10 +130,12 @@ def test_tif_and_upper_case_are_found_without_a_setting(folder_pair):
     assert len(find_labels(str(folder_pair / 'labels'))) == 3
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
-def test_folder_that_cannot_be_read_is_named(folder_pair):
-    (folder_pair / 'images/shut').mkdir(mode=0)
-    with pytest.raises(DataError, match='cannot list .*/images/shut: Permission denied'):
+def test_folder_that_cannot_be_read_is_named(folder_pair, monkeypatch):
+    def refuse(place):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr('slnp_mm.datasets.files.os.scandir', refuse)
+    with pytest.raises(DataError, match='cannot list .*/images/: Permission denied; mend'):
         build(folder_pair)
 
 
@@ -281,6 +283,17 @@ def test_255_classes_and_0_for_unlabelled_do_not_fit_into_8_bits():
     LabelCodec(254, reduce_zero_label=True)
     with pytest.raises(DataError, match='at most 254 classes, .* got 255'):
         LabelCodec(255, reduce_zero_label=True)
+
+
+def test_masks_of_0_and_255_are_told_from_unlabelled_pixels(folder_pair, files):
+    """mmsegmentation 1609, SPADE 166: without a setting, 255 is unlabelled."""
+    for i in range(3):
+        files.png(folder_pair / f'labels/{i}.png', files.blocks([0, 255]).astype(np.uint8))
+    two = dict(metainfo=dict(classes=('sky', 'cat')))
+    (text,) = check_dataset(build(folder_pair, **two), 1).problems['empty']
+    assert text.endswith('masks of 0 and 255? Then set label=dict(label_map={0: 0, 255: 1})')
+    report = check_dataset(build(folder_pair, label=dict(label_map={0: 0, 255: 1}), **two), 1)
+    assert report.ok and report.pixels[[0, 1, 255]].tolist() == [1152, 1152, 0]
 
 
 # palette files under colours
