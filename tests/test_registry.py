@@ -134,7 +134,7 @@ def test_no_other_name_is_registered_twice():
     """All our names carry the prefix, or are of the list above."""
     from mmagic import registry
 
-    import slnp_mm  # noqa: F401
+    import slnp_mm.models  # noqa: F401
 
     ours = {
         name

@@ -192,7 +192,8 @@ def read_config(place: str, options: dict | None = None) -> Config:
     except Exception as error:  # what a config file may raise has no end
         if os.environ.get('SLNP_MM_TRACEBACK') == '1':
             raise
-        stop(f'{place} cannot be read as a config: {type(error).__name__}: {error}')
+        reason = ' '.join(str(error).split())
+        stop(f'{place} cannot be read as a config: {type(error).__name__}: {reason}')
 
     try:
         cfg.merge_from_dict(options or {})
@@ -210,9 +211,9 @@ def read_config(place: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def _expand_home(node: dict | list) -> None:
+def _expand_home(node: Config | dict | list) -> None:
     """Put the home folder for ``~`` in all texts below, in place."""
-    for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+    for key, value in list(enumerate(node) if isinstance(node, list) else node.items()):
         if isinstance(value, str) and value.startswith('~'):
             node[key] = os.path.expanduser(value)
         elif isinstance(value, (dict, list)):
@@ -370,7 +371,7 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
         resume = bool(cfg.get('resume'))
         check_checkpoint(place, runner.model, whole or resume)
         done = (read_checkpoint(place, 'meta').get('meta') or {}).get('iter', 0) if resume else 0
-        length = cfg.get('train_cfg', {}).get('max_iters')
+        length = (cfg.get('train_cfg') or {}).get('max_iters')
         if length and done >= length:
             runner.logger.warning(
                 f'nothing is left to train: {place} is at iteration {done} of '

@@ -41,11 +41,10 @@ def main() -> None:
     args = parse_args()
     checkpoint = cli.find_checkpoint(args.checkpoint)
     cli.need(args.labels, 'label map', 'give a file, or a folder of them', os.path.exists)
+    cli.need_folder(args.out)
     if args.instances:
         cli.need(args.instances, 'folder of instance maps', 'check --instances', os.path.isdir)
-    cli.need_folder(args.out)
-    folder = args.labels if os.path.isdir(args.labels) else os.path.dirname(args.labels) or '.'
-    cli.keep_inputs(args.out, [folder, *filter(None, [args.instances])])
+    cli.keep_inputs(args.out, [args.labels, *filter(None, [args.instances])])
     cfg = cli.read_config(args.config, args.cfg_options)
 
     cli.import_custom(cfg)
@@ -54,6 +53,8 @@ def main() -> None:
     generation = Generation(cfg, checkpoint, args.device)
     cli.keep_inputs(args.out, generation.places)
     files = find_labels(args.labels, generation.dataset.suffixes['label'])
+    for path, name in files:
+        cli.keep_inputs(os.path.join(args.out, f'{name}.png'), [path])
 
     start, done, total = time.time(), 0, len(files) * args.num_noises
     pictures = generation.run(files, args.instances, args.seed, args.num_noises, args.batch_size)

@@ -22,6 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-pictures',
         type=cli.number,
+        default=0,
         help='write a picture grid of so many images below the work dir',
     )
     cli.add_runner_args(parser)
