@@ -283,7 +283,8 @@ def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
     cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', source.stem)
     if source.parent != Path(cfg.work_dir).resolve():
         return cfg
-    return Config(cfg.to_dict(), filename=str(source.with_stem(f'{source.stem}_rerun')))
+    kept = source.with_stem(f'{source.stem}_rerun')
+    return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(kept))
 
 
 def import_custom(cfg: Config) -> None:
