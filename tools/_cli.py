@@ -46,6 +46,9 @@ def run_tool(main: Callable[[], int | None]) -> int:
         int: Exit code. A bug keeps its traceback, and
         ``SLNP_MM_TRACEBACK=1`` shows every traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):  # a file name may hold bytes that are no text
+            stream.reconfigure(errors='backslashreplace')
     try:
         return main() or 0
     except KeyboardInterrupt:
@@ -175,7 +178,8 @@ def find_checkpoint(place: str) -> str:
 def read_config(place: str, options: dict | None = None) -> Config:
     """Read a config file and merge overrides; import nothing that it names yet.
 
-    A ``~`` at the start of a text is the home folder, a loader without workers keeps none alive.
+    A ``~`` at the start of a text is the home folder; a loader without workers loses what only
+    workers take.
 
     Args:
         place (str): The file.
@@ -206,8 +210,10 @@ def read_config(place: str, options: dict | None = None) -> Config:
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loaders = cfg.get(name) or []
         for loader in loaders if isinstance(loaders, list) else [loaders]:
-            if loader.get('persistent_workers') and not loader.get('num_workers'):
-                loader['persistent_workers'] = False
+            if not loader.get('num_workers'):
+                # torch refuses what is only for worker processes
+                for option in ('persistent_workers', 'prefetch_factor'):
+                    loader.pop(option, None)
     return cfg
 
 
@@ -384,8 +390,8 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 def _join_processes(cfg: Config) -> None:
     """Without CUDA, start distributed training through gloo.
 
-    mmengine's own start sets a CUDA device whatever the backend is; it leaves out that step where
-    processes are joined already.
+    mmengine's own start sets a CUDA device whatever the backend is, and leaves that out where
+    processes are joined already; it gives every model a GPU unless the config says otherwise.
     """
     import torch
 
@@ -402,4 +408,10 @@ def _join_processes(cfg: Config) -> None:
             'with torchrun and --launcher pytorch, which trains on CPUs too'
         )
     seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
     torch.distributed.init_process_group('gloo', timeout=seconds and timedelta(seconds=seconds))

@@ -89,12 +89,12 @@ def test_home_is_put_for_a_tilde_in_arguments_and_config(tmp_path, monkeypatch):
 def test_loader_without_workers_keeps_none_alive(tmp_path):
     text = (
         'train_dataloader = dict(num_workers=0, persistent_workers=True)\n'
-        'val_dataloader = [dict(num_workers=0, persistent_workers=True)]\n'
+        'val_dataloader = [dict(num_workers=0, prefetch_factor=2)]\n'
         'test_dataloader = dict(num_workers=1, persistent_workers=True)\n'
     )
     cfg = cli.load_config(_args(tmp_path, text))
-    assert not cfg.train_dataloader.persistent_workers
-    assert not cfg.val_dataloader[0].persistent_workers
+    assert 'persistent_workers' not in cfg.train_dataloader
+    assert 'prefetch_factor' not in cfg.val_dataloader[0]
     assert cfg.test_dataloader.persistent_workers
 
 
