@@ -58,9 +58,9 @@ def write_picture(path: str, image: torch.Tensor) -> None:
         path (str): PNG file; its folder is made.
         image (Tensor): (3, H, W), BGR, 0..255.
     """
-    with replace_file(path) as draft:
-        if not cv2.imwrite(draft, to_uint8(image)):
-            raise SLNPError(f'cannot write {path}: check the folder')
+    # OpenCV writes only where the path is text
+    with replace_file(path) as draft, open(draft, 'wb') as file:
+        file.write(cv2.imencode('.png', to_uint8(image))[1])
 
 
 def _check_alike(settings: list[dict]) -> None:
