@@ -126,7 +126,8 @@ def test_names_resolve_and_build_in_a_fresh_process(first, request):
     assert result['scope'] == 'mmagic'
     assert set(result['found']) == {n for ns in NAMES.values() for n in ns}
     assert all(module.startswith('slnp_mm.') for module in result['found'].values())
-    assert set(NAMES['MODELS']) <= set(result['built'])
+    # all but the one that needs weights from outside
+    assert set(NAMES['MODELS']) - {'SLNPPretrainedDiscriminator'} <= set(result['built'])
     assert {'AMM', 'SLNPSegMetric', 'SLNPPackInputs'} <= set(result['built'])
 
 
