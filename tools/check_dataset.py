@@ -15,6 +15,7 @@ from slnp_mm.datasets.contact_sheet import make_sheet, save_sheet
 from slnp_mm.datasets.errors import DataError
 from slnp_mm.datasets.preflight import check_dataset
 from slnp_mm.datasets.slnp_dataset import SLNPDataset
+from slnp_mm.errors import SLNPError
 
 SPLITS = ('train', 'val', 'test')
 
@@ -71,7 +72,7 @@ def build(cfg: dict, split: str) -> SLNPDataset:
     """
     dataset = DATASETS.build({**cfg, 'lazy_init': True})
     if not isinstance(dataset, SLNPDataset):
-        raise cli.SLNPError(
+        raise SLNPError(
             f'the check knows SLNPDataset and the sets made of it, but '
             f'{split}_dataloader has {cfg["type"]}'
         )
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         print(f'{split}: {reports[split].to_text()}')
         sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
     if not reports:
-        raise cli.SLNPError(f'{args.config} has no data set for {", ".join(args.split)}')
+        raise SLNPError(f'{args.config} has no data set for {", ".join(args.split)}')
     if args.json:
         write_json(args.json, reports)
     return 0 if all(report.ok for report in reports.values()) else 1
@@ -149,7 +150,7 @@ def main() -> int:
     except OSError as error:  # --sheet or --json
         if error.filename is None:
             raise
-        raise cli.SLNPError(
+        raise SLNPError(
             f'cannot write {error.filename}: {error.strerror}; choose another place'
         ) from error
 
