@@ -5,12 +5,20 @@ Importing the package registers its classes in mmagic's registries.
 
 import warnings
 
-with warnings.catch_warnings():
-    # mmagic 1.2 imports names that diffusers 0.28 has marked as moved.
-    warnings.simplefilter('ignore', FutureWarning)
-    from . import datasets, engine, evaluation, models
+from mmagic.registry import MODELS
+
+from . import datasets, engine, evaluation
 from .checkpoint import allow_checkpoint_globals
 from .version import __version__
+
+# mmagic 1.2 imports names that diffusers 0.28 has marked as moved.
+warnings.filterwarnings('ignore', category=FutureWarning, module='diffusers')
+
+# A registry imports its `locations` when a name is looked up. mmagic's own networks, and with them
+# diffusers and transformers, come in that way, which takes seconds; so do ours, which need them.
+# If the others are there already, the next look-up goes through the list again.
+MODELS._locations.append('slnp_mm.models')
+MODELS._imported = False
 
 # mmengine's own `torch.load` then resumes its checkpoints
 allow_checkpoint_globals()

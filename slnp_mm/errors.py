@@ -8,11 +8,52 @@ import re
 import traceback
 from pathlib import Path
 
-import torch
-
 PACKAGE = Path(__file__).resolve().parent
 # the system's refusals to write, which no traceback makes clearer
-_NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
+_NO_WRITING = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+# Errors of other packages that a setting causes: a part of their text, and what to do.
+_KNOWN = (
+    (
+        'Expected more than 1 value per channel',
+        'a batch norm met a batch that leaves it one value a channel: set batch_size of the '
+        'loader to 2 or more, and drop_last=True if the last batch may hold one picture',
+    ),
+    (
+        "Kernel size can't be greater than actual input size",
+        'the pictures are too small for these networks: raise image_size of the data set',
+    ),
+    (
+        'Expected more than 1 spatial element',
+        'the pictures are too small for these networks: raise image_size of the data set',
+    ),
+    (
+        'CUDA out of memory',
+        'the GPU has no memory left: lower batch_size of train_dataloader or image_size of the '
+        'data set, or end other programs on this GPU (nvidia-smi lists them)',
+    ),
+    (
+        'out of shared memory',
+        'the processes that load data have no shared memory left: lower num_workers of the '
+        'loader (0 needs none), or give the container more (docker run --shm-size=8g)',
+    ),
+    (
+        'EADDRINUSE',
+        'another run uses this port: give torchrun another one (--master_port=29501)',
+    ),
+    (
+        'does not match meta information of the first dataset',
+        'the parts of a ConcatDataset have other classes or colors: give each the same '
+        'metainfo=dict(classes=..., palette=...)',
+    ),
+)
 _WORKER = re.compile(r'Caught \w+ in DataLoader worker process')
 
 
@@ -79,6 +120,8 @@ def check_device(device: str) -> str:
         SLNPError: If it is another kind of device, or CUDA is asked for
             where there is none, or its number is too high.
     """
+    import torch
+
     try:
         wanted = torch.device(device)
     except RuntimeError:
@@ -129,8 +172,9 @@ def one_sentence(error: BaseException) -> str | None:
 
     Such an error is one that a `raise` statement of this package made on
     purpose, here or in a data loader's worker process, a
-    :class:`SLNPError` from anywhere, or the system's refusal to read or
-    write a file. Anything else is a bug, of which the traceback is wanted.
+    :class:`SLNPError` from anywhere, the system's refusal to read or write
+    a file, or one that other packages are known to make of a setting.
+    Anything else is a bug, of which the traceback is wanted.
 
     Args:
         error (BaseException): What was caught.
@@ -150,5 +194,8 @@ def one_sentence(error: BaseException) -> str | None:
             return (
                 f'{seen.strerror}{where}: make room, mend the permissions, or choose another folder'
             )
+        for part, sentence in _KNOWN:
+            if part in str(seen):
+                return sentence
         seen = seen.__cause__ or seen.__context__
     return None

@@ -17,12 +17,17 @@ from mmengine.runner import load_checkpoint
 
 from .checkpoint import check_checkpoint
 from .datasets.files import LABEL_SUFFIXES, Suffix, as_suffixes, cut_suffix, list_files
+from .datasets.wrappers import part_configs, places
 from .errors import SLNPError, check_device, check_file
+from .evaluation.functional.images import to_uint8
+from .files import replace_file
 
 # Steps of a test pipeline that need the real picture, or change the sample
 # at random; a picture is to show the whole label map.
 SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop', 'SLNPColorJitter')
 PACKED = ('label', 'instances', 'instance_labels')
+# What parts of a joined data set may have of their own: where their files are.
+_OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrupt')
 
 
 def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, str]]:
@@ -54,26 +59,35 @@ def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, s
 
 
 def write_picture(path: str, image: torch.Tensor) -> None:
-    """Write a picture under another name, then move it into place.
+    """Write a picture.
 
     Args:
         path (str): PNG file; its folder is made.
         image (Tensor): (3, H, W), BGR, 0..255.
     """
-    from slnp_mm.evaluation.functional.images import to_uint8
+    # OpenCV writes only where the path is text
+    with replace_file(path) as draft, open(draft, 'wb') as file:
+        file.write(cv2.imencode('.png', to_uint8(image))[1])
 
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    draft = f'{path}.part.png'
-    with open(draft, 'wb') as file:  # OpenCV writes only where the path is text
-        file.write(cv2.imencode('.png', to_uint8(image))[1].tobytes())
-    os.replace(draft, path)
+
+def _check_alike(settings: list[dict]) -> None:
+    """Raise if parts of a joined data set read their labels by different rules."""
+    first, *others = [{k: v for k, v in part.items() if k not in _OWN} for part in settings]
+    for other in others:
+        names = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))
+        if names:
+            raise SLNPError(
+                f'the parts of test_dataloader differ in {", ".join(names)}, so that it is open '
+                'how the label maps are written: name one part in the config'
+            )
 
 
 class Generation:
     """A trained model with the label rules of its config.
 
     Args:
-        cfg (Config): Config of the checkpoint.
+        cfg (Config): Config of the checkpoint; a data set of several parts
+            (ConcatDataset) must write all labels by one rule.
         checkpoint (str): Checkpoint file.
         device (str): 'cpu', 'cuda', 'cuda:N', or 'auto': CUDA if there is
             one. Defaults to 'auto'.
@@ -94,8 +108,14 @@ class Generation:
         check_checkpoint(checkpoint, self.model)
         load_checkpoint(self.model, checkpoint, map_location='cpu')
         self.model = self.model.to(device).eval()
-        self.dataset = self._dataset(cfg.test_dataloader.dataset)
-        self.pipeline = self._pipeline(cfg.test_dataloader.dataset.pipeline)
+
+        settings = list(part_configs(cfg.test_dataloader.dataset))
+        _check_alike(settings)
+        datasets = [self._dataset(part) for part in settings]
+        self.places = [place for dataset in datasets for place in places(dataset)]
+        self.dataset = datasets[0]
+        self.dataset.make_rules()
+        self.pipeline = self._pipeline(settings[0]['pipeline'])
 
     @staticmethod
     def _dataset(cfg: dict):
@@ -104,9 +124,7 @@ class Generation:
         instance = cfg.get('instance') or {}
         lists = ('json_file', 'category_map')
         cfg['instance'] = {k: v for k, v in instance.items() if k not in lists}
-        dataset = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
-        dataset.make_rules()
-        return dataset
+        return DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
 
     @staticmethod
     def _pipeline(steps: list) -> Compose:

@@ -1,7 +1,10 @@
 """One sentence for what a user can mend, a traceback for a bug."""
 
+import os
+
 import pytest
 import torch
+from mmengine.dataset import BaseDataset, ConcatDataset
 from torch.utils.data import DataLoader, Dataset
 
 from slnp_mm.checkpoint import history_statistic
@@ -77,3 +80,38 @@ def test_sentence_from_a_worker_process():
 def test_a_bug_has_no_sentence():
     assert one_sentence(_caught(lambda: 1 / 0)) is None
     assert one_sentence(_caught(int, 'x')) is None
+
+
+def _joined(*colors):
+    """ConcatDataset of sets whose palettes differ."""
+    sets = [BaseDataset(metainfo=dict(palette=color), lazy_init=True) for color in colors]
+    return ConcatDataset(sets, lazy_init=True)
+
+
+def _batch_of_one():
+    torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
+
+
+def _tiny_picture():
+    torch.nn.Conv2d(1, 1, 4)(torch.zeros(1, 1, 2, 2))
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    'call, sentence',
+    [
+        (_batch_of_one, 'set batch_size of the loader to 2 or more'),
+        (_tiny_picture, 'raise image_size of the data set'),
+        (lambda: torch.nn.InstanceNorm2d(2)(torch.zeros(1, 2, 1, 1)), 'raise image_size of the'),
+        (lambda: _joined([1], [2]), 'the parts of a ConcatDataset have other classes or colors'),
+        (lambda: _raise(torch.OutOfMemoryError('CUDA out of memory. Tried')), 'lower batch_size'),
+        (lambda: open('/dev/null/x', 'w'), 'choose another folder'),
+        (lambda: os.mkdir('/'), 'choose another folder'),
+    ],
+)
+def test_errors_of_others_that_a_setting_causes_have_a_sentence(call, sentence):
+    found = one_sentence(_caught(call))
+    assert sentence in found and '\n' not in found

@@ -1,38 +1,249 @@
-"""What the command-line tools share: arguments, config, error sentences."""
+"""What the command-line tools share: arguments, config, error sentences.
+
+Arguments are read and the files they name are looked for before torch, mmengine and mmagic are
+imported, which takes seconds: every import of them stands inside a function.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
-from slnp_mm.checkpoint import check_checkpoint, last_checkpoint
-from slnp_mm.errors import SLNPError, check_device, check_file, one_sentence
+# Waiting threads must not spin: with several processes on few cores that slows training down by a
+# factor of six (measured on two cores). It has to be set before torch is loaded.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+# what each launcher sets, and how it is started
+_LAUNCHERS = dict(
+    pytorch=('RANK', 'torchrun --nproc_per_node=N'),
+    slurm=('SLURM_PROCID', 'srun'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'mpirun'),
+)
+
+
+def stop(sentence: str) -> NoReturn:
+    """End the tool with a sentence, exit code 1; needs no import."""
+    raise SystemExit(f'error: {sentence}')
+
+
+def run_tool(main: Callable[[], int | None]) -> int:
+    """Run a tool; print an error the user can mend as one sentence.
+
+    Args:
+        main (Callable): The tool; returns its exit code, None for 0.
+
+    Returns:
+        int: Exit code. A bug keeps its traceback, and
+        ``SLNP_MM_TRACEBACK=1`` shows every traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):  # a file name may hold bytes that are no text
+            stream.reconfigure(errors='backslashreplace')
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        print('error: stopped', file=sys.stderr)
+        return 130
+    except Exception as error:
+        from slnp_mm.errors import one_sentence
+
+        sentence = one_sentence(error)
+        if sentence is None or os.environ.get('SLNP_MM_TRACEBACK') == '1':
+            raise
+        print(f'error: {sentence}', file=sys.stderr)
+        return 1
+
+
+class ConfigOptions(argparse.Action):
+    """``--cfg-options``: mmengine's rules, but spaces in a path stay, and a missing = is named."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        """Add ``key=value`` to what was given before."""
+        from mmengine.config import DictAction
+
+        options = dict(getattr(namespace, self.dest) or {})
+        for text in values:
+            key, found, value = text.partition('=')
+            if not found:
+                parser.error(f'{option_string} takes key=value, but got {text}')
+            plain = ' ' in value and not re.search(r'[\[(,]', value)
+            options[key] = value if plain else DictAction._parse_iterable(value)
+        setattr(namespace, self.dest, options)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        help='override config entries: key=value, key="[a,b]", key=a,b or '
+        'key="[(a,b),(c,d)]", without white space',
+    )
 
 
 def add_runner_args(parser: argparse.ArgumentParser) -> None:
     """Add the options that mmagic's train and test tools share."""
-    parser.add_argument('--work-dir', help='where logs and results go')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override config entries: key=value, key="[a,b]", key=a,b or '
-        'key="[(a,b),(c,d)]", without white space',
-    )
+    parser.add_argument('--work-dir', type=path, help='where logs and results go')
+    add_config_options(parser)
     parser.add_argument(
         '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        choices=['none', *_LAUNCHERS],
         default='none',
-        help='job launcher',
+        help='job launcher; without a GPU processes talk through gloo',
     )
     # `torch.distributed.launch` passes it with a dash since torch 2.0
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def path(text: str) -> str:
+    """Type of a path argument: a shell leaves the ``~`` of ``--out=~/x`` as it is."""
+    return os.path.expanduser(text)
+
+
+def device(text: str) -> str:
+    """Type of a device argument; whether it is there is seen when torch is loaded."""
+    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', text):
+        raise argparse.ArgumentTypeError(f'must be cpu, cuda or cuda:N, but got {text!r}')
+    return text
+
+
+def number(text: str) -> int:
+    """Type of a count: a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be a whole number from 1, but got {text!r}')
+    return int(text)
+
+
+def need(place: str, what: str, remedy: str, there: Callable = os.path.isfile) -> None:
+    """End the tool if a file (or what ``there`` looks for) that the user names is missing."""
+    if not there(place):
+        stop(f'no {what} at {place}: {remedy}')
+
+
+def need_folder(out: str) -> None:
+    """End the tool if the folder to write to, or one above it, is a file."""
+    for place in (Path(out), *Path(out).parents):
+        if place.exists() and not place.is_dir():
+            stop(f'{place} is a file, but --out={out} needs a folder there: choose another --out')
+
+
+def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
+    """End the tool before it writes over the files it reads, or pictures among them.
+
+    Args:
+        out (str): File or folder to be written.
+        inputs (list[str]): Files and folders that are read.
+        option (str): Argument that names ``out``.
+    """
+    target = Path(out).resolve()
+    report = target.suffix in ('.json', '.yaml', '.yml', '.pkl')
+    for place in inputs:
+        source = Path(place).resolve()
+        if target == source or (source in target.parents and not report):
+            stop(
+                f'{option} {out} would write over or among what is read from {place}: '
+                'choose another place'
+            )
+
+
+def find_checkpoint(place: str) -> str:
+    """Give a checkpoint file: the path itself, or a work dir's last one.
+
+    The folder's note holds the path at training time; the folder may have
+    moved since.
+    """
+    if os.path.isdir(place):
+        note = Path(place, 'last_checkpoint')
+        if not note.is_file():
+            stop(
+                f'no checkpoint in the work dir {place}: train one with '
+                'tools/train.py, or give a file'
+            )
+        place = os.path.join(place, os.path.basename(note.read_text().strip()))
+    need(place, 'checkpoint', 'train one with tools/train.py')
+    return place
+
+
+def read_config(place: str, options: dict | None = None) -> Config:
+    """Read a config file and merge overrides; import nothing that it names yet.
+
+    A ``~`` at the start of a text is the home folder; a loader without workers loses what only
+    workers take.
+
+    Args:
+        place (str): The file.
+        options (dict, optional): Of ``--cfg-options``. Defaults to None.
+
+    Returns:
+        Config: Its ``custom_imports`` are up to :func:`import_custom`.
+    """
+    need(place, 'config', 'runnable ones are configs/*.py')
+    from mmengine.config import Config
+
+    try:
+        cfg = Config.fromfile(place, import_custom_modules=False)
+    except Exception as error:  # what a config file may raise has no end
+        if os.environ.get('SLNP_MM_TRACEBACK') == '1':
+            raise
+        reason = ' '.join(str(error).split())
+        stop(f'{place} cannot be read as a config: {type(error).__name__}: {reason}')
+
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError, AttributeError) as error:
+        # merging changes the config: look at what the file says
+        reason = _misfit(Config.fromfile(place, import_custom_modules=False), options)
+        stop(f'--cfg-options do not fit {place}: {reason or error}')
+
+    _expand_home(cfg)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loaders = cfg.get(name) or []
+        for loader in loaders if isinstance(loaders, list) else [loaders]:
+            if not loader.get('num_workers'):
+                # torch refuses what is only for worker processes
+                for option in ('persistent_workers', 'prefetch_factor'):
+                    loader.pop(option, None)
+    return cfg
+
+
+def _expand_home(node: Config | dict | list) -> None:
+    """Put the home folder for ``~`` in all texts below, in place."""
+    for key, value in list(enumerate(node) if isinstance(node, list) else node.items()):
+        if isinstance(value, str) and value.startswith('~'):
+            node[key] = os.path.expanduser(value)
+        elif isinstance(value, (dict, list)):
+            _expand_home(value)
+
+
+def _misfit(cfg: Config, options: dict) -> str | None:
+    """Say which override goes below something that has nothing below it."""
+    for key in options:
+        value, parts = cfg, key.split('.')
+        for count, part in enumerate(parts):
+            above = '.'.join(parts[:count])
+            if isinstance(value, (list, tuple)):
+                place = int(part) if part.isdigit() else len(value)
+                if place >= len(value):
+                    return f'{key} needs an index from 0 to {len(value) - 1} after {above}'
+                value = value[place]
+            elif hasattr(value, 'items'):
+                if part not in value:
+                    break
+                value = value[part]
+            else:
+                return f'{above} is {value!r} there, so it has no {part}; leave {key} out'
+    return None
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -44,73 +255,50 @@ def load_config(args: argparse.Namespace) -> Config:
     Returns:
         Config: With ``work_dir``: from the command line, else from the
         config, else ``work_dirs/<config name>``.
-
-    Raises:
-        SLNPError: If the config is missing, or CUDA is asked for (by
-            ``device`` or by the launcher's backend) where there is none.
     """
+    start = _LAUNCHERS.get(args.launcher)
+    if start and start[0] not in os.environ:
+        stop(
+            f'--launcher {args.launcher} needs {start[0]}, which {start[1].split()[0]} sets: '
+            f'start with `{start[1]} {sys.argv[0]} ...`, or leave --launcher out'
+        )
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
-    if cfg.get('device'):
-        check_device(cfg.device)
-    backend = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend')
-    if args.launcher != 'none' and backend == 'nccl':
-        try:
-            check_device('cuda')
-        except SLNPError as error:
-            raise SLNPError(
-                f'--launcher {args.launcher} with the backend nccl needs '
-                'CUDA, but torch finds no CUDA device here: use '
-                '--cfg-options env_cfg.dist_cfg.backend=gloo'
-            ) from error
-    return cfg
+    return set_work_dir(cfg, args.work_dir)
 
 
-def read_config(path: str, options: dict | None = None) -> Config:
-    """Read a config file and merge overrides.
+def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
+    """Say where a run writes, and let it not write over its config.
 
-    Raises:
-        SLNPError: If there is no such file, or an override does not fit.
+    mmengine copies the config that a run uses into the work dir under the config's own name. In
+    an old work dir that is the config itself.
+
+    Args:
+        cfg (Config): As read from its file.
+        work_dir (str, optional): Of the command line; else the config's
+            own, else ``work_dirs/<config name>``.
+
+    Returns:
+        Config: The same, or one that will be kept as ``<name>_rerun.py``.
     """
-    check_file(path, 'config', 'runnable ones are configs/*.py')
-    cfg = Config.fromfile(path)
-    try:
-        cfg.merge_from_dict(options or {})
-    except (KeyError, TypeError, AttributeError) as error:
-        # merging changes the config: look at what the file says
-        reason = _misfit(Config.fromfile(path), options) or str(error)
-        raise SLNPError(f'--cfg-options do not fit {path}: {reason}') from error
-    return cfg
+    from mmengine.config import Config
+
+    source = Path(cfg.filename).resolve()
+    cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', source.stem)
+    if source.parent != Path(cfg.work_dir).resolve():
+        return cfg
+    kept = source.with_stem(f'{source.stem}_rerun')
+    return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(kept))
 
 
-def _misfit(cfg: Config, options: dict) -> str | None:
-    """Say which override goes below something that has nothing below it."""
-    for key in options:
-        value, parts = cfg, key.split('.')
-        for count, part in enumerate(parts):
-            if isinstance(value, (list, tuple)):
-                number = int(part) if part.isdigit() else len(value)
-                if number >= len(value):
-                    return (
-                        f'{key} needs an index from 0 to {len(value) - 1} '
-                        f'after {".".join(parts[:count])}'
-                    )
-                value = value[number]
-            elif isinstance(value, (dict, Config)):
-                if part not in value:
-                    break
-                value = value[part]
-            else:
-                return (
-                    f'{".".join(parts[:count])} is {value!r} there, so it '
-                    f'has no {part}; leave {key} out'
-                )
-    return None
+def import_custom(cfg: Config) -> None:
+    """Import the modules that a config names, and this package."""
+    from mmengine.utils import import_modules_from_strings
+
+    import_modules_from_strings('slnp_mm')
+    import_modules_from_strings(**(cfg.get('custom_imports') or dict(imports=None)))
 
 
 def enable_amp(cfg: Config) -> None:
@@ -120,6 +308,8 @@ def enable_amp(cfg: Config) -> None:
         SLNPError: If there is no CUDA device, which mmengine's
             ``AmpOptimWrapper`` needs, or a wrapper is of another type.
     """
+    from slnp_mm.errors import SLNPError, check_device
+
     try:
         check_device('cuda')
     except SLNPError as error:
@@ -144,36 +334,13 @@ def enable_amp(cfg: Config) -> None:
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    """Let the runner scale learning rates with the total batch size.
-
-    Raises:
-        SLNPError: If the config does not say for which batch size its
-            learning rates are.
-    """
+    """Let the runner scale learning rates with the total batch size."""
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-        raise SLNPError(
+        stop(
             '--auto-scale-lr needs the batch size that the learning rates '
             'are for: add --cfg-options auto_scale_lr.base_batch_size=N'
         )
     cfg.auto_scale_lr.enable = True
-
-
-def find_checkpoint(path: str) -> str:
-    """Give a checkpoint file: the path itself, or a work dir's last one.
-
-    Raises:
-        SLNPError: If there is none.
-    """
-    if os.path.isdir(path):
-        last = last_checkpoint(path)
-        if last is None:
-            raise SLNPError(
-                f'no checkpoint in the work dir {path}: train one with '
-                'tools/train.py, or give a file'
-            )
-        path = last
-    check_file(path, 'checkpoint', 'train one with tools/train.py')
-    return path
 
 
 def build_runner(cfg: Config, whole: bool = False) -> Runner:
@@ -189,38 +356,62 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
     Raises:
         SLNPError: If the checkpoint to resume or load from cannot be read
-            or does not fit the model.
+            or does not fit the model, or a device is not there.
     """
-    path = cfg.get('load_from')
-    if cfg.get('resume') and not path:
-        path = cfg.load_from = last_checkpoint(cfg.work_dir)
-    if path and '://' not in path:
-        check_file(path, 'checkpoint', 'check the path')
+    place = cfg.get('load_from')
+    if place and '://' not in place:
+        need(place, 'checkpoint', 'check the path')
+
+    from mmengine.runner import Runner
+
+    from slnp_mm.checkpoint import check_checkpoint, last_checkpoint, read_checkpoint
+    from slnp_mm.errors import check_device
+
+    import_custom(cfg)
+    if cfg.get('device'):
+        check_device(cfg.device)
+    _join_processes(cfg)
+    if cfg.get('resume') and not place:
+        place = cfg.load_from = last_checkpoint(cfg.work_dir)
     runner = Runner.from_cfg(cfg)
-    if path and '://' not in path:
-        whole = whole or bool(cfg.get('resume'))
-        check_checkpoint(path, runner.model, whole)
+    if place and '://' not in place:
+        resume = bool(cfg.get('resume'))
+        check_checkpoint(place, runner.model, whole or resume)
+        done = (read_checkpoint(place, 'meta').get('meta') or {}).get('iter', 0) if resume else 0
+        length = (cfg.get('train_cfg') or {}).get('max_iters')
+        if length and done >= length:
+            runner.logger.warning(
+                f'nothing is left to train: {place} is at iteration {done} of '
+                f'train_cfg.max_iters={length}; raise it to go on'
+            )
     return runner
 
 
-def run_tool(main: Callable[[], int | None]) -> int:
-    """Run a tool; print an error the user can mend as one sentence.
+def _join_processes(cfg: Config) -> None:
+    """Without CUDA, start distributed training through gloo.
 
-    Args:
-        main (Callable): The tool; returns its exit code, None for 0.
-
-    Returns:
-        int: Exit code. A bug keeps its traceback, and
-        ``SLNP_MM_TRACEBACK=1`` shows every traceback.
+    mmengine's own start sets a CUDA device whatever the backend is, and leaves that out where
+    processes are joined already; it gives every model a GPU unless the config says otherwise.
     """
-    try:
-        return main() or 0
-    except KeyboardInterrupt:
-        print('error: stopped', file=sys.stderr)
-        return 130
-    except Exception as error:
-        sentence = one_sentence(error)
-        if sentence is None or os.environ.get('SLNP_MM_TRACEBACK') == '1':
-            raise
-        print(f'error: {sentence}', file=sys.stderr)
-        return 1
+    import torch
+
+    from slnp_mm.errors import SLNPError, check_device
+
+    if cfg.launcher == 'none':
+        return
+    if torch.cuda.is_available():
+        check_device(f'cuda:{os.environ["LOCAL_RANK"]}')
+        return
+    if cfg.launcher != 'pytorch':
+        raise SLNPError(
+            f'--launcher {cfg.launcher} needs CUDA, but torch finds no CUDA device here: start '
+            'with torchrun and --launcher pytorch, which trains on CPUs too'
+        )
+    seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
+    torch.distributed.init_process_group('gloo', timeout=seconds and timedelta(seconds=seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -12,8 +13,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from slnp_mm.checkpoint import check_checkpoint
+from slnp_mm.datasets.wrappers import part_configs
 from slnp_mm.errors import SLNPError
 from slnp_mm.generation import SKIPPED
 
@@ -58,11 +61,27 @@ def build_prior(cfg: Config, checkpoint: str) -> tuple[nn.Module, nn.Module]:
     return prior.eval(), model.data_preprocessor
 
 
-def read_images(cfg: Config, preprocessor: nn.Module, num_images: int) -> Tensor:
-    """Read training images evenly spread over the set, none flipped.
+def training_set(cfg: Config) -> Dataset:
+    """Build the training set of a config, pictures only and none changed at random.
 
     Args:
         cfg (Config): With ``train_dataloader``.
+    """
+    cfg = copy.deepcopy(cfg.train_dataloader.dataset)
+    for part in part_configs(cfg):
+        steps = [step for step in part['pipeline'] if step['type'] not in _LEFT_OUT]
+        part['pipeline'] = [
+            dict(step, keys=('img', 'label')) if step['type'] == 'SLNPPackInputs' else step
+            for step in steps
+        ]
+    return DATASETS.build(cfg)
+
+
+def read_images(dataset: Dataset, preprocessor: nn.Module, num_images: int) -> Tensor:
+    """Read images evenly spread over a set.
+
+    Args:
+        dataset (Dataset): Of :func:`training_set`.
         preprocessor (nn.Module): Of the model.
         num_images (int): Most images, >= 2.
 
@@ -72,13 +91,6 @@ def read_images(cfg: Config, preprocessor: nn.Module, num_images: int) -> Tensor
     Raises:
         SLNPError: If there would be fewer than two.
     """
-    steps = []
-    for step in cfg.train_dataloader.dataset.pipeline:
-        if step['type'] == 'SLNPPackInputs':
-            step = dict(step, keys=('img', 'label'))
-        if step['type'] not in _LEFT_OUT:
-            steps.append(step)
-    dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': steps})
     count = min(num_images, len(dataset))
     if count < 2:
         raise SLNPError(

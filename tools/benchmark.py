@@ -117,6 +117,7 @@ def build(config: str) -> tuple[nn.Module, Any]:
     from mmengine.registry import init_default_scope
 
     cfg = cli.read_config(config)
+    cli.import_custom(cfg)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

@@ -14,7 +14,9 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from slnp_mm.datasets import SLNPDataset, check_dataset
+from slnp_mm.datasets.wrappers import part_configs
 from slnp_mm.errors import DataError, SLNPError
+from slnp_mm.files import replace_file
 
 SPLITS = ('train', 'val', 'test')
 
@@ -43,12 +45,6 @@ def parse_args() -> argparse.Namespace:
         help='settings to override, key=value',
     )
     return parser.parse_args()
-
-
-def parts_of(cfg: dict) -> list[dict]:
-    """Settings of the sets inside mmengine's wrappers (repeat, concat)."""
-    inner = cfg.get('datasets') or [cfg.get('dataset')]
-    return [cfg] if inner == [None] else sum(map(parts_of, inner), [])
 
 
 def size_of(cfg: dict, reports: list) -> int:
@@ -112,12 +108,8 @@ def show_progress(split: str):
 
 def write(path: str, data: bytes) -> None:
     """Write a file under its final name in one step."""
-    path = os.path.expanduser(path)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    temp = f'{path}.{os.getpid()}.tmp'
-    with open(temp, 'wb') as file:
+    with replace_file(os.path.expanduser(path)) as draft, open(draft, 'wb') as file:
         file.write(data)
-    os.replace(temp, path)
 
 
 def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
@@ -143,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
             for is not there.
     """
     config = cli.read_config(args.config, args.cfg_options)
+    cli.import_custom(config)
     reports: dict = {}
     seen: list = []  # settings and report of each set; equal ones are checked once
     sheet = None
@@ -152,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
             if args.split:
                 raise SLNPError(f'{args.config} has no data set for {split}')
             continue
-        parts, own = parts_of(loader['dataset']), []
+        parts, own = list(part_configs(loader['dataset'])), []
         for number, cfg in enumerate(parts, 1):
             name = f'{split}{number}' if len(parts) > 1 else split
             report = next((known for other, known in seen if other == cfg), None)

@@ -4,9 +4,7 @@ import argparse
 import sys
 import time
 
-from _cli import run_tool
-
-from slnp_mm.datasets.toyscenes import write_toyscenes
+import _cli as cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,9 +13,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('--out', default='data/toyscenes', help='folder')
-    parser.add_argument('--num-train', type=int, default=800)
-    parser.add_argument('--num-val', type=int, default=100)
+    parser.add_argument('--out', type=cli.path, default='data/toyscenes', help='folder')
+    parser.add_argument('--num-train', type=cli.number, default=800)
+    parser.add_argument('--num-val', type=cli.number, default=100)
     parser.add_argument('--size', type=int, default=128, help='side, pixels')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
@@ -26,6 +24,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write the data set and say so."""
     args = parse_args()
+    cli.need_folder(args.out)
+    from slnp_mm.datasets.toyscenes import write_toyscenes
+
     start = time.time()
 
     def progress(done: int, total: int) -> None:
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    sys.exit(cli.run_tool(main))

@@ -8,12 +8,7 @@ import argparse
 import os
 import sys
 
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
-
-import _cli as cli  # noqa: E402
-
-from slnp_mm.errors import check_device  # noqa: E402
-from slnp_mm.evaluation import folder, report  # noqa: E402
+import _cli as cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,26 +16,28 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument('config', nargs='?', help='config of the data set')
-    parser.add_argument('--images', help='folder of images to score')
-    parser.add_argument('--labels', help="label folder, else the config's")
-    parser.add_argument('--real', help="real images, else the config's")
-    parser.add_argument('--inception', help='Inception weights: adds FID')
-    parser.add_argument('--scorer-checkpoint', help="else the config's")
-    parser.add_argument('--out', help='report, .json (a .md is added)')
+    parser.add_argument('config', nargs='?', type=cli.path, help='config of the data set')
+    parser.add_argument('--images', type=cli.path, help='folder of images to score')
+    parser.add_argument('--labels', type=cli.path, help="label folder, else the config's")
+    parser.add_argument('--real', type=cli.path, help="real images, else the config's")
+    parser.add_argument('--inception', type=cli.path, help='Inception weights: adds FID')
+    parser.add_argument('--scorer-checkpoint', type=cli.path, help="else the config's")
+    parser.add_argument('--out', type=cli.path, help='report, .json (a .md is added)')
     parser.add_argument('--name', help='what made the images')
-    parser.add_argument('--device', default='cpu', help='cpu, cuda, ...')
-    parser.add_argument('--batch-size', type=int, default=16)
-    parser.add_argument('--compare', nargs=2, metavar='REPORT')
+    parser.add_argument('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
+    parser.add_argument('--batch-size', type=cli.number, default=16)
+    parser.add_argument('--compare', nargs=2, type=cli.path, metavar='REPORT')
     parser.add_argument(
         '--force',
         action='store_true',
         help='compare although protocols differ',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=cli.DictAction, default={})
+    cli.add_config_options(parser)
     args = parser.parse_args()
+    if bool(args.compare) == bool(args.config or args.images or args.out):
+        parser.error('give a config and --images, or --compare A B alone')
     if not args.compare and not (args.config and args.images):
-        parser.error('give a config and --images, or --compare A B')
+        parser.error('give a config and --images')
     if args.out and not args.out.endswith('.json'):
         parser.error(f'--out must end in .json, but got {args.out}')
     return args
@@ -48,6 +45,8 @@ def parse_args() -> argparse.Namespace:
 
 def compare(paths: list, force: bool) -> int:
     """Print two reports side by side; 1 if their protocols differ."""
+    from slnp_mm.evaluation import report
+
     first, second = map(report.load_report, paths)
     gaps = report.differences(first, second)
     for gap in gaps:
@@ -76,18 +75,36 @@ def main() -> int:
     """Score or compare."""
     args = parse_args()
     if args.compare:
+        for path in args.compare:
+            cli.need(path, 'report', 'score.py --out writes one')
         return compare(args.compare, args.force)
-    check_device(args.device)
+    for path, what in (
+        (args.images, 'images'),
+        (args.labels, 'labels'),
+        (args.real, 'real images'),
+    ):
+        if path:
+            cli.need(path, f'folder of {what}', 'check the path', os.path.isdir)
+    for path, what in ((args.inception, 'Inception'), (args.scorer_checkpoint, 'scorer')):
+        if path and '://' not in path:
+            cli.need(path, f'{what} weights', 'check the path')
     cfg = cli.read_config(args.config, args.cfg_options)
+
+    cli.import_custom(cfg)
+    from slnp_mm.datasets.wrappers import places
+    from slnp_mm.errors import check_device
+    from slnp_mm.evaluation import SLNPFID, folder, report
+
+    check_device(args.device)
     metrics = folder.build_metrics(cfg)
     for metric in metrics:
         if args.scorer_checkpoint and hasattr(metric, 'scorer_cfg'):
             metric.scorer_cfg['checkpoint'] = args.scorer_checkpoint
     if args.inception:
-        from slnp_mm.evaluation import SLNPFID
-
         metrics.append(SLNPFID(weights=args.inception))
     dataset = folder.build_dataset(cfg, args.labels, args.real)
+    if args.out:
+        cli.keep_inputs(args.out, [args.images, args.config, *places(dataset)])
     folder.score_folder(dataset, metrics, args.images, args.batch_size, args.device, show)
     data, split = folder.names_of(dataset)
     result = report.build_report(

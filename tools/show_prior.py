@@ -5,21 +5,9 @@ Row 1: images of the data set; row 2: their reconstructions; row 3: samples.
 
 import argparse
 import json
-import os
 import sys
 
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
-
-import _cli as cli  # noqa: E402
-import torch  # noqa: E402
-from _prior_report import (  # noqa: E402
-    build_prior,
-    draw_report,
-    read_images,
-    report_prior,
-)
-
-from slnp_mm.generation import write_picture  # noqa: E402
+import _cli as cli
 
 TEXT = """{num_images} images, latent {latent_shape}
 active units         {active_units:.1%}
@@ -33,30 +21,40 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument('config', help='config of the prior (or of a GAN)')
-    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its last one')
-    parser.add_argument('--out', required=True, help='picture, .png')
+    parser.add_argument('config', type=cli.path, help='config of the prior (or of a GAN)')
+    parser.add_argument(
+        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
+    )
+    parser.add_argument('--out', type=cli.path, required=True, help='picture, .png')
     parser.add_argument('--num-images', type=int, default=256)
     parser.add_argument('--num-samples', type=int, default=8)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=cli.DictAction,
-        help='override config entries, key=value',
-    )
+    cli.add_config_options(parser)
     args = parser.parse_args()
     if min(args.num_images, args.num_samples) < 2:
         parser.error('--num-images and --num-samples must be at least 2')
+    if not args.out.lower().endswith('.png'):
+        parser.error(f'--out must end in .png, but got {args.out}')
     return args
 
 
 def main() -> None:
     """Measure, print, draw."""
     args = parse_args()
+    checkpoint = cli.find_checkpoint(args.checkpoint)
     cfg = cli.read_config(args.config, args.cfg_options)
-    prior, preprocessor = build_prior(cfg, cli.find_checkpoint(args.checkpoint))
-    images = read_images(cfg, preprocessor, args.num_images)
+
+    cli.import_custom(cfg)
+    import torch
+    from _prior_report import build_prior, draw_report, read_images, report_prior, training_set
+
+    from slnp_mm.datasets.wrappers import places
+    from slnp_mm.generation import write_picture
+
+    prior, preprocessor = build_prior(cfg, checkpoint)
+    dataset = training_set(cfg)
+    cli.keep_inputs(args.out, places(dataset))
+    images = read_images(dataset, preprocessor, args.num_images)
     torch.manual_seed(args.seed)
     report = report_prior(prior, images, args.num_samples)
     write_picture(args.out, draw_report(report))

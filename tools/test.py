@@ -3,61 +3,65 @@
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
+import _cli as cli
 
-import _cli as cli  # noqa: E402
-import mmengine  # noqa: E402
-from mmengine.hooks import Hook  # noqa: E402
-from mmengine.logging import print_log  # noqa: E402
-
-
-class SaveMetricsHook(Hook):
-    """Write the scores to a file when the test is over.
-
-    Args:
-        path (str): .json, .yaml or .pkl file.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def after_test_epoch(self, runner, metrics=None) -> None:
-        """Write under another name, then move into place."""
-        stem, suffix = os.path.splitext(self.path)
-        draft = f'{stem}.part{suffix}'
-        os.makedirs(os.path.dirname(self.path) or '.', exist_ok=True)
-        mmengine.dump(metrics or {}, draft)
-        os.replace(draft, self.path)
+if TYPE_CHECKING:
+    from mmengine.hooks import Hook
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line: the options of mmagic's test tool."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its last one')
-    parser.add_argument('--out', help='.json or .yaml file for the scores')
+    parser.add_argument('config', type=cli.path, help='config file')
+    parser.add_argument(
+        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
+    )
+    parser.add_argument('--out', type=cli.path, help='.json or .yaml file for the scores')
     parser.add_argument(
         '--num-pictures',
-        type=int,
+        type=cli.number,
         default=0,
         help='write a picture grid of so many images below the work dir',
     )
     cli.add_runner_args(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out and os.path.splitext(args.out)[1] not in ('.json', '.yaml', '.yml', '.pkl'):
+        parser.error(f'--out must end in .json, .yaml or .pkl, but got {args.out}')
+    return args
+
+
+def save_scores(path: str) -> 'Hook':
+    """Make the hook that writes the scores when the test is over.
+
+    mmagic's test loop gives them to hooks only.
+
+    Args:
+        path (str): .json, .yaml or .pkl file.
+    """
+    import mmengine
+    from mmengine.dist import master_only
+    from mmengine.hooks import Hook
+
+    from slnp_mm.files import replace_file
+
+    class SaveScoresHook(Hook):
+        @master_only
+        def after_test_epoch(self, runner, metrics=None) -> None:
+            with replace_file(path) as draft:
+                mmengine.dump(metrics or {}, draft)
+
+    return SaveScoresHook()
 
 
 def main() -> None:
     """Test, and say where the results are."""
     args = parse_args()
+    checkpoint = cli.find_checkpoint(args.checkpoint)
     cfg = cli.load_config(args)
-    if args.out and os.path.splitext(args.out)[1][1:] not in (
-        'json',
-        'yaml',
-        'yml',
-        'pkl',
-    ):
-        raise cli.SLNPError(f'--out must end in .json, .yaml or .pkl, but got {args.out}')
+    if args.out:
+        cli.keep_inputs(args.out, [args.config, checkpoint])
     if args.num_pictures:
         hooks = [
             hook
@@ -66,11 +70,12 @@ def main() -> None:
         ]
         grid = dict(type='SLNPVisualizationHook', num_images=args.num_pictures)
         cfg.custom_hooks = [*hooks, grid]
-    cfg.load_from, cfg.resume = cli.find_checkpoint(args.checkpoint), False
+    cfg.load_from, cfg.resume = checkpoint, False
+
     runner = cli.build_runner(cfg, whole=True)
     if args.out:
-        runner.register_hook(SaveMetricsHook(args.out), 'LOWEST')
-    print_log(f'Working directory: {cfg.work_dir}', 'current')
+        runner.register_hook(save_scores(args.out), 'LOWEST')
+    runner.logger.info(f'Working directory: {cfg.work_dir}')
     runner.test()
 
 

@@ -20,6 +20,7 @@ from slnp_mm.datasets.files import (
     one_form,
     read_bytes,
 )
+from slnp_mm.datasets.wrappers import part_configs, parts
 from slnp_mm.errors import SLNPError
 
 Progress = Callable[[int, int], None] | None
@@ -112,11 +113,19 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
             config's.
 
     Returns:
-        SLNPDataset: Built in mmagic's scope.
+        SLNPDataset: Built in mmagic's scope; that inside a RepeatDataset.
+
+    Raises:
+        SLNPError: If the config joins several sets.
     """
     from mmagic.registry import DATASETS
 
-    dataset = copy.deepcopy(cfg.test_dataloader.dataset)
+    dataset, *more = part_configs(copy.deepcopy(cfg.test_dataloader.dataset))
+    if more:
+        raise SLNPError(
+            f'test_dataloader joins {len(more) + 1} data sets, but the pictures of a folder '
+            'belong to one: name one in the config'
+        )
     if labels or reals:
         prefix = dict(dataset.get('data_prefix') or {})
         if labels:
@@ -242,11 +251,21 @@ def _size(path: str) -> tuple[int, int]:
     return header_size(data) or decode_image(data, path).shape[:2]
 
 
-def names_of(dataset: Any) -> tuple[str, str]:
+def names_of(dataset: Any) -> tuple[str, str | None]:
     """Name and split of a data set, for the protocol.
 
-    The split is the label folder below the data root.
+    The split is the label folder below the data root. The parts of a
+    joined set are joined by ``+``.
     """
+    found = [_names(part) for part in parts(dataset)]
+    names, splits = (dict.fromkeys(column) for column in zip(*found))
+    return ' + '.join(names), ' + '.join(filter(None, splits)) or None
+
+
+def _names(dataset: Any) -> tuple[str, str | None]:
+    """Name and split of one data set, a foreign one without split."""
+    if not hasattr(dataset, 'data_prefix'):
+        return type(dataset).__name__, None
     labels = str(dataset.data_prefix.get('label', ''))
     root = str(dataset.data_root or '')
     split = os.path.relpath(labels, root) if root else labels

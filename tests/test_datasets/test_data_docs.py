@@ -30,8 +30,9 @@ def test_own_data_config_gives_batches_that_its_model_takes(folder_pair, tmp_pat
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     assert model.noise_prior is None
-    assert cfg.model.discriminator.num_classes == 3
-    assert cfg.model.generator.num_classes == 3
+    assert model.discriminator.stages[0].num_classes == 3
+    assert model.generator.num_classes == 3
     batch = pseudo_collate([dataset[0], dataset[1]])
-    inputs = MODELS.build(cfg.model.data_preprocessor)(batch)['inputs']
+    preprocessor = dict(cfg.model.data_preprocessor, num_classes=cfg.model.num_classes)
+    inputs = MODELS.build(preprocessor)(batch)['inputs']
     assert inputs['label'].unique().tolist() == [0, 1, 2, 255]

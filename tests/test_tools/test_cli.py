@@ -7,6 +7,7 @@ import _cli as cli
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from slnp_mm.checkpoint import check_checkpoint, history_statistic
 from slnp_mm.errors import SLNPError
@@ -45,15 +46,117 @@ def test_options_override_the_config(tmp_path):
     assert cli.load_config(args).model.size == 3
 
 
+def _options(*words):
+    parser = argparse.ArgumentParser()
+    cli.add_config_options(parser)
+    return parser.parse_args(['--cfg-options', *words]).cfg_options
+
+
+def test_options_keep_the_spaces_of_a_path():
+    """open-mmlab/mmengine's DictAction takes all spaces out of a value."""
+    assert _options('a=/my data/x y', 'b=[1, 2]', 'c=1', 'd=x,y') == {
+        'a': '/my data/x y',
+        'b': [1, 2],
+        'c': 1,
+        'd': ['x', 'y'],
+    }
+
+
+def test_options_may_be_given_twice():
+    """open-mmlab/mmengine pull request 759."""
+    words = ['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'b=3']
+    parser = argparse.ArgumentParser()
+    cli.add_config_options(parser)
+    assert parser.parse_args(words).cfg_options == {'a': 1, 'b': 3}
+
+
+def test_option_without_a_value_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit):
+        _options('model.noise')
+    assert '--cfg-options takes key=value, but got model.noise' in capsys.readouterr().err
+
+
+def test_home_is_put_for_a_tilde_in_arguments_and_config(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert cli.path('~/x') == f'{tmp_path}/x'
+    text = 'work_dir = "~/runs"\nmodel = dict(a=[dict(prior_checkpoint="~/p")], b="a~")\n'
+    cfg = cli.load_config(_args(tmp_path, text))
+    assert cfg.work_dir == f'{tmp_path}/runs'
+    assert cfg.model.a[0].prior_checkpoint == f'{tmp_path}/p'
+    assert cfg.model.b == 'a~'
+
+
+def test_loader_without_workers_keeps_none_alive(tmp_path):
+    text = (
+        'train_dataloader = dict(num_workers=0, persistent_workers=True)\n'
+        'val_dataloader = [dict(num_workers=0, prefetch_factor=2)]\n'
+        'test_dataloader = dict(num_workers=1, persistent_workers=True)\n'
+    )
+    cfg = cli.load_config(_args(tmp_path, text))
+    assert 'persistent_workers' not in cfg.train_dataloader
+    assert 'prefetch_factor' not in cfg.val_dataloader[0]
+    assert cfg.test_dataloader.persistent_workers
+
+
+def test_config_that_does_not_parse_is_one_sentence(tmp_path):
+    with pytest.raises(SystemExit, match='some_config.py cannot be read as a config: .*Error'):
+        cli.load_config(_args(tmp_path, 'a = [1\n'))
+
+
+def test_run_in_its_configs_folder_does_not_write_over_it(tmp_path):
+    cfg = cli.load_config(_args(tmp_path, work_dir=str(tmp_path), cfg_options={'a': 2}))
+    assert cfg.filename == f'{tmp_path}/some_config_rerun.py' and cfg.a == 2
+    other = cli.load_config(_args(tmp_path, work_dir=f'{tmp_path}/runs'))
+    assert other.filename == f'{tmp_path}/some_config.py'
+
+
+@pytest.mark.parametrize('out', ['labels', 'labels/made', 'labels/../labels', 'link', 'a.png'])
+def test_pictures_are_not_written_among_what_is_read(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'labels')
+    (tmp_path / 'a.png').touch()
+    with pytest.raises(SystemExit, match=f'--out {out} would write over or among'):
+        cli.keep_inputs(out, ['labels', 'a.png'])
+
+
+def test_other_places_and_reports_beside_pictures_are_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'labels').mkdir()
+    cli.keep_inputs('labels2', ['labels'])
+    cli.keep_inputs('.', ['labels'])
+    cli.keep_inputs('labels/scores.json', ['labels'])
+
+
+def test_out_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / 'made').touch()
+    for out in ('made', 'made/sub'):
+        with pytest.raises(SystemExit, match='made is a file, but --out='):
+            cli.need_folder(f'{tmp_path}/{out}')
+
+
+@pytest.mark.parametrize('text', ['gpu', '', 'cuda:x', 'meta'])
+def test_other_devices_are_a_usage_error(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='must be cpu, cuda or cuda:N, but got'):
+        cli.device(text)
+
+
+def test_counts_start_at_one():
+    assert cli.number('3') == 3
+    for text in ('0', '-1', '1.5', 'x'):
+        with pytest.raises(argparse.ArgumentTypeError, match='whole number from 1, but got'):
+            cli.number(text)
+
+
 def test_missing_config_is_one_sentence(tmp_path):
     args = _args(tmp_path, config='configs/nope.py')
-    with pytest.raises(SLNPError, match='no config at configs/nope.py'):
+    with pytest.raises(SystemExit, match='^error: no config at configs/nope.py'):
         cli.load_config(args)
 
 
 def test_option_that_does_not_fit_is_one_sentence(tmp_path):
     args = _args(tmp_path, 'a = [1]\n', cfg_options={'a.7.b': 3})
-    with pytest.raises(SLNPError, match='index from 0 to 0 after a$'):
+    with pytest.raises(SystemExit, match='index from 0 to 0 after a$'):
         cli.load_config(args)
 
 
@@ -61,22 +164,37 @@ def test_option_below_none_names_the_option_only(tmp_path):
     options = {'a.0': 2, 'val_dataloader.dataset.data_root': 'x', 'b': 1}
     text = 'a = [1]\nval_dataloader = None\n'
     args = _args(tmp_path, text, cfg_options=options)
-    with pytest.raises(SLNPError) as caught:
+    with pytest.raises(SystemExit) as caught:
         cli.load_config(args)
     assert str(caught.value) == (
-        f'--cfg-options do not fit {tmp_path}/some_config.py: val_dataloader '
+        f'error: --cfg-options do not fit {tmp_path}/some_config.py: val_dataloader '
         'is None there, so it has no dataset; leave '
         'val_dataloader.dataset.data_root out'
     )
 
 
-def test_asked_for_cuda_is_one_sentence(tmp_path, no_cuda):
-    args = _args(tmp_path, cfg_options={'device': 'cuda'})
+def test_asked_for_cuda_is_one_sentence(no_cuda):
     with pytest.raises(SLNPError, match='finds no CUDA device here'):
-        cli.load_config(args)
-    text = 'env_cfg = dict(dist_cfg=dict(backend="nccl"))\n'
-    with pytest.raises(SLNPError, match='backend=gloo'):
-        cli.load_config(_args(tmp_path, text, launcher='pytorch'))
+        cli.build_runner(Config(dict(device='cuda', launcher='none')))
+
+
+def test_launcher_without_its_variables_names_the_command(tmp_path, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(SystemExit, match='needs RANK, which torchrun sets: start with `torchrun'):
+        cli.load_config(_args(tmp_path, launcher='pytorch'))
+    with pytest.raises(SystemExit, match='needs SLURM_PROCID, which srun sets'):
+        cli.load_config(_args(tmp_path, launcher='slurm'))
+
+
+def test_other_launchers_without_cuda_are_sent_to_torchrun(no_cuda):
+    with pytest.raises(SLNPError, match='start with torchrun and --launcher pytorch'):
+        cli.build_runner(Config(dict(launcher='slurm')))
+
+
+def test_more_processes_than_gpus_is_one_sentence(with_cuda, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    with pytest.raises(SLNPError, match='cuda:1 was asked for, but this machine has 1 CUDA'):
+        cli.build_runner(Config(dict(launcher='pytorch')))
 
 
 def test_amp_without_cuda_is_one_sentence(no_cuda):
@@ -111,7 +229,7 @@ def test_amp_refuses_other_wrappers(with_cuda):
 
 
 def test_auto_scale_needs_a_base_batch_size():
-    with pytest.raises(SLNPError, match='auto_scale_lr.base_batch_size=N'):
+    with pytest.raises(SystemExit, match='auto_scale_lr.base_batch_size=N'):
         cli.enable_auto_scale_lr(Config(dict(a=1)))
     cfg = Config(dict(auto_scale_lr=dict(base_batch_size=16)))
     cli.enable_auto_scale_lr(cfg)
@@ -124,15 +242,16 @@ def test_work_dir_stands_for_its_last_checkpoint(tmp_path):
     expected = str(tmp_path / 'iter_4.pth')
     assert cli.find_checkpoint(str(tmp_path)) == expected
     assert cli.find_checkpoint(expected) == expected
-    with pytest.raises(SLNPError, match='no checkpoint at .*iter_5.pth: tr'):
+    with pytest.raises(SystemExit, match='no checkpoint at .*iter_5.pth: tr'):
         cli.find_checkpoint(str(tmp_path / 'iter_5.pth'))
 
 
 def test_work_dir_without_a_checkpoint_is_named(tmp_path, capsys):
-    with pytest.raises(SLNPError) as caught:
+    with pytest.raises(SystemExit) as caught:
         cli.find_checkpoint(str(tmp_path))
     assert str(caught.value) == (
-        f'no checkpoint in the work dir {tmp_path}: train one with tools/train.py, or give a file'
+        f'error: no checkpoint in the work dir {tmp_path}: train one with tools/train.py, '
+        'or give a file'
     )
     assert ''.join(capsys.readouterr()) == ''
 
@@ -144,25 +263,25 @@ def from_cfg(monkeypatch):
     def build(cfg):
         return argparse.Namespace(cfg=cfg, model=torch.nn.Linear(2, 3))
 
-    monkeypatch.setattr(cli.Runner, 'from_cfg', build)
+    monkeypatch.setattr(Runner, 'from_cfg', build)
 
 
 def test_resume_finds_the_checkpoint_of_a_moved_work_dir(tmp_path, from_cfg):
     path = _save(tmp_path, torch.nn.Linear(2, 3))
     (tmp_path / 'last_checkpoint').write_text('/moved/away/model.pth')
-    cfg = Config(dict(resume=True, work_dir=str(tmp_path)))
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path), launcher='none'))
     assert cli.build_runner(cfg).cfg.load_from == str(path)
 
 
 def test_resume_without_a_checkpoint_starts_anew(tmp_path, from_cfg):
-    cfg = Config(dict(resume=True, work_dir=str(tmp_path)))
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path), launcher='none'))
     assert cli.build_runner(cfg).cfg.load_from is None
 
 
 def test_resume_of_another_class_count_is_one_sentence(tmp_path, from_cfg):
     _save(tmp_path, torch.nn.Linear(2, 5))
     (tmp_path / 'last_checkpoint').write_text('model.pth')
-    cfg = Config(dict(resume=True, work_dir=str(tmp_path)))
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path), launcher='none'))
     with pytest.raises(
         SLNPError,
         match=r'weight is \(5, 2\) in the file, but \(3, 2\) here; use the '

@@ -53,10 +53,7 @@ class SLNPReportHook(Hook):
         ]
         if not metrics:
             return None
-        dataset = loaders[0].dataset
-        data, split = (
-            names_of(dataset) if hasattr(dataset, 'data_prefix') else (type(dataset).__name__, None)
-        )
+        data, split = names_of(loaders[0].dataset)
         report = build_report(metrics, describe_run(runner), data, split, figures)
         return save_report(report, os.path.join(runner.work_dir, name))[1]
 

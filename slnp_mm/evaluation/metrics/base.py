@@ -43,6 +43,7 @@ class PairedMetric(BaseMetric):
     # Metrics with this mode share one pass; mmagic's 'normal' mode would
     # hand us the other metric's loader, possibly an empty one.
     SAMPLER_MODE = 'slnp_paired'
+    min_images = 1
     sample_model = 'orig'
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
@@ -93,6 +94,11 @@ class PairedMetric(BaseMetric):
         if size is not None and len(results) != size:
             return (
                 f'{type(self).__name__} expected {size} images, got {len(results)} different ones.'
+            )
+        if len(results) < self.min_images:
+            return (
+                f'{type(self).__name__} needs at least {self.min_images} images, got '
+                f'{len(results)}: add images, or leave this metric out of the evaluator.'
             )
         metrics = self.compute_metrics(results)
         if self.prefix:

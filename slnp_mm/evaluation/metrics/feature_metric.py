@@ -46,6 +46,8 @@ class FeatureMetric(PairedMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.kernel = kernel
         self.manifold = manifold
+        # a spread needs two, a third neighbor four
+        self.min_images = 4 if manifold else 2
         self.cache_path = cache
         self.last_report: dict | None = None
         self._extractor: Any = None

@@ -1,12 +1,13 @@
 """Find, fetch and load a scorer's weights."""
 
 import os
-import pickle
 import re
 from urllib.parse import urlparse
 
 import torch
 from torch import nn
+
+from slnp_mm.checkpoint import read_checkpoint
 
 
 def published_weights(metafile: str, model: str) -> tuple[str, str]:
@@ -122,16 +123,10 @@ def read_state(path: str) -> dict:
         dict: Parameter name to tensor.
 
     Raises:
-        ValueError: If the file is no such checkpoint.
+        SLNPError: If the file is damaged or holds more than plain data.
+        ValueError: If it is no such checkpoint.
     """
-    try:
-        data = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f'Expected a checkpoint of tensors in {path}, got a file that '
-            f'torch refuses to load safely ({reason}).'
-        ) from error
+    data = read_checkpoint(path)
     state = data.get('state_dict', data) if isinstance(data, dict) else None
     if not state or not all(torch.is_tensor(v) for v in state.values()):
         raise ValueError(f'Expected a state dict in {path}, got none.')

@@ -1,13 +1,14 @@
 """Inception v3 features by mmagic's own code, weights from a file."""
 
 import os
-import pickle
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from slnp_mm.checkpoint import read_checkpoint
 
 from .deeplabv3 import file_sha256
 
@@ -121,12 +122,12 @@ def _load_pytorch(path: str) -> nn.Module:
     from mmagic.evaluation.functional.fid_inception import InceptionV3
 
     try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
+        state = read_checkpoint(path)
         net = InceptionV3([3], normalize_input=False, load_fid_inception=False)
         for block, names in zip(net.blocks, BLOCKS):
             for module, name in zip(block, names):
                 module.load_state_dict(_below(state, name))
-    except (pickle.UnpicklingError, RuntimeError, AttributeError) as error:
+    except (RuntimeError, AttributeError) as error:
         reason = re.sub(r'\s+', ' ', str(error))[:160]
         raise ValueError(
             f'Expected the FID weights of Inception v3 in {path}, got something else ({reason}).'

@@ -1,11 +1,12 @@
 """LPIPS with the backbone's weights from a file."""
 
 import os
-import pickle
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+
+from slnp_mm.checkpoint import read_checkpoint
 
 from .deeplabv3 import file_sha256
 
@@ -38,10 +39,10 @@ class LPIPSDistance:
         self.weights = weights
         self.net = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         try:
-            state = torch.load(weights, map_location='cpu', weights_only=True)
+            state = read_checkpoint(weights)
             own = {k: state[f'features.{k.split(".", 1)[1]}'] for k in self.net.net.state_dict()}
             self.net.net.load_state_dict(own)
-        except (pickle.UnpicklingError, KeyError, RuntimeError) as error:
+        except (KeyError, RuntimeError) as error:
             raise ValueError(
                 f"Expected torchvision's AlexNet in {weights}, got "
                 f'something else ({str(error)[:120]}).'

@@ -1,15 +1,22 @@
 """Train a scorer with mmseg's own runner, on real training images only."""
 
-import json
 import os
 import time
 
 import mmengine
 import torch
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch import nn
 
+from slnp_mm.datasets.wrappers import part_configs
+from slnp_mm.errors import SLNPError
+from slnp_mm.files import replace_file
+
+from ..folder import names_of
 from .deeplabv3 import file_sha256
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -18,7 +25,8 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def set_data_root(cfg: Config, data_root: str) -> None:
     """Point all three loaders of a scorer config at ``data_root``."""
     for name in LOADERS:
-        cfg[name].dataset.data_root = data_root
+        for part in part_configs(cfg[name].dataset):
+            part['data_root'] = data_root
 
 
 def set_length(cfg: Config, max_iters: int) -> None:
@@ -42,23 +50,59 @@ def train_scorer(cfg: Config) -> dict:
 
     Raises:
         DataError: If the data set is missing or wrong.
+        SLNPError: If a batch of one picture does not train this network.
     """
+    # train
     start = time.time()
     with DefaultScope.overwrite_default_scope('mmseg'):
         runner = Runner.from_cfg(cfg)
+        check_batches(runner)
         runner.train()
     seconds = time.time() - start
+
+    # weights
     path = os.path.join(cfg.work_dir, 'scorer.pth')
-    model = runner.model
-    model = getattr(model, 'module', model)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     state = {k: v.cpu() for k, v in model.state_dict().items()}
-    _replace(path, lambda tmp: torch.save(dict(state_dict=state), tmp))
+    with replace_file(path) as draft:
+        torch.save(dict(state_dict=state), draft)
+
+    # record
     record = build_record(cfg, runner, seconds, path)
-    _replace(
-        os.path.join(cfg.work_dir, 'scorer.json'),
-        lambda tmp: mmengine.dump(record, tmp, 'json', indent=2),
-    )
+    with replace_file(os.path.join(cfg.work_dir, 'scorer.json')) as draft:
+        mmengine.dump(record, draft, indent=2)
     return record
+
+
+def check_batches(runner: Runner) -> None:
+    """Refuse batches of one picture where a batch norm follows a pooling to one pixel.
+
+    Batch norm needs two values a channel in training. mmseg's ASPP and PSP heads pool the picture
+    to one pixel, which leaves one value a picture.
+
+    Raises:
+        SLNPError: If there may be such a batch.
+    """
+    modules = list(runner.model.modules())
+    pools = [m for m in modules if isinstance(m, nn.AdaptiveAvgPool2d)]
+    norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms or all(m.output_size not in (1, (1, 1)) for m in pools):
+        return
+
+    loader = runner.train_dataloader
+    size, count = loader.batch_size, len(loader.sampler)
+    if size == 1:
+        raise SLNPError(
+            'train_dataloader has batch_size 1, but the batch norm behind the pooling of this '
+            'network needs 2 pictures or more: raise batch_size'
+        )
+    endless = isinstance(loader.sampler, InfiniteSampler)
+    if count % size == 1 and not loader.drop_last and not endless:
+        raise SLNPError(
+            f'the last of the batches of {size} out of {count} pictures holds one, but the batch '
+            'norm behind the pooling of this network needs 2 or more: set drop_last=True in '
+            'train_dataloader'
+        )
 
 
 def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict:
@@ -73,16 +117,17 @@ def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict
     Returns:
         dict: Data, size, iterations, seed, ceiling in percent, SHA-256.
     """
-    train = cfg.train_dataloader.dataset
+    train, val = (loader.dataset for loader in (runner.train_dataloader, runner.val_dataloader))
+    settings = [next(part_configs(cfg[name].dataset)) for name in LOADERS[:2]]
     return dict(
         config=os.path.basename(cfg.filename),
         data=dict(
-            dataset=train.type.split('.')[-1],
-            root=os.path.basename(os.path.normpath(train.data_root or '')),
-            train=train.split,
-            train_images=len(runner.train_dataloader.dataset),
-            val=cfg.val_dataloader.dataset.split,
-            val_images=len(runner.val_dataloader.dataset),
+            dataset=names_of(train)[0],
+            root=os.path.basename(os.path.normpath(settings[0].get('data_root') or '')),
+            train=settings[0].get('split') or names_of(train)[1],
+            train_images=len(train),
+            val=settings[1].get('split') or names_of(val)[1],
+            val_images=len(val),
         ),
         input_size=list(cfg.scorer.input_size),
         resize_filter=cfg.scorer.resize_filter,
@@ -103,20 +148,3 @@ def _last(runner: Runner, name: str) -> float:
     """Mmseg's figure of the validation after the last iteration."""
     value = runner.message_hub.get_scalar(f'val/{name}').current()
     return round(float(value), 2)
-
-
-def _replace(path: str, write) -> None:
-    """Write under another name, then move into place."""
-    tmp = f'{path}.tmp{os.getpid()}'
-    try:
-        write(tmp)
-        os.replace(tmp, path)
-    finally:
-        if os.path.exists(tmp):
-            os.remove(tmp)
-
-
-def load_record(path: str) -> dict:
-    """Read a ``scorer.json``."""
-    with open(path, encoding='utf-8') as file:
-        return json.load(file)

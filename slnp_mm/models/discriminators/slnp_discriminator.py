@@ -96,6 +96,19 @@ class SLNPDiscriminator(BaseModule):
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.decide.weight, std=0.02)
 
+    def _check_size(self, image: Tensor) -> None:
+        """Refuse pictures that leave the last layer no pixel, or one where it takes a spread."""
+        halvings = len(self.layers)
+        height, width = (side >> halvings for side in image.shape[-2:])
+        norms = any(isinstance(module, nn.InstanceNorm2d) for module in self.layers.modules())
+        if height * width < 1 + norms:
+            raise ValueError(
+                f'Expected pictures of {2 ** (halvings + 1)} pixels a side or more for a '
+                f'discriminator of {halvings} layers, but its stage has {image.shape[-2]} x '
+                f'{image.shape[-1]}; set image_size of the data set to a larger multiple of '
+                'that, or lower num_layers of the discriminator.'
+            )
+
     def look(self, image: Tensor) -> None:
         """Nothing of this network is frozen, so nothing can be kept from update to update."""
 
@@ -110,7 +123,11 @@ class SLNPDiscriminator(BaseModule):
         Returns:
             DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the
             features of every halving.
+
+        Raises:
+            ValueError: If the picture is too small for the layers.
         """
+        self._check_size(image)
         embedded = self.embedding(to_class_index(label, self.num_classes))
         x = torch.cat([image, embedded.to(image.dtype)], 1)
         features = []

@@ -201,3 +201,12 @@ def test_missing_identity_is_allowed_alone(tiny_scorer, samples):
         del item['sample_idx'], item['img_path']
     metric.process(None, batch)
     assert np.isfinite(metric.evaluate(9)['scorer_frechet'])
+
+
+@pytest.mark.parametrize('manifold, least', [(False, 2), (True, 4)])
+def test_distance_of_too_few_images_is_one_sentence(manifold, least):
+    metric = SLNPScorerFrechet(scorer=dict(config='none.py'), manifold=manifold)
+    metric.results.append(((0, ''), None))
+    text = f'SLNPScorerFrechet needs at least {least} images, got 1: add images, or leave'
+    with pytest.raises(ValueError, match=text):
+        metric.evaluate()

@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.scorers import DeepLabV3Scorer, InceptionFeatures
 from slnp_mm.evaluation.scorers.checkpoint import (
     fetch,
@@ -107,7 +108,7 @@ def test_weights_of_another_scorer_are_refused(tiny_scorer, tmp_path):
 def test_unsafe_pickle_is_refused(tiny_scorer, tmp_path):
     path = tmp_path / 'unsafe.pth'
     torch.save(dict(state_dict=dict(a=os.system)), path)
-    with pytest.raises(ValueError, match='torch refuses to load safely'):
+    with pytest.raises(SLNPError, match='cannot be read as a checkpoint'):
         DeepLabV3Scorer(tiny_scorer['config'], str(path))
 
 

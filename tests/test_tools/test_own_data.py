@@ -1,0 +1,313 @@
+"""What docs/data.md says about one's own data, run as written at small sizes."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import _cli as cli
+import cv2
+import mmengine
+import numpy as np
+import pytest
+
+from slnp_mm.evaluation.report import load_report
+
+# narrow networks, two iterations, in the words of a command line
+SMALL = [
+    'model.generator.global_generator.base_channels=8',
+    'model.generator.global_generator.max_channels=8',
+    'model.generator.global_generator.num_blocks=1',
+    'model.generator.refiners.0.base_channels=8',
+    'model.generator.refiners.0.attention_channels=8',
+    'model.generator.refiners.0.num_blocks=1',
+    'model.discriminator.base_channels=8',
+    'model.discriminator.max_channels=8',
+    'val_dataloader.num_workers=0',
+    'test_dataloader.num_workers=0',
+    'val_dataloader.dataset.image_size=64',
+    'test_dataloader.dataset.image_size=64',
+]
+# num_workers=0 where the config keeps workers alive: open-mmlab/mmsegmentation issue 2514
+TRAIN = ['train_dataloader.num_workers=0', 'train_dataloader.batch_size=2']
+SHORT = [
+    *TRAIN,
+    'train_dataloader.dataset.image_size=64',
+    'train_cfg.max_iters=2',
+    'train_cfg.val_begin=1000',
+    'default_hooks.logger.interval=1',
+]
+SCORER = [*TRAIN, 'val_dataloader.num_workers=0']
+NARROW = """
+model = dict(
+    backbone=dict(stem_channels=8, base_channels=8),
+    decode_head=dict(in_channels=32, channels=8, num_classes=3))
+"""
+
+
+def use(tool, *words):
+    """Run a tool as from the command line; its exit code."""
+    path = cli.__file__.replace('_cli.py', f'{tool}.py')
+    spec = importlib.util.spec_from_file_location(f'tool_{tool}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [f'tools/{tool}.py', *map(str, words)])
+        return cli.run_tool(module.main)
+
+
+def write_pairs(root, names, kinds=('{}.jpg', '{}.png'), size=(96, 96)):
+    """A picture of noise and a label map of three blocks for each name."""
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.array([0, 1, 2], np.uint8), [30, 36, 30])
+    label = np.tile(label, (96, 1))[: size[0], : size[1]]
+    for name in names:
+        picture = rng.integers(0, 256, (*size, 3), np.uint8)
+        for folder, kind, array in zip(('images', 'labels'), kinds, (picture, label)):
+            path = root / folder / kind.format(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), array)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, request, repository):
+    """A folder with the configs of docs/data.md, all on one's own data."""
+    root = request.config.rootpath
+    shutil.copytree(root / 'configs', tmp_path / 'configs')
+    texts = re.findall(r'```python\n(.*?)```', (root / 'docs/data.md').read_text(), re.S)
+    gan, prior, scorer, evaluator = texts[:4]
+    (tmp_path / 'configs/slnp_mine.py').write_text(gan + evaluator)
+    (tmp_path / 'configs/noise_prior_mine.py').write_text(prior)
+    (tmp_path / 'configs/scorers/deeplabv3_mine.py').write_text(scorer + NARROW)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+GAN = 'configs/slnp_mine.py'
+JUDGE = 'configs/scorers/deeplabv3_mine.py'
+
+
+def test_the_documented_path_ends_in_scores(place, capsys):
+    """Scorer, prior, training, test, pictures and their score."""
+    write_pairs(place / 'data/mine', ['train/bonn/0', 'train/ulm/0', 'train/ulm/1'])
+    write_pairs(place / 'data/mine', ['val/bonn/0', 'val/ulm/0'])
+
+    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *SCORER) == 0
+    record = mmengine.load(place / 'work_dirs/deeplabv3_mine/scorer.json')
+    assert record['data'] == dict(
+        dataset='SLNPDataset',
+        root='mine',
+        train='labels/train',
+        train_images=3,
+        val='labels/val',
+        val_images=2,
+    )
+    assert record['iterations'] == 2 and record['input_size'] == [128, 128]
+
+    prior = 'configs/noise_prior_mine.py'
+    assert use('train', prior, '--cfg-options', *SHORT, 'model.base_channels=8') == 0
+    shaped = ['model.noise=prior', 'model.prior_checkpoint=work_dirs/noise_prior_mine']
+    options = [*SMALL, *shaped, 'model.noise_prior.base_channels=8']
+    train = [*SHORT, *options, 'train_cfg.val_begin=1']
+    assert use('train', GAN, '--cfg-options', *train) == 0
+    report = load_report('work_dirs/slnp_mine/val_report.json')
+    assert report['protocol']['split'] == 'labels/val'
+
+    words = ['work_dirs/slnp_mine', '--out', 'scores.json', '--cfg-options', *options]
+    assert use('test', GAN, *words) == 0
+    scores = mmengine.load(place / 'scores.json')
+
+    words = ['--labels', 'data/mine/labels/val', '--out', 'made', '--device', 'cpu']
+    assert use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *options) == 0
+    assert sorted(map(str, (place / 'made').rglob('*.png'))) == [
+        f'{place}/made/bonn/0.png',
+        f'{place}/made/ulm/0.png',
+    ]
+    words = ['--images', 'made', '--out', 'made/score.json', '--cfg-options', *options]
+    assert use('score', GAN, *words) == 0
+    figures = load_report('made/score.json')['figures']
+    assert figures['real/PA'] == pytest.approx(scores['real/PA'])
+
+    # a folder against itself, and over an input
+    capsys.readouterr()
+    assert use('score', '--compare', 'made/score.json', 'made/score.json') == 0
+    assert '+0' in capsys.readouterr().out
+
+
+def test_pictures_are_named_as_score_reads_them(place):
+    """mmsegmentation issue 1968: names that differ on both sides; MONAI issue 1854: one name in
+    two subfolders."""
+    kinds = ('{}_img.jpg', '{}_label.png')
+    names = ['val/bonn/0', 'val/ulm/0', 'train/bonn/0', 'train/ulm/1']
+    write_pairs(place / 'data/mine', names, kinds)
+    ends = [
+        f'{split}_dataloader.dataset.{side}_suffix={end}'
+        for split in ('train', 'val', 'test')
+        for side, end in (('img', '_img.jpg'), ('label', '_label.png'))
+    ]
+    judge = [*SCORER, *ends[:4]]
+    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *judge) == 0
+    assert use('train', GAN, '--cfg-options', *SHORT, *SMALL, *ends) == 0
+    words = ['--labels', 'data/mine/labels/val', '--out', 'made', '--device', 'cpu']
+    options = ['--cfg-options', *SMALL, *ends]
+    assert use('generate', GAN, 'work_dirs/slnp_mine', *words, *options) == 0
+    assert {str(p.relative_to(place / 'made')) for p in (place / 'made').rglob('*.png')} == {
+        'bonn/0.png',
+        'ulm/0.png',
+    }
+    assert use('score', GAN, '--images', 'made', '--out', 'score.json', *options) == 0
+    assert load_report('score.json')['protocol']['num_images'] == 2
+
+
+@pytest.fixture
+def trained(place):
+    """A generator of white noise, trained for two iterations."""
+    write_pairs(place / 'data/mine', ['train/0', 'train/1', 'more/2', 'val/0', 'val/1'])
+    assert use('train', GAN, '--cfg-options', *SHORT, *SMALL) == 0
+    return place
+
+
+def test_generate_leaves_its_label_maps_alone(trained, capsys):
+    """CENet issue 17: the output folder is the input folder."""
+    labels = trained / 'data/mine/labels'
+    before = {path: path.read_bytes() for path in labels.rglob('*.png')}
+    for source, out in (
+        ('labels/val', 'labels/val'),
+        ('labels/val', 'labels/val/made'),
+        ('labels/val/0.png', 'labels/val'),
+        ('labels/val', 'images/val'),  # pictures of the set itself
+    ):
+        words = ['--labels', labels.parent / source, '--out', labels.parent / out]
+        with pytest.raises(SystemExit, match='would write over or among what is read from'):
+            use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *SMALL)
+    assert before == {path: path.read_bytes() for path in labels.rglob('*.png')}
+    assert not list((trained / 'data/mine/images').rglob('*.png'))
+
+
+def test_generate_needs_no_pictures_and_takes_one_label_map(trained):
+    """SPADE issue 49 (images that the test never uses) and pull request 82 (one label map)."""
+    shutil.rmtree(trained / 'data/mine/images')
+    words = ['--labels', 'data/mine/labels/val/1.png', '--out', 'made here', '--device', 'cpu']
+    assert use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *SMALL) == 0
+    assert [path.name for path in (trained / 'made here').iterdir()] == ['1.png']
+
+
+def test_resume_takes_a_checkpoint_and_goes_on(trained):
+    """mmsegmentation issues 3634 and 3417 (--resume FILE), 3669 (ends at once), 127 (no
+    checkpoint after resuming)."""
+    options = ['--cfg-options', *SHORT, *SMALL]
+    assert use('train', GAN, '--resume', *options) == 0
+    said = ''.join(log.read_text() for log in (trained / 'work_dirs').rglob('*.log'))
+    assert 'iter_2.pth is at iteration 2 of train_cfg.max_iters=2; raise it to go on' in said
+
+    moved = (trained / 'work_dirs/slnp_mine/iter_2.pth').rename(trained / 'mine.pth')
+    words = ['--work-dir', 'on', f'--resume={moved}', *options, 'train_cfg.max_iters=3']
+    assert use('train', GAN, *words) == 0
+    said = ''.join(log.read_text() for log in (trained / 'on').rglob('*.log'))
+    assert 'Iter(train) [3/3]' in said and 'nothing is left' not in said
+    assert [path.name for path in (trained / 'on').glob('*.pth')] == ['iter_3.pth']
+
+
+def test_a_run_in_its_own_work_dir_keeps_the_config(trained):
+    """mmengine issue 1060, mmsegmentation issue 2841: the kept config is written over."""
+    kept = trained / 'work_dirs/slnp_mine/slnp_mine.py'
+    before = kept.read_text()
+    words = ['--work-dir', 'work_dirs/slnp_mine', '--cfg-options', 'randomness.seed=7']
+    assert use('train', kept, *words) == 0
+    assert kept.read_text() == before
+    rerun = (kept.parent / 'slnp_mine_rerun.py').read_text()
+    assert 'seed=7' in rerun and 'seed=7' not in before
+
+
+JOINED = """
+parts = [dict(mine), dict(mine, data_prefix=dict(img='images/more', label='labels/more'))]
+for part in parts:
+    part.update(image_size=64)
+    part.pop('_delete_')
+del part
+joined = dict(_delete_=True, type='ConcatDataset', datasets=parts)
+train_dataloader = dict(dataset=joined)
+val_dataloader = dict(dataset=joined)
+test_dataloader = val_dataloader
+"""
+
+
+UNSIZED = [word for word in (*SHORT, *SMALL) if 'image_size' not in word]
+
+
+def join(place, evaluator='', rule=''):
+    """Write a config of two folders in one set, as an addition to the documented one."""
+    text = JOINED.replace("label='labels/more')", f"label='labels/more'){rule}")
+    text = f'{(place / GAN).read_text()}{text}{evaluator}'
+    (place / 'configs/joined.py').write_text(text)
+    return 'configs/joined.py'
+
+
+def test_joined_folders_train_test_and_generate(trained, scorer, capsys):
+    """mmsegmentation issue 3001, sahi issue 1092: ConcatDataset."""
+    metric = dict(type='SLNPSegMetric', scorer=scorer(3))
+    joined = join(trained, f'val_evaluator = test_evaluator = dict(metrics=[{metric}])\n')
+    options = ['--cfg-options', *UNSIZED]
+    assert use('train', joined, *options) == 0
+    assert use('test', joined, 'work_dirs/joined', *options) == 0
+    protocol = load_report('work_dirs/joined/test_report.json')['protocol']
+    assert protocol['data'] == 'SLNPDataset' and protocol['num_images'] == 3
+    assert protocol['split'] == 'labels/train + labels/more'
+
+    words = ['--labels', 'data/mine/labels/more', '--out', 'made', '--device', 'cpu']
+    assert use('generate', joined, 'work_dirs/joined', *words, *options) == 0
+    assert [path.name for path in (trained / 'made').iterdir()] == ['2.png']
+    words[3] = 'data/mine/images/more'
+    with pytest.raises(SystemExit, match='would write over or among'):
+        use('generate', joined, 'work_dirs/joined', *words, *options)
+    capsys.readouterr()
+    assert use('score', joined, '--images', 'made', *options) == 1
+    assert 'test_dataloader joins 2 data sets' in capsys.readouterr().err
+
+
+def test_parts_of_different_rules_are_refused_by_generate(trained, capsys):
+    joined = join(trained, rule=', label=dict(label_map={0: 1})')
+    words = ['--labels', 'data/mine/labels/more', '--out', 'made', '--device', 'cpu']
+    words += ['--cfg-options', *UNSIZED]
+    assert use('generate', joined, 'work_dirs/slnp_mine', *words) == 1
+    assert 'the parts of test_dataloader differ in label' in capsys.readouterr().err
+
+
+def test_batches_of_one_picture_and_sizes(trained, capsys):
+    """mmsegmentation issue 272, stable-diffusion-webui issue 4094."""
+    one = [*SHORT, *SMALL, 'train_dataloader.batch_size=1']
+    assert use('train', GAN, '--work-dir', 'one', '--cfg-options', *one) == 0
+    for size in (4, 16, 100):
+        sized = [*one, f'train_dataloader.dataset.image_size={size}']
+        capsys.readouterr()
+        assert use('train', GAN, '--work-dir', 'sized', '--cfg-options', *sized) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith('error: Expected') and 'multiple' in said
+
+
+def test_scorer_of_batches_of_one_is_refused_before_training(place, capsys):
+    """mmsegmentation issue 272: batch norm behind a pooling to one pixel."""
+    write_pairs(place / 'data/mine', ['train/0', 'train/1', 'train/2', 'val/0'])
+    one = [*SCORER, 'train_dataloader.batch_size=1']
+    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *one) == 1
+    assert 'train_dataloader has batch_size 1, but the batch norm' in capsys.readouterr().err
+    last = [*SCORER, 'train_dataloader.sampler.type=DefaultSampler']
+    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *last) == 1
+    assert 'the last of the batches of 2 out of 3 pictures holds one' in capsys.readouterr().err
+    dropped = [*last, 'train_dataloader.drop_last=True']
+    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *dropped) == 0
+
+
+@pytest.mark.slow
+def test_two_processes_without_a_gpu_train_through_gloo(place):
+    """mmdetection issues 10621 and 77: as torchrun starts them, with the config's backend nccl."""
+    write_pairs(place / 'data/mine', ['train/0', 'train/1', 'train/2', 'train/3', 'val/0'])
+    tool = cli.__file__.replace('_cli.py', 'train.py')
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+    command += [tool, GAN, '--launcher', 'pytorch', '--cfg-options', *SHORT, *SMALL]
+    hidden = {**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'}
+    done = subprocess.run(command, capture_output=True, text=True, env=hidden)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (place / 'work_dirs/slnp_mine/iter_2.pth').is_file()

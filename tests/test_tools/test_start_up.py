@@ -1,0 +1,68 @@
+"""Tools answer --help, wrong arguments and missing files before heavy imports."""
+
+import subprocess
+import sys
+
+import pytest
+
+# what takes seconds to import
+HEAVY = ('torch', 'mmcv', 'mmagic', 'mmseg', 'slnp_mm')
+SCRIPT = """
+import runpy, sys
+sys.path.insert(0, 'tools')
+code = 0
+try:
+    runpy.run_path('tools/' + sys.argv[1], run_name='__main__')
+except SystemExit as stop:
+    code = stop.code
+print('code', code, 'loaded', [name for name in %r if name in sys.modules])
+"""
+TOOLS = ('train', 'test', 'generate', 'score', 'show_prior', 'train_scorer', 'make_toyscenes')
+
+
+def run(*words):
+    script = (SCRIPT % (HEAVY,)).replace('sys.argv[1]', repr(words[0]))
+    script = script.replace('import runpy, sys', f'import runpy, sys; sys.argv[:] = {list(words)}')
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_imports_nothing_heavy(tool, repository):
+    said = run(f'{tool}.py', '--help')
+    assert 'usage:' in said and said.endswith('code 0 loaded []\n')
+
+
+@pytest.mark.parametrize(
+    'words, sentence',
+    [
+        (('train.py', 'nope.py'), 'error: no config at nope.py: runnable ones are configs/*.py'),
+        (('test.py', 'configs/slnp_toy.py', 'no'), 'error: no checkpoint at no: train one with'),
+        (('score.py', '--compare', 'a', 'b'), 'error: no report at a: score.py --out writes one'),
+        (('score.py', 'c.py', '--images', 'no'), 'error: no folder of images at no: check'),
+        (('train_scorer.py', 'nope.py'), 'error: no config at nope.py'),
+        (('make_toyscenes.py', '--out', 'setup.py'), 'error: setup.py is a file, but --out='),
+        (
+            ('train.py', 'configs/slnp_toy.py', '--cfg-options', 'log_level.x=1'),
+            "error: --cfg-options do not fit configs/slnp_toy.py: log_level is 'INFO' there",
+        ),
+    ],
+)
+def test_missing_files_are_named_before_heavy_imports(words, sentence, repository):
+    said = run(*words)
+    assert f'code {sentence}' in said and said.endswith('loaded []\n')
+
+
+def test_networks_are_imported_when_a_model_is_looked_up():
+    """Tools without one (check_dataset, make_toyscenes, score --compare) go without diffusers."""
+    script = (
+        'import sys, slnp_mm; late = ("mmagic.models", "diffusers", "slnp_mm.models")\n'
+        'assert not [name for name in late if name in sys.modules]\n'
+        'from mmagic.registry import DATASETS, MODELS, TRANSFORMS\n'
+        'assert DATASETS.get("SLNPDataset") and TRANSFORMS.get("SLNPFlip")\n'
+        'assert not [name for name in late if name in sys.modules]\n'
+        'assert MODELS.get("SLNPGAN") is sys.modules["slnp_mm.models"].SLNPGAN\n'
+    )
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
