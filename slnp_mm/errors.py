@@ -58,7 +58,33 @@ _WORKER = re.compile(r'Caught \w+ in DataLoader worker process')
 
 
 class SLNPError(RuntimeError):
-    """A problem the user can mend; its text is one sentence."""
+    r"""A problem the user can mend; its text is one sentence.
+
+    A file name may hold bytes that are no text; they are written as ``\xNN``.
+    """
+
+    def __init__(self, text: str = '') -> None:
+        super().__init__(str(text).encode(errors='backslashreplace').decode())
+
+
+class DataError(SLNPError):
+    """Something is wrong with the user's data or its settings.
+
+    Args:
+        text (str): What was expected, what came, which file, what to do.
+        kind (str): Under which title the check lists it. Defaults to 'data'.
+    """
+
+    def __init__(self, text: str = '', kind: str = 'data') -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class CorruptFileError(DataError):
+    """A file cannot be read or decoded (truncated, damaged, not a picture).
+
+    Only this kind of error may be skipped by ``skip_corrupt=True``.
+    """
 
 
 def check_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
@@ -158,6 +184,9 @@ def one_sentence(error: BaseException) -> str | None:
     """
     seen: BaseException | None = error
     while seen is not None:
+        found = _worker_sentence(str(seen))
+        if found is not None:
+            return found
         if isinstance(seen, SLNPError) or _raised_by_us(seen):
             return ' '.join(str(seen.args[0] if seen.args else seen).split())
         if isinstance(seen, OSError) and seen.errno in _NO_WRITING:
@@ -165,9 +194,6 @@ def one_sentence(error: BaseException) -> str | None:
             return (
                 f'{seen.strerror}{where}: make room, mend the permissions, or choose another folder'
             )
-        found = _worker_sentence(str(seen))
-        if found is not None:
-            return found
         for part, sentence in _KNOWN:
             if part in str(seen):
                 return sentence

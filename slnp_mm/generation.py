@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from .checkpoint import check_checkpoint
+from .datasets.files import LABEL_SUFFIXES, Suffix, as_suffixes, cut_suffix, list_files
 from .datasets.wrappers import part_configs, places
 from .errors import SLNPError, check_device, check_file
 from .evaluation.functional.images import to_uint8
@@ -29,12 +30,13 @@ PACKED = ('label', 'instances', 'instance_labels')
 _OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrupt')
 
 
-def find_labels(path: str, suffix: tuple[str, ...] = ('.png',)) -> list[tuple[str, str]]:
+def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, str]]:
     """List label files.
 
     Args:
-        path (str): One file, or a folder that is searched for PNGs.
-        suffix (tuple[str, ...]): Endings of label files.
+        path (str): One file, or a folder that is searched.
+        suffix (str | Sequence[str]): Endings of label files, as the data
+            set's ``label_suffix``.
 
     Returns:
         list[tuple[str, str]]: Path, and name below the folder without
@@ -43,12 +45,17 @@ def find_labels(path: str, suffix: tuple[str, ...] = ('.png',)) -> list[tuple[st
     Raises:
         SLNPError: If there is none.
     """
+    path = os.path.expanduser(path)
     if os.path.isfile(path):
-        return [(path, Path(path).stem)]
-    files = sorted(Path(path).rglob('*.png'))
-    if not files:
-        raise SLNPError(f'no label map at {path}: give a file, or a folder with PNGs')
-    return [(str(f), str(f.relative_to(path).with_suffix(''))) for f in files]
+        name = os.path.basename(path)
+        return [(path, cut_suffix(name, as_suffixes(suffix)) or Path(path).stem)]
+    found = list_files(path, suffix)[0] if os.path.isdir(path) else {}
+    if not found:
+        raise SLNPError(
+            f'no label map at {path}: give a file, or a folder with files ending in '
+            f'{" or ".join(as_suffixes(suffix))}'
+        )
+    return [(file, name) for name, file in found.items()]
 
 
 def write_picture(path: str, image: torch.Tensor) -> None:
@@ -113,8 +120,10 @@ class Generation:
     @staticmethod
     def _dataset(cfg: dict):
         """Build the data set for its rules only; no file is looked for."""
-        cfg = {k: v for k, v in cfg.items() if k != 'instances'}
-        cfg['instance'] = {k: v for k, v in cfg.get('instance', {}).items() if k != 'json_file'}
+        cfg = {k: v for k, v in cfg.items() if k not in ('instances', 'ann_file')}
+        instance = cfg.get('instance') or {}
+        lists = ('json_file', 'category_map')
+        cfg['instance'] = {k: v for k, v in instance.items() if k not in lists}
         return DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
 
     @staticmethod

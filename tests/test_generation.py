@@ -86,7 +86,7 @@ def test_noises_differ_and_one_seed_repeats(trained, labels):
 def test_label_out_of_range_names_the_file(trained, tmp_path):
     cv2.imwrite(str(tmp_path / 'c.png'), np.full((8, 8), 77, np.uint8))
     generation = Generation(*trained, device='cpu')
-    with pytest.raises(ValueError, match=r'c\.png.*77|77.*c\.png'):
+    with pytest.raises(SLNPError, match=r'c\.png.*77|77.*c\.png'):
         list(generation.run(find_labels(str(tmp_path))))
 
 

@@ -7,15 +7,16 @@ import sys
 import time
 
 import _cli as cli
+import cv2
+from _sheet import make_sheet
 from mmagic.registry import DATASETS
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
-from slnp_mm.datasets.contact_sheet import make_sheet, save_sheet
-from slnp_mm.datasets.errors import DataError
-from slnp_mm.datasets.preflight import check_dataset
-from slnp_mm.datasets.slnp_dataset import SLNPDataset
-from slnp_mm.errors import SLNPError
+from slnp_mm.datasets import SLNPDataset, check_dataset
+from slnp_mm.datasets.wrappers import part_configs
+from slnp_mm.errors import DataError, SLNPError
+from slnp_mm.files import replace_file
 
 SPLITS = ('train', 'val', 'test')
 
@@ -24,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file with *_dataloader')
-    parser.add_argument('--split', nargs='+', choices=SPLITS, default=SPLITS)
+    parser.add_argument('--split', nargs='+', choices=SPLITS, help='default: all there are')
     parser.add_argument('--json', metavar='FILE', help='write the report')
     parser.add_argument(
         '--sheet',
@@ -46,22 +47,27 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def dataset_configs(config: Config, splits: list) -> dict:
-    """Data set settings by split; equal ones only once."""
-    found: dict = {}
-    for split in splits:
-        loader = config.get(f'{split}_dataloader') or dict(dataset=dict())
-        inner = unwrap(loader['dataset'])
-        for number, cfg in enumerate(inner, 1):
-            if cfg and cfg not in found.values():
-                found[f'{split}{number}' if len(inner) > 1 else split] = cfg
-    return found
+def size_of(cfg: dict, reports: list) -> int:
+    """Samples of a set, its wrappers included; ``reports`` are those of its parts."""
+    if cfg.get('datasets'):
+        return sum(size_of(one, reports) for one in cfg['datasets'])
+    if cfg.get('dataset'):
+        return cfg.get('times', 1) * size_of(cfg['dataset'], reports)
+    return reports.pop(0).num_complete
 
 
-def unwrap(cfg: dict) -> list[dict]:
-    """Settings of the sets inside mmengine's wrappers (repeat, concat)."""
-    inner = cfg.get('datasets') or [cfg.get('dataset')]
-    return [cfg] if inner == [None] else sum(map(unwrap, inner), [])
+def check_batches(name: str, loader: dict, reports: list) -> None:
+    """Note a problem if a loader gives no batch."""
+    size, batch = size_of(loader['dataset'], list(reports)), loader.get('batch_size', 1)
+    endless = 'InfiniteSampler' in str((loader.get('sampler') or {}).get('type'))
+    if size and (endless or size >= batch or not loader.get('drop_last')):
+        return
+    if all(report.ok for report in reports):
+        reports[-1].add_problem(
+            'none',
+            f'{name} gives no batch: {size} samples, batch_size={batch}, '
+            f'drop_last={bool(loader.get("drop_last"))}',
+        )
 
 
 def build(cfg: dict, split: str) -> SLNPDataset:
@@ -100,22 +106,20 @@ def show_progress(split: str):
     return progress
 
 
-def write_json(path: str, reports: dict) -> None:
-    """Write the reports under the final name in one step."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    temp = f'{path}.{os.getpid()}.tmp'
-    with open(temp, 'w') as file:
-        json.dump({k: r.to_dict() for k, r in reports.items()}, file, indent=1)
-    os.replace(temp, path)
+def write(path: str, data: bytes) -> None:
+    """Write a file under its final name in one step."""
+    with replace_file(os.path.expanduser(path)) as draft, open(draft, 'wb') as file:
+        file.write(data)
 
 
-def draw_sheet(dataset, path: str) -> bool:
-    """Draw the samples that can be drawn; False if there are none."""
+def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
+    """Write a sheet of the samples that can be drawn; False if there are none."""
     try:
-        save_sheet(make_sheet(dataset), path)
+        sheet = make_sheet(dataset)
     except DataError as error:
         print(f'no sheet: {error}', file=sys.stderr)
         return False
+    write(path, cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
     print(f'sheet of samples: {path}')
     return True
 
@@ -125,25 +129,49 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         int: 0 if no problem was found, 1 otherwise.
+
+    Raises:
+        SLNPError: If there is nothing to check, or a split that was asked
+            for is not there.
     """
     config = cli.read_config(args.config, args.cfg_options)
+    cli.import_custom(config)
     reports: dict = {}
+    seen: list = []  # settings and report of each set; equal ones are checked once
     sheet = None
-    for split, cfg in dataset_configs(config, args.split).items():
-        dataset = build(cfg, split)
-        reports[split] = check_dataset(dataset, args.workers, args.limit, show_progress(split))
-        print(f'{split}: {reports[split].to_text()}')
-        sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
+    for split in args.split or SPLITS:
+        loader = config.get(f'{split}_dataloader')
+        if not loader or not loader.get('dataset'):
+            if args.split:
+                raise SLNPError(f'{args.config} has no data set for {split}')
+            continue
+        parts, own = list(part_configs(loader['dataset'])), []
+        for number, cfg in enumerate(parts, 1):
+            name = f'{split}{number}' if len(parts) > 1 else split
+            report = next((known for other, known in seen if other == cfg), None)
+            if report is None:
+                dataset = build(cfg, split)
+                report = check_dataset(dataset, args.workers, args.limit, show_progress(split))
+                reports[name] = report
+                seen.append((cfg, report))
+                sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
+            own.append(report)
+        check_batches(f'{split}_dataloader', loader, own)
     if not reports:
-        raise SLNPError(f'{args.config} has no data set for {", ".join(args.split)}')
+        raise SLNPError(f'{args.config} has no data set for {", ".join(SPLITS)}')
+    for name, report in reports.items():
+        print(f'{name}: {report.to_text()}')
     if args.json:
-        write_json(args.json, reports)
+        text = json.dumps({k: r.to_dict() for k, r in reports.items()}, indent=1)
+        write(args.json, text.encode())
     return 0 if all(report.ok for report in reports.values()) else 1
 
 
 def main() -> int:
     """Check, with mmagic's registry."""
     args = parse_args()
+    if hasattr(sys.stdout, 'reconfigure'):  # a file name may hold bytes that are no text
+        sys.stdout.reconfigure(errors='backslashreplace')
     init_default_scope('mmagic')
     try:
         return run(args)

@@ -25,7 +25,7 @@ def main() -> None:
     """Write the data set and say so."""
     args = parse_args()
     cli.need_folder(args.out)
-    from slnp_mm.datasets.toyscenes_write import write_toyscenes
+    from slnp_mm.datasets.toyscenes import write_toyscenes
 
     start = time.time()
 

@@ -1,12 +1,11 @@
 """Data sets, transforms and the checks on both."""
 
+from ..errors import CorruptFileError, DataError
 from .ade20k import SLNPADE20K
 from .camvid import SLNPCamVid
+from .check import check_dataset, quick_check
 from .cityscapes import SLNPCityscapes
 from .coco_stuff import SLNPCOCOStuff
-from .errors import CorruptFileError, DataError
-from .preflight import check_dataset, quick_check
-from .preflight_hook import SLNPPreflightHook
 from .slnp_dataset import SLNPDataset
 from .toyscenes import SLNPToyScenes
 from .transforms import *  # noqa: F401, F403
@@ -20,7 +19,6 @@ __all__ = [
     'CorruptFileError',
     'DataError',
     'SLNPDataset',
-    'SLNPPreflightHook',
     'SLNPToyScenes',
     'check_dataset',
     'quick_check',

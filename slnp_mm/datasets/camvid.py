@@ -16,11 +16,6 @@ class SLNPCamVid(SLNPDataset):
 
     Names and colours are those of CamVid's 11-class grouping; mmseg has no
     CamVid. Instances are connected components.
-
-    Args:
-        split (str): 'train' or 'val'.
-        data_prefix (dict, optional): Overrides the folders of ``split``.
-        **kwargs: See ``SLNPDataset``.
     """
 
     METAINFO = dict(
@@ -36,7 +31,7 @@ class SLNPCamVid(SLNPDataset):
             'car',
             'pedestrian',
             'bicyclist',
-        ),
+        ),  # fmt: skip
         palette=[
             [128, 128, 128],
             [128, 0, 0],
@@ -51,17 +46,6 @@ class SLNPCamVid(SLNPDataset):
             [0, 128, 192],
         ],
     )
-
-    def __init__(
-        self,
-        data_root: str = 'data/camvid',
-        split: str = 'train',
-        data_prefix: dict | None = None,
-        **kwargs,
-    ) -> None:
-        prefix = dict(img=f'images/{split}', label=f'annotations/{split}')
-        super().__init__(
-            data_root=data_root,
-            data_prefix={**prefix, **(data_prefix or {})},
-            **kwargs,
-        )
+    DATA_ROOT = 'data/camvid'
+    SPLIT = 'train'
+    FOLDERS = dict(img='images/{split}', label='annotations/{split}')

@@ -2,14 +2,38 @@
 
 from mmagic.registry import DATASETS
 
-from .class_tables import (
-    NUM_COCO_RAW,
-    coco_raw_to_train,
-    distinct_palette,
-    mmseg_metainfo,
-)
-from .coco_names import COCO_RAW_NAMES
-from .slnp_dataset import SLNPDataset
+from .slnp_dataset import SLNPDataset, distinct_palette, mmseg_metainfo
+
+NUM_COCO_RAW = 182
+# COCO's ids that were never annotated, and so are missing in mmseg, as they
+# stand in ``stuffthingmaps`` PNGs: the published id minus one.
+COCO_UNUSED = {
+    11: 'street sign',
+    25: 'hat',
+    28: 'shoe',
+    29: 'eye glasses',
+    44: 'plate',
+    65: 'mirror',
+    67: 'window',
+    68: 'desk',
+    70: 'door',
+    82: 'blender',
+    90: 'hair brush',
+}
+
+
+def coco_raw_to_train() -> dict[int, int]:
+    """Map COCO-Stuff's raw ids to mmseg's train ids.
+
+    Source:
+        reference: COCO-Stuff's list of labels; mmseg's COCOStuffDataset,
+        which keeps the order and leaves out the unused ids.
+
+    Returns:
+        dict[int, int]: 171 of the raw ids 0..181 to 0..170.
+    """
+    used = [raw for raw in range(NUM_COCO_RAW) if raw not in COCO_UNUSED]
+    return {raw: train for train, raw in enumerate(used)}
 
 
 @DATASETS.register_module()
@@ -25,7 +49,7 @@ class SLNPCOCOStuff(SLNPDataset):
 
     Source:
         paper: 182 classes condition the generator.
-        reference: mmseg's palette for the 171 train classes.
+        reference: mmseg's names and palette for the 171 train classes.
 
     Args:
         split (str): 'train2017' or 'val2017'; sets ``data_prefix``.
@@ -33,58 +57,49 @@ class SLNPCOCOStuff(SLNPDataset):
             ones. Defaults to False.
         instances (str): Where instances come from: 'png', 'json' or
             'components'. Defaults to 'png'.
-        data_prefix (dict, optional): Overrides the folders of ``split``.
-        label (dict, optional): See ``SLNPDataset``.
-        instance (dict, optional): See ``SLNPDataset``.
-        metainfo (dict, optional): See ``SLNPDataset``.
         **kwargs: See ``SLNPDataset``.
     """
 
+    DATA_ROOT = 'data/coco_stuff164k'
+    SPLIT = 'train2017'
+    FOLDERS = dict(
+        img='images/{split}', label='stuffthingmaps/{split}', instance='instances/{split}'
+    )
+
     def __init__(
         self,
-        data_root: str = 'data/coco_stuff164k',
-        split: str = 'train2017',
+        data_root: str | None = None,
+        split: str | None = None,
         train_ids: bool = False,
         instances: str = 'png',
-        data_prefix: dict | None = None,
-        label: dict | None = None,
-        instance: dict | None = None,
-        metainfo: dict | None = None,
         **kwargs,
     ) -> None:
         if instances not in ('png', 'json', 'components'):
             raise ValueError(f"instances must be 'png', 'json' or 'components', got {instances!r}")
         to_train = coco_raw_to_train()
         info = mmseg_metainfo('COCOStuffDataset')
-        if not train_ids:
-            info = self._raw_info(info, to_train)
+        if train_ids:
+            kwargs['label'] = {'label_map': to_train, **(kwargs.get('label') or {})}
         else:
-            label = {'label_map': to_train, **(label or {})}
+            info = self._raw_info(info, to_train)
         if instances == 'json':
             categories = {raw + 1: train for raw, train in to_train.items()}
-            instance = {
-                'json_file': f'annotations/instances_{split}.json',
+            kwargs['instance'] = {
+                'json_file': f'annotations/instances_{split or self.SPLIT}.json',
                 'category_map': categories if train_ids else None,
-                **(instance or {}),
+                **(kwargs.get('instance') or {}),
             }
-        prefix = dict(
-            img=f'images/{split}',
-            label=f'stuffthingmaps/{split}',
-            instance=f'instances/{split}' if instances == 'png' else '',
-        )
-        super().__init__(
-            data_root=data_root,
-            data_prefix={**prefix, **(data_prefix or {})},
-            label=label,
-            instance=instance,
-            metainfo={**info, **(metainfo or {})},
-            **kwargs,
-        )
+        if instances != 'png':
+            kwargs['data_prefix'] = {'instance': '', **(kwargs.get('data_prefix') or {})}
+        kwargs['metainfo'] = {**info, **(kwargs.get('metainfo') or {})}
+        super().__init__(data_root, split, **kwargs)
 
     @staticmethod
     def _raw_info(train_info: dict, to_train: dict) -> dict:
-        """Names and colours of the 182 raw classes."""
+        """Names and colors of the 182 raw classes."""
+        names = {raw: train_info['classes'][train] for raw, train in to_train.items()}
         palette = distinct_palette(NUM_COCO_RAW)
         for raw, train in to_train.items():
             palette[raw] = train_info['palette'][train]
-        return dict(classes=COCO_RAW_NAMES, palette=palette)
+        names = {**names, **COCO_UNUSED}
+        return dict(classes=tuple(names[raw] for raw in range(NUM_COCO_RAW)), palette=palette)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .instance_maps import Instances
+from .instances import Instances
 
 _MAGIC = b'SLNPINS1'
 _HEAD = struct.Struct('<8s32sIIIIII')
@@ -48,13 +48,14 @@ class InstanceCache:
     """
 
     def __init__(self, root: str | None = 'auto') -> None:
-        self.root = default_cache_dir() if root == 'auto' else root
+        self.root = default_cache_dir() if root == 'auto' else root and os.path.expanduser(root)
         self.rebuilt = 0
 
-    def place(self, name: str, made_of: Sequence[str]) -> tuple:
+    def path_of(self, name: str, made_of: Sequence[str]) -> tuple:
         """Path of the file of one picture, and its 32-byte hash."""
-        digest = hashlib.sha256('\n'.join([name, *made_of]).encode()).digest()
-        slot = hashlib.sha256(name.encode()).hexdigest()
+        # os.fsencode: a file name may hold bytes that are no text
+        digest = hashlib.sha256(os.fsencode('\n'.join([name, *made_of]))).digest()
+        slot = hashlib.sha256(os.fsencode(name)).hexdigest()
         return os.path.join(self.root, slot[:2], slot[2:18] + '.rle'), digest
 
     def load(self, name: str, made_of: Sequence[str]) -> Instances | None:
@@ -69,7 +70,7 @@ class InstanceCache:
         """
         if self.root is None:
             return None
-        path, digest = self.place(name, made_of)
+        path, digest = self.path_of(name, made_of)
         try:
             with open(path, 'rb') as file:
                 data = file.read()
@@ -99,7 +100,7 @@ class InstanceCache:
         """Write one map; an unwritable folder turns the cache off."""
         if self.root is None:
             return
-        path, digest = self.place(name, made_of)
+        path, digest = self.path_of(name, made_of)
         flat = found.layers.astype(np.int16).ravel()
         edges = np.flatnonzero(np.diff(flat)) + 1
         starts = np.concatenate([[0], edges]).astype(np.int64)

@@ -1,8 +1,9 @@
 """Any folder pair of pictures and label maps as a data set."""
 
+import colorsys
+import difflib
 import inspect
 import os
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -10,13 +11,44 @@ from mmagic.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from .class_tables import distinct_palette, mmseg_metainfo
-from .errors import CorruptFileError, DataError
-from .instance_source import InstanceSource
-from .label_codec import LabelCodec
+from ..errors import CorruptFileError, DataError
+from .codec import LabelCodec
+from .files import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    Suffix,
+    as_suffixes,
+    cut_suffix,
+    list_files,
+    one_form,
+    read_bytes,
+)
+from .instances import InstanceSource
 
-Suffix = str | Sequence[str]
 _WORDS = dict(img='image', label='label', instance='instance map')
+SKIP_ADVICE = ', or set skip_corrupt=True of the data set to replace it'
+_ORIENTATIONS = (None, 'ignore', 'images', 'both')
+# what mmseg, mmdet and mmengine call things that have another name here
+_NAMES = dict(
+    reduce_zero_label='label=dict(reduce_zero_label=True)',
+    label_map='label=dict(label_map={...})',
+    unlabelled_ids='label=dict(unlabelled_ids=(...))',
+    ignore_index='label=dict(unlabelled_ids=(255, ))',
+    colours='label=dict(colours=[...])',
+    seg_map_suffix='label_suffix',
+    classes='metainfo=dict(classes=(...))',
+    palette='metainfo=dict(palette=[...])',
+    img_dir='data_prefix=dict(img=...)',
+    ann_dir='data_prefix=dict(label=...)',
+    seg_prefix='data_prefix=dict(label=...)',
+    img_prefix='data_prefix=dict(img=...)',
+    split='ann_file, a list of names',
+    filter_cfg='ann_file, a list of names',
+    max_refetch='skip_corrupt=True',
+    json_file='instance=dict(json_file=...)',
+    category_map='instance=dict(category_map={...})',
+    background_ids='instance=dict(background_ids=(...))',
+)
 
 
 @DATASETS.register_module()
@@ -25,18 +57,27 @@ class SLNPDataset(BaseDataset):
 
     Files are paired by their path below the folder, without suffix. The
     pipeline starts from paths; ``SLNPLoadImage``, ``SLNPLoadLabel`` and
-    ``SLNPLoadInstances`` read them by the rules given here.
+    ``SLNPLoadInstances`` read them by the rules given here. A set of its
+    own states its difference in the class's constants.
 
     Args:
-        data_root (str): Folder that holds the others. Defaults to ''.
-        data_prefix (dict): Folders ``img``, ``label`` and, optionally,
-            ``instance``, relative to ``data_root``.
+        data_root (str, optional): Folder that holds the others. Defaults to
+            ``DATA_ROOT``. ``~`` is the home folder in every path.
+        split (str, optional): What ``{split}`` in ``FOLDERS`` stands for;
+            only sets that have splits take it. Defaults to ``SPLIT``.
+        data_prefix (dict, optional): Folders ``img``, ``label`` and,
+            optionally, ``instance``, relative to ``data_root``. Defaults to
+            ``FOLDERS``.
         metainfo (dict, optional): ``classes`` (names, in the order of the
             ids) and ``palette`` (RGB triples, made up if missing).
-        img_suffix (str | Sequence[str]): Endings of pictures; upper and
-            lower case are alike.
-        label_suffix (str | Sequence[str]): Endings of label files.
-        instance_suffix (str | Sequence[str]): Endings of instance files.
+        ann_file (str): File of names, one a line, with or without suffix,
+            relative to ``data_root``: only these samples belong to the set.
+            Defaults to '', which takes all.
+        img_suffix (str | Sequence[str], optional): Endings of pictures;
+            upper and lower case are alike.
+        label_suffix (str | Sequence[str], optional): Endings of label files.
+        instance_suffix (str | Sequence[str], optional): Endings of instance
+            files.
         label (dict, optional): Arguments of ``LabelCodec`` but
             ``num_classes``: how label files are written.
         instance (dict, optional): Arguments of ``InstanceSource`` but
@@ -44,63 +85,134 @@ class SLNPDataset(BaseDataset):
         image_size (int | tuple[int], optional): Side, or (height, width),
             that transforms without a size of their own use, so that one
             setting changes it: ``train_dataloader.dataset.image_size``.
+        exif_orientation (str, optional): Where a picture's EXIF data say
+            that it is shown turned: 'images' turns the picture (labels were
+            drawn on what a viewer shows), 'both' turns picture, label and
+            instances (labels lie on the stored pixels), 'ignore' turns
+            neither. Defaults to None: as 'ignore', but the check asks.
         skip_corrupt (bool): Log, count and replace a picture that cannot
             be decoded, instead of stopping. Defaults to False.
-        **kwargs: ``pipeline``, ``indices``, ``test_mode``, ``lazy_init``
-            and the rest of mmengine's ``BaseDataset``.
+        pipeline (Sequence): Transforms. Defaults to none.
+        indices (int | Sequence[int], optional): Use this part of the set.
+        serialize_data (bool): See mmengine's ``BaseDataset``.
+        test_mode (bool): See mmengine's ``BaseDataset``.
+        lazy_init (bool): List the files on first use only.
+        **unknown: Refused, with what mmseg's arguments are called here.
 
     Raises:
-        DataError: If the root, a folder or one side of a pair is missing.
+        DataError: If the root, a folder or one side of a pair is missing,
+            or an argument is unknown or contradicts another.
     """
 
     METAINFO: dict = dict()
     MMSEG_NAME: str | None = None
     LABEL: dict = dict()
     INSTANCE: dict = dict()
+    DATA_ROOT = ''
+    SPLIT: str | None = None
+    FOLDERS = dict(img='images', label='labels', instance='')
+    SUFFIXES = dict(img=IMAGE_SUFFIXES, label=LABEL_SUFFIXES, instance=LABEL_SUFFIXES)
+    MISSING_ROOT = 'put the data there or set data_root in the config (docs/data.md)'
 
     def __init__(
         self,
-        data_root: str = '',
+        data_root: str | None = None,
+        split: str | None = None,
         data_prefix: dict | None = None,
         metainfo: dict | None = None,
-        img_suffix: Suffix = ('.jpg', '.jpeg', '.png'),
-        label_suffix: Suffix = '.png',
-        instance_suffix: Suffix = '.png',
+        ann_file: str = '',
+        img_suffix: Suffix | None = None,
+        label_suffix: Suffix | None = None,
+        instance_suffix: Suffix | None = None,
         label: dict | None = None,
         instance: dict | None = None,
         image_size: int | tuple[int, int] | None = None,
+        exif_orientation: str | None = None,
         skip_corrupt: bool = False,
-        **kwargs,
+        pipeline: Sequence = (),
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        **unknown,
     ) -> None:
-        self.suffixes = dict(
-            img=_as_tuple(img_suffix),
-            label=_as_tuple(label_suffix),
-            instance=_as_tuple(instance_suffix),
-        )
+        if split is not None and self.SPLIT is None:
+            unknown['split'] = split
+        self._refuse(unknown)
+        if exif_orientation not in _ORIENTATIONS:
+            raise DataError(
+                f'exif_orientation must be one of {_ORIENTATIONS}, got {exif_orientation!r}'
+            )
+        if indices is not None and not indices:
+            raise DataError(f'indices={indices!r} leaves no sample of the data set')
+        suffixes = dict(img=img_suffix, label=label_suffix, instance=instance_suffix)
+        self.suffixes = {
+            key: as_suffixes(self.SUFFIXES[key] if value is None else value)
+            for key, value in suffixes.items()
+        }
         self.image_size = image_size
+        self.exif_orientation = exif_orientation
         self.skip_corrupt = skip_corrupt
         self._corrupt = torch.zeros(1, dtype=torch.int64).share_memory_()
-        prefix = dict(img='images', label='labels', instance='')
-        prefix.update(data_prefix or {})
-        unknown = set(prefix) - {'img', 'label', 'instance'}
-        if unknown:
-            raise DataError(
-                f'data_prefix has the keys img, label and instance, got also {sorted(unknown)}'
-            )
         self._label_cfg = {**self.LABEL, **(label or {})}
         self._instance_cfg = {**self.INSTANCE, **(instance or {})}
+        self._own_instance_cfg = instance or {}
+        prefix = self._folders(split or self.SPLIT, data_prefix or {})
         self._has_instances = bool(prefix['instance'])
         super().__init__(
-            data_root=data_root,
+            ann_file=os.path.expanduser(ann_file or ''),
+            data_root=os.path.expanduser(self.DATA_ROOT if data_root is None else data_root),
             data_prefix=prefix,
             metainfo=self._fill_metainfo(metainfo),
-            **{'lazy_init': False, **kwargs},
+            pipeline=list(pipeline),
+            indices=indices,
+            serialize_data=serialize_data,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
         )
+
+    def _refuse(self, unknown: dict) -> None:
+        """Raise if there is an argument that would be ignored."""
+        if not unknown:
+            return
+        known = [
+            name
+            for kind in type(self).__mro__
+            if issubclass(kind, SLNPDataset)
+            for name, one in inspect.signature(kind.__init__).parameters.items()
+            if name != 'self' and one.kind is not one.VAR_KEYWORD
+        ]
+        texts = []
+        for name in unknown:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = _NAMES.get(name.lower(), close[0] if close else None)
+            texts.append(f'{name} (here it is {hint})' if hint else name)
+        raise DataError(
+            f'{type(self).__name__} does not take {", ".join(texts)}; '
+            f'it takes {", ".join(dict.fromkeys(known))}'
+        )
+
+    def _folders(self, split: str | None, given: dict) -> dict[str, str]:
+        """Folder of each kind of file."""
+        prefix = {key: folder.format(split=split) for key, folder in self.FOLDERS.items()}
+        prefix = {'instance': '', **prefix, **given}
+        unknown = set(prefix) - set(_WORDS)
+        if unknown:
+            raise DataError(
+                f'data_prefix has the keys img, label and instance, got also {sorted(unknown)}; '
+                "mmseg's img_path and seg_map_path are img and label here"
+            )
+        return {key: os.path.expanduser(folder or '') for key, folder in prefix.items()}
 
     def _fill_metainfo(self, metainfo: dict | None) -> dict:
         """Add names from mmseg and a palette; check their lengths."""
         info = mmseg_metainfo(self.MMSEG_NAME) if self.MMSEG_NAME else {}
         info = {**info, **self.METAINFO, **(metainfo or {})}
+        ignored = sorted(set(info) & {'reduce_zero_label', 'label_map', 'ignore_index'})
+        if ignored:
+            raise DataError(
+                f'metainfo does not take {ignored[0]} (here it is {_NAMES[ignored[0]]})'
+            )
         classes = info.get('classes')
         if not classes or isinstance(classes, str):
             raise DataError(
@@ -130,18 +242,37 @@ class SLNPDataset(BaseDataset):
         num = len(self._metainfo['classes'])
         _check_keys('label', self._label_cfg, LabelCodec)
         _check_keys('instance', self._instance_cfg, InstanceSource)
+        self._check_instance_settings()
         self.codec = LabelCodec(num, **self._label_cfg)
         cfg = dict(self._instance_cfg)
         if cfg.get('json_file'):
-            cfg['json_file'] = os.path.join(self.data_root, cfg['json_file'])
+            cfg['json_file'] = os.path.join(self.data_root, os.path.expanduser(cfg['json_file']))
         self.source = InstanceSource(num_classes=num, **cfg)
+
+    def _check_instance_settings(self) -> None:
+        """Raise if a setting asks for files that the set does not have."""
+        own = {key for key, value in self._own_instance_cfg.items() if value not in (None, ())}
+        json_file = self._instance_cfg.get('json_file')
+        if json_file and self._has_instances:
+            raise DataError(
+                f'instances come from the maps in {self.data_prefix["instance"]} or from '
+                f'json_file {json_file}, not from both; leave json_file out, or set '
+                "data_prefix=dict(instance='') (SLNPCOCOStuff: instances='json')"
+            )
+        if 'category_map' in own and not json_file:
+            raise DataError('category_map is for a json_file, which is not set')
+        lost = sorted(own & {'background_ids', 'background_below'})
+        if lost and not self._has_instances:
+            raise DataError(
+                f'{lost[0]} is for instance maps; set their folder: data_prefix=dict(instance=...)'
+            )
 
     def load_data_list(self) -> list[dict]:
         """List the samples, sorted by name.
 
         Returns:
-            list[dict]: ``img_path``, ``label_path`` and ``instance_path``
-            ('' if there is none) of each.
+            list[dict]: ``name`` (see ``find_files``), ``img_path``, ``label_path``
+            and ``instance_path`` ('' if there is none) of each.
 
         Raises:
             DataError: If a folder or a partner file is missing.
@@ -155,19 +286,77 @@ class SLNPDataset(BaseDataset):
     def find_all(self) -> dict[str, dict[str, str]]:
         """Find the files of every kind that the set has."""
         kinds = ['img', 'label'] + ['instance'] * self._has_instances
-        return {key: self.find_files(key) for key in kinds}
+        found = {key: self.find_files(key) for key in kinds}
+        if not self.ann_file:
+            return found
+        names = self._listed(found['img'])
+        return {
+            key: {name: files[name] for name in names if name in files}
+            for key, files in found.items()
+        }
+
+    def _listed(self, images: dict[str, str]) -> list[str]:
+        """Names in ``ann_file``, as the lister gives them.
+
+        Raises:
+            DataError: If the file cannot be read, is empty, or has a line
+                that is no image, or an image twice.
+        """
+        if not os.path.isfile(self.ann_file):
+            raise DataError(f'no list of names at {self.ann_file}; check ann_file in the config')
+        text = os.fsdecode(read_bytes(self.ann_file).removeprefix(b'\xef\xbb\xbf'))
+        names: dict[str, int] = {}
+        for number, line in enumerate(text.split('\n'), 1):
+            line = line.strip()
+            if not line:
+                continue
+            name = self._name_of(line, images)
+            if name is None or name in names:
+                problem = (
+                    f'is no image in {self.data_prefix["img"]}'
+                    if name is None
+                    else f'stands in line {names[name]} already'
+                )
+                raise DataError(
+                    f'{self.ann_file}, line {number}: {line} {problem}; expected one name a '
+                    f'line, with or without suffix, for example {min(images)}'
+                )
+            names[name] = number
+        if not names:
+            raise DataError(f'{self.ann_file} holds no name; expected one a line')
+        return list(names)
+
+    def _name_of(self, line: str, images: dict[str, str]) -> str | None:
+        """Name of the image that a line means; None if there is none."""
+        line = os.path.normpath(one_form(line.replace('\\', '/')))
+        below = os.path.relpath(os.path.join(self.data_root, line), self.data_prefix['img'])
+        for name in (line, below):
+            for suffixes in (('',), self.suffixes['img'], self.suffixes['label']):
+                stem = cut_suffix(name, suffixes)
+                if stem in images:
+                    return stem
+        return None
 
     def samples(self, found: dict[str, dict[str, str]]) -> list[dict]:
         """Complete samples among the files found, sorted by name."""
         stems = set.intersection(*map(set, found.values()))
         return [
             dict(
+                name=stem,
                 img_path=found['img'][stem],
                 label_path=found['label'][stem],
                 instance_path=found['instance'][stem] if self._has_instances else '',
             )
             for stem in sorted(stems)
         ]
+
+    def chosen(self, samples: list[dict]) -> list[dict]:
+        """The samples that ``indices`` takes."""
+        if self._indices is None:
+            return samples
+        if isinstance(self._indices, int):
+            return samples[: self._indices] if self._indices >= 0 else samples[self._indices :]
+        return [samples[i] for i in self._indices]
 
     def find_files(self, key: str) -> dict[str, str]:
         """Find the files of one kind.
@@ -184,36 +373,19 @@ class SLNPDataset(BaseDataset):
         """
         if self.data_root and not os.path.isdir(self.data_root):
             raise DataError(
-                f'data root {self.data_root} not found; put the data there '
-                'or set data_root in the config (docs/data.md)'
+                f'data root {self.data_root} not found; '
+                + self.MISSING_ROOT.format(root=self.data_root)
             )
         folder = self.data_prefix[key]
         if not os.path.isdir(folder):
             raise DataError(
                 f'{key} folder {folder} not found; check data_root and data_prefix in the config'
             )
-        suffixes = self.suffixes[key]
-        files: dict[str, str] = {}
-        other: Counter = Counter()
-        for parent, _, names in os.walk(folder, followlinks=True):
-            below = os.path.relpath(parent, folder)
-            for name in names:
-                low = name.lower()
-                suffix = next((s for s in suffixes if low.endswith(s)), None)
-                if suffix is None:
-                    other[os.path.splitext(low)[1] or name] += 1
-                    continue
-                stem = os.path.normpath(os.path.join(below, name[: -len(suffix)]))
-                if stem in files:
-                    raise DataError(
-                        f'{files[stem]} and {os.path.join(parent, name)} '
-                        'have one name; remove one or narrow the suffix'
-                    )
-                files[stem] = os.path.join(parent, name)
+        files, other = list_files(folder, self.suffixes[key])
         if not files:
             there = ', '.join(f'{n} {end}' for end, n in other.most_common(3))
             raise DataError(
-                f'no {key} file ending in {" or ".join(suffixes)} in {folder}'
+                f'no {key} file ending in {" or ".join(self.suffixes[key])} in {folder}'
                 f', which holds {there or "no file at all"}; set {key}_suffix '
                 'or data_prefix in the config'
             )
@@ -226,7 +398,7 @@ class SLNPDataset(BaseDataset):
         """
         texts = []
         for kind in [key for key in found if key != 'img']:
-            if set(found['img']).isdisjoint(found[kind]):
+            if found[kind] and set(found['img']).isdisjoint(found[kind]):
                 texts.append(self._strangers(found, kind))
                 continue
             for one, other in (('img', kind), (kind, 'img')):
@@ -286,7 +458,7 @@ class SLNPDataset(BaseDataset):
                 return self._run_pipeline((idx + step) % len(self))
             except CorruptFileError as error:
                 if not self.skip_corrupt:
-                    raise
+                    raise CorruptFileError(f'{error}{SKIP_ADVICE}') from error
                 self._corrupt += 1
                 print_log(
                     f'skip_corrupt: replaced a sample, {self.num_corrupt} so far: {error}',
@@ -299,20 +471,56 @@ class SLNPDataset(BaseDataset):
 
     def _run_pipeline(self, idx: int) -> dict:
         """Run the pipeline on one sample."""
-        info = self.get_data_info(idx)
-        info.update(
+        return self.pipeline({**self.get_data_info(idx), **self.rules()})
+
+    def rules(self) -> dict:
+        """What the transforms read besides the paths of a sample."""
+        return dict(
             label_codec=self.codec,
             instance_source=self.source,
             palette=self._metainfo['palette'],
             image_size=self.image_size,
+            exif_orientation=self.exif_orientation,
         )
-        return self.pipeline(info)
 
 
-def _as_tuple(suffix: Suffix) -> tuple:
-    """One suffix or several as a tuple, lower case, longest first."""
-    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
-    return tuple(sorted(map(str.lower, suffixes), key=len, reverse=True))
+def mmseg_metainfo(name: str) -> dict:
+    """Read names and palette of one of mmseg's data sets.
+
+    mmseg is imported here, not at the top, so that ``import slnp_mm`` does
+    not load it.
+
+    Args:
+        name (str): Class name, e.g. 'ADE20KDataset'.
+
+    Returns:
+        dict: ``classes`` (tuple of names) and ``palette`` (RGB triples).
+    """
+    import mmseg.datasets
+
+    info = getattr(mmseg.datasets, name).METAINFO
+    return dict(
+        classes=tuple(info['classes']),
+        palette=[list(color) for color in info['palette']],
+    )
+
+
+def distinct_palette(num: int) -> list[list[int]]:
+    """Make up RGB colors that are easy to tell apart.
+
+    Args:
+        num (int): How many.
+
+    Returns:
+        list[list[int]]: RGB triples, 0..255, no two alike for num <= 255.
+    """
+    colors = []
+    for i in range(num):
+        hue = i * 0.61803398875 % 1.0
+        value = (0.95, 0.7, 0.5)[i // 7 % 3]
+        rgb = colorsys.hsv_to_rgb(hue, (0.75, 0.45)[i // 21 % 2], value)
+        colors.append([int(round(255 * c)) for c in rgb])
+    return colors
 
 
 def _check_keys(name: str, settings: dict, kind: type) -> None:

@@ -1,6 +1,12 @@
 """Optimizers and hooks."""
 
-from .hooks import SLNPPriorHook, SLNPReportHook, SLNPVisualizationHook
+from .hooks import SLNPPreflightHook, SLNPPriorHook, SLNPReportHook, SLNPVisualizationHook
 from .optimizers import AMM
 
-__all__ = ['AMM', 'SLNPPriorHook', 'SLNPReportHook', 'SLNPVisualizationHook']
+__all__ = [
+    'AMM',
+    'SLNPPreflightHook',
+    'SLNPPriorHook',
+    'SLNPReportHook',
+    'SLNPVisualizationHook',
+]

@@ -3,67 +3,74 @@
 import copy
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
+from slnp_mm.datasets import SLNPCrop, SLNPLoadImage, SLNPResize
+from slnp_mm.datasets.files import (
+    IMAGE_SUFFIXES,
+    decode_image,
+    header_size,
+    list_files,
+    one_form,
+    read_bytes,
+)
 from slnp_mm.datasets.wrappers import part_configs, parts
 from slnp_mm.errors import SLNPError
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 Progress = Callable[[int, int], None] | None
 
 
-def list_images(folder: str) -> dict[str, str]:
-    """Images of a folder and below, by stem.
+def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
+    """Images of a folder and below.
 
     Args:
         folder (str): Folder.
+        suffix (Sequence[str]): The data set's endings, beside the usual ones.
 
     Returns:
-        Dict[str, str]: File name without ending to path.
+        dict[str, str]: Name below the folder without ending, to path.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it holds no image, or two of one stem.
+        SLNPError: If there is no such folder, it holds no image, or two of
+            one name.
     """
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f'Image folder {folder} does not exist.')
-    found: dict[str, str] = {}
-    for root, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            path = os.path.join(root, name)
-            if stem in found:
-                raise ValueError(f'Expected one image named {stem}, got {found[stem]} and {path}.')
-            found[stem] = path
+        raise SLNPError(f'Image folder {folder} does not exist.')
+    found, _ = list_files(folder, (*suffix, *IMAGE_SUFFIXES))
     if not found:
-        raise ValueError(f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in {folder}, got none.')
+        raise SLNPError(f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in {folder}, got none.')
     return found
 
 
 def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
-    """Image of each wanted stem, in that order; nothing is dropped.
+    """Image of each wanted name, in that order; nothing is dropped.
+
+    Where no image is in the subfolder that its name asks for, names are
+    compared without their subfolders, if that leaves them different.
 
     Args:
-        images (Dict[str, str]): Of :func:`list_images`.
-        wanted (List[str]): Stems of the data set's images.
+        images (dict[str, str]): Of :func:`list_images`.
+        wanted (list[str]): Names of the data set's images.
         folder (str): For the error text.
 
     Returns:
-        List[str]: Paths.
+        list[str]: Paths.
 
     Raises:
-        ValueError: If an image is missing or there is one too many; all are
+        SLNPError: If an image is missing or there is one too many; all are
             named.
     """
+    if set(images).isdisjoint(wanted):
+        flat = {os.path.basename(name): path for name, path in images.items()}
+        short = [os.path.basename(name) for name in wanted]
+        if len(flat) == len(images) and len(set(short)) == len(short):
+            images, wanted = flat, short
     missing = sorted(set(wanted) - set(images))
     extra = sorted(set(images) - set(wanted))
     if missing or extra:
@@ -72,11 +79,28 @@ def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
             for word, names in (('missing', missing), ('extra', extra))
             if names
         ]
-        raise ValueError(
+        raise SLNPError(
             f'Expected in {folder} exactly one image for each of the '
             f'{len(wanted)} labels, by name; {"; ".join(parts)}.'
         )
-    return [images[stem] for stem in wanted]
+    return [images[name] for name in wanted]
+
+
+def names_in(dataset: Any, images: dict[str, str]) -> list[str]:
+    """Names of a data set's images, as the images of a folder are named.
+
+    That is the data set's own name for a sample, which the label has too;
+    or the whole name of the image file, where all images have that.
+    """
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    root = dataset.data_prefix['img']
+    files = [
+        one_form(os.path.splitext(os.path.relpath(info['img_path'], root))[0]) for info in infos
+    ]
+    last = {os.path.basename(name) for name in files}
+    if last == {os.path.basename(name) for name in images}:
+        return files
+    return [info['name'] for info in infos]
 
 
 def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = None) -> Any:
@@ -172,12 +196,10 @@ def score_folder(
         Dict[str, float]: All figures by name.
 
     Raises:
-        ValueError: If names do not pair up or an image does not decode.
+        SLNPError: If names do not pair up or an image does not decode.
     """
-    stems = [_stem(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))]
-    if len(set(stems)) != len(stems):
-        raise ValueError('Expected images of different names in the data set, got two of one name.')
-    paths = pair(list_images(folder), stems, folder)
+    images = list_images(folder, dataset.suffixes['img'])
+    paths = pair(images, names_in(dataset, images), folder)
     for metric in metrics:
         metric.dataset_meta = dataset.metainfo
         metric.device = torch.device(device)
@@ -194,13 +216,9 @@ def score_folder(
     return out
 
 
-def _stem(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0]
-
-
 def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
     """What a model's output would be, with the image read from a file."""
-    image, item = _read(path), dataset[index]
+    image, item = _read(dataset, index, path), dataset[index]
     return dict(
         fake_img=image,
         gt_img=item['inputs']['img'],
@@ -210,11 +228,27 @@ def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
     )
 
 
-def _read(path: str) -> torch.Tensor:
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'Expected an image in {path}, got a file that does not decode.')
-    return torch.from_numpy(image).permute(2, 0, 1)
+def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
+    """Read an image to score, (3, H, W), uint8, BGR, as the real one is read.
+
+    One of the size of the real file is resized by the data set's pipeline, so
+    that a photograph is equal to itself; another is scored as it is.
+    """
+    real = dataset.get_data_info(index)['img_path']
+    steps = [SLNPLoadImage(None)]
+    if _size(path) == _size(real):
+        kinds = (SLNPLoadImage, SLNPResize, SLNPCrop)
+        steps = [step for step in dataset.pipeline.transforms if isinstance(step, kinds)]
+    info = {**dataset.rules(), 'img_path': path}
+    for step in steps:
+        info = step(info)
+    return torch.from_numpy(info['img']).permute(2, 0, 1)
+
+
+def _size(path: str) -> tuple[int, int]:
+    """Height and width of a picture file."""
+    data = read_bytes(path)
+    return header_size(data) or decode_image(data, path).shape[:2]
 
 
 def names_of(dataset: Any) -> tuple[str, str | None]:
@@ -235,4 +269,4 @@ def _names(dataset: Any) -> tuple[str, str | None]:
     labels = str(dataset.data_prefix.get('label', ''))
     root = str(dataset.data_root or '')
     split = os.path.relpath(labels, root) if root else labels
-    return type(dataset).__name__, split if '..' not in split else _stem(labels)
+    return type(dataset).__name__, split if '..' not in split else os.path.basename(labels)

@@ -151,7 +151,7 @@ def make_camvid(root):
 
 def make_toyscenes(root):
     """A few ToyScenes."""
-    from slnp_mm.datasets.toyscenes_write import write_toyscenes
+    from slnp_mm.datasets.toyscenes import write_toyscenes
 
     write_toyscenes(str(root), num_train=3, num_val=3, size=32)
     return root

@@ -4,26 +4,24 @@ from pathlib import Path
 import pytest
 
 import slnp_mm.datasets
-from slnp_mm.datasets.class_tables import (
-    COCO_UNUSED_IDS,
-    coco_raw_to_train,
-    distinct_palette,
-    mmseg_metainfo,
-)
-from slnp_mm.datasets.coco_names import COCO_RAW_NAMES
+from slnp_mm.datasets import SLNPCOCOStuff
+from slnp_mm.datasets.coco_stuff import COCO_UNUSED, coco_raw_to_train
+from slnp_mm.datasets.slnp_dataset import distinct_palette, mmseg_metainfo
+
+COCO_RAW_NAMES = SLNPCOCOStuff(lazy_init=True).metainfo['classes']
 
 
 def test_coco_map_spells_one_name_on_both_sides():
     train = mmseg_metainfo('COCOStuffDataset')['classes']
     table = coco_raw_to_train()
-    assert len(COCO_RAW_NAMES) == 182 and len(train) == 171
+    assert len(COCO_RAW_NAMES) == 182 and COCO_RAW_NAMES[181] == 'wood' and len(train) == 171
     assert sorted(table.values()) == list(range(171))
     for raw, index in table.items():
         assert COCO_RAW_NAMES[raw] == train[index], (raw, index)
 
 
 def test_coco_unused_ids_are_the_eleven_never_annotated():
-    names = [COCO_RAW_NAMES[i - 1] for i in COCO_UNUSED_IDS]
+    names = [COCO_RAW_NAMES[raw] for raw in COCO_UNUSED]
     assert names == [
         'street sign',
         'hat',

@@ -198,7 +198,7 @@ def test_contract_holds_or_a_named_error_is_raised(sample):
 )
 @SETTINGS
 def test_random_bytes_end_in_a_named_error(data, start):
-    from slnp_mm.datasets.image_io import decode_ids, decode_image, header_size
+    from slnp_mm.datasets.files import decode_ids, decode_image, header_size
 
     header_size(start + data)
     for read in (decode_image, decode_ids):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slnp_mm.datasets.instance_cache import InstanceCache, file_stamp
-from slnp_mm.datasets.instance_maps import Instances
+from slnp_mm.datasets.instances import Instances
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from slnp_mm.datasets import (
     SLNPCOCOStuff,
     SLNPDataset,
 )
-from slnp_mm.datasets.coco_instances import COCOInstanceIndex
+from slnp_mm.datasets.instances import COCOIndex
 
 PIPELINE = [
     dict(type='SLNPLoadImage'),
@@ -369,13 +369,19 @@ def test_bad_coco_json_is_named(make_set, content, words):
         dataset[0]
 
 
-@pytest.mark.parametrize('key', ['height', 'category_id', 'segmentation'])
-def test_coco_json_without_a_key_is_named(make_set, key):
+@pytest.mark.parametrize(
+    'key, words',
+    [
+        ('height', r'val2017\.json: picture 000000000000\.jpg has no height'),
+        ('category_id', r'annotation 1 of 000000000000\.jpg in .*has no category_id'),
+    ],
+)
+def test_coco_json_without_a_key_names_picture_and_object(make_set, key, words):
     root = make_set('coco_stuff')
     path = root / 'annotations/instances_val2017.json'
     path.write_text(path.read_text().replace(f'"{key}"', '"other"'))
     dataset = SLNPCOCOStuff(str(root), 'val2017', instances='json', pipeline=PIPELINE)
-    with pytest.raises(DataError, match=rf"KeyError\('{key}'\)"):
+    with pytest.raises(DataError, match=words):
         dataset[0]
 
 
@@ -423,12 +429,11 @@ def test_coco_json_tells_equal_names_by_their_folder(make_set):
     path = root / 'annotations/instances_val2017.json'
     text = path.read_text().replace('000000000001.jpg', 'b/000000000000.jpg')
     path.write_text(text.replace('"000000000000.jpg', '"a/000000000000.jpg'))
-    index = COCOInstanceIndex(str(path), None, 182)
-    index.load()
-    assert index._find('x/b/000000000000.jpg') == 1
-    assert index._find('x/a/000000000000.jpg') == 0
+    index = COCOIndex(str(path), None, 182)
+    assert index.find('x/b/000000000000.jpg')['id'] == 1
+    assert index.find('x/a/000000000000.jpg')['id'] == 0
     with pytest.raises(DataError, match='lack their folders'):
-        index._find('x/000000000000.jpg')
+        index.find('x/000000000000.jpg')
 
 
 def test_subset_and_lazy_init_work(folder_pair):

@@ -3,11 +3,9 @@ import os
 import numpy as np
 import pytest
 
-from slnp_mm.datasets import SLNPCOCOStuff, SLNPToyScenes, toyscenes_write
-from slnp_mm.datasets.errors import DataError
-from slnp_mm.datasets.toyscenes_draw import draw_scene
-from slnp_mm.datasets.toyscenes_palette import CLASSES, PALETTE
-from slnp_mm.datasets.toyscenes_write import write_toyscenes
+from slnp_mm.datasets import SLNPCOCOStuff, SLNPToyScenes
+from slnp_mm.datasets.toyscenes import CLASSES, PALETTE, draw_scene, write, write_toyscenes
+from slnp_mm.errors import DataError
 
 SMALL = dict(num_train=2, num_val=1, size=32)
 
@@ -74,7 +72,7 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return draw_scene(seed, size)
 
-    monkeypatch.setattr(toyscenes_write, 'draw_scene', stop)
+    monkeypatch.setattr(write, 'draw_scene', stop)
     with pytest.raises(KeyboardInterrupt):
         write_toyscenes(str(tmp_path / 'toy'), **SMALL)
     assert os.listdir(tmp_path) == []

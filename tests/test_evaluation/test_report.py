@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
+from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation import SLNPSegMetric, report
 from slnp_mm.evaluation.folder import (
     build_dataset,
@@ -71,6 +73,36 @@ def test_real_images_as_a_folder_reach_the_ceiling_exactly(toy):
     assert result['figures'] == figures
     for name in ('PA', 'mIoU', 'mAcc'):
         assert figures[name] == figures[f'real/{name}']
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+def test_photographs_that_the_pipeline_resizes_are_equal_to_themselves(toy, suffix):
+    """Of 70x80 pixels, turned by their EXIF data, scored beside 32x32."""
+    root, cfg = toy
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rng = np.random.default_rng(1)
+    for i in range(5):
+        image = Image.fromarray(rng.integers(0, 256, (70, 80, 3), dtype=np.uint8))
+        (root / f'images/val/{i}.png').unlink()
+        image.save(root / f'images/val/{i}{suffix}', exif=exif)
+        label = rng.integers(0, 4, (70, 80), dtype=np.uint8)
+        cv2.imwrite(str(root / f'labels/val/{i}.png'), label)
+    for choice in (None, 'both'):
+        cfg.test_dataloader.dataset.exif_orientation = choice
+        _, figures = make_report(cfg, root / 'images/val')
+        for name in ('PA', 'mIoU', 'mAcc'):
+            assert figures[name] == figures[f'real/{name}']
+
+
+def test_cut_picture_is_named_and_not_scored(toy):
+    root, cfg = toy
+    image = cv2.imread(str(root / 'made/2.png'))
+    (root / 'made/2.png').unlink()
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    (root / 'made/2.jpg').write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(SLNPError, match=r'cannot decode .*made/2\.jpg .*copy it again$'):
+        make_report(cfg, root / 'made')
 
 
 def test_report_holds_the_protocol_and_survives_saving(toy, tmp_path):
@@ -285,18 +317,18 @@ def test_missing_and_extra_images_are_all_named(toy):
     root, cfg = toy
     (root / 'made/3.png').unlink()
     (root / 'made/1.png').rename(root / 'made/x.png')
-    with pytest.raises(ValueError, match='2 missing: 1, 3; 1 extra: x'):
+    with pytest.raises(SLNPError, match='2 missing: 1, 3; 1 extra: x'):
         make_report(cfg, root / 'made')
 
 
 def test_folder_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match='gone does not exist'):
+    with pytest.raises(SLNPError, match='gone does not exist'):
         list_images(str(tmp_path / 'gone'))
-    with pytest.raises(ValueError, match='got none'):
+    with pytest.raises(SLNPError, match='got none'):
         list_images(str(tmp_path))
     (tmp_path / 'a.png').touch()
     (tmp_path / 'a.jpg').touch()
-    with pytest.raises(ValueError, match='one image named a'):
+    with pytest.raises(SLNPError, match='have one name'):
         list_images(str(tmp_path))
     assert pair(dict(a='1', b='2'), ['b', 'a'], 'f') == ['2', '1']
 
@@ -304,7 +336,7 @@ def test_folder_errors(tmp_path):
 def test_undecodable_image_is_named(toy):
     root, cfg = toy
     (root / 'made/2.png').write_bytes(b'no image')
-    with pytest.raises(ValueError, match='2.png, got a file that does not'):
+    with pytest.raises(SLNPError, match='cannot decode .*2.png .no picture format'):
         make_report(cfg, root / 'made')
 
 

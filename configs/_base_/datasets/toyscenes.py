@@ -1,52 +1,11 @@
 # ToyScenes: drawn by tools/make_toyscenes.py, 128 px, 10 classes.
-# To change the size or the folder, in a config or on the command line:
-# {train,val,test}_dataloader.dataset.image_size / .data_root
+_base_ = './pairs.py'
 dataset_type = 'SLNPToyScenes'
 data_root = 'data/toyscenes'
 image_size = 128
-load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
+every = dict(type=dataset_type, data_root=data_root, image_size=image_size)
 
-train_pipeline = [
-    dict(type='SLNPLoadImage'),
-    dict(type='SLNPLoadLabel'),
-    load_instances,
-    dict(type='SLNPResize'),
-    dict(type='SLNPFlip', prob=0.5),
-    dict(type='SLNPPackInputs'),
-]
-val_pipeline = [
-    dict(type='SLNPLoadImage'),
-    dict(type='SLNPLoadLabel'),
-    load_instances,
-    dict(type='SLNPResize'),
-    dict(type='SLNPPackInputs'),
-]
-
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train2017',
-        image_size=image_size,
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='val2017',
-        image_size=image_size,
-        test_mode=True,
-        pipeline=val_pipeline,
-    ),
-)
+train_dataloader = dict(num_workers=2, dataset=dict(every, split='train2017'))
+val_dataloader = dict(num_workers=2, dataset=dict(every, split='val2017'))
 test_dataloader = val_dataloader
+del every

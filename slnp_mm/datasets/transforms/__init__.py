@@ -1,14 +1,8 @@
 """Transforms over picture, label and instances."""
 
-from .color_jitter import SLNPColorJitter
-from .crop import SLNPCrop
-from .flip import SLNPFlip
-from .label_to_image import SLNPLabelToImage
-from .load_image import SLNPLoadImage
-from .load_instances import SLNPLoadInstances
-from .load_label import SLNPLoadLabel
-from .pack import SLNPPackInputs
-from .resize import SLNPResize
+from .formatting import SLNPLabelToImage, SLNPPackInputs
+from .loading import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
+from .processing import SLNPColorJitter, SLNPCrop, SLNPFlip, SLNPResize
 
 __all__ = [
     'SLNPColorJitter',

@@ -208,7 +208,7 @@ def named_class_map(name: str) -> list[int]:
     """
     if name != 'coco':
         raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
-    from slnp_mm.datasets.class_tables import NUM_COCO_RAW, coco_raw_to_train
+    from slnp_mm.datasets.coco_stuff import NUM_COCO_RAW, coco_raw_to_train
 
     table = coco_raw_to_train()
     return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]

@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-UNLABELLED = 255
-"""int: Id of unlabelled pixels in a label map."""
+from slnp_mm.datasets.codec import UNLABELLED
 
 
 def to_class_index(label: Tensor, num_classes: int) -> Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from slnp_mm.datasets import DataError, SLNPLabelToImage
-from slnp_mm.datasets.label_codec import LabelCodec
+from slnp_mm.datasets.codec import LabelCodec
 
 
 def sample():

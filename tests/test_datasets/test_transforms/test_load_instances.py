@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from slnp_mm.datasets import DataError, SLNPLoadInstances
-from slnp_mm.datasets.instance_source import InstanceSource
-from slnp_mm.datasets.label_codec import LabelCodec
+from slnp_mm.datasets.codec import LabelCodec
+from slnp_mm.datasets.instances import InstanceSource
 
 
 def load(tmp_path, ids_name='', source=None, **kwargs):

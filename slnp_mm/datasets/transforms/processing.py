@@ -1,11 +1,11 @@
-"""Resize picture, label and instances together."""
+"""Change picture, label and instances together, or the picture alone."""
 
 import cv2
 import numpy as np
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..errors import DataError
+from ...errors import DataError
 
 MODES = ('square', 'short_side')
 
@@ -121,3 +121,122 @@ def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
     if ids.shape == (height, width):
         return ids
     return cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+@TRANSFORMS.register_module()
+class SLNPCrop(BaseTransform):
+    """Cut out a window, at random or in the centre.
+
+    Args:
+        size (int | tuple[int]): Side, or (height, width), pixels, >= 1.
+        mode (str): 'random' (numpy's global random source, which mmengine
+            seeds in each worker) or 'centre'.
+
+    Raises:
+        ValueError: If the mode or the size is wrong.
+        DataError: If a picture is smaller than the window.
+    """
+
+    def __init__(self, size: int | tuple[int, int], mode: str = 'random') -> None:
+        if mode not in ('random', 'centre'):
+            raise ValueError(f"mode must be 'random' or 'centre', got {mode!r}")
+        self.size = as_sides(size)
+        self.mode = mode
+
+    def transform(self, results: dict) -> dict:
+        """Crop ``img``, ``label`` and ``instances``, where present."""
+        shape = results['img'].shape[:2]
+        if 'label' in results and results['label'].shape != shape:
+            raise DataError(
+                'SLNPCrop needs picture and label of one size, got '
+                f'{shape} and {results["label"].shape}; put SLNPResize '
+                'before it where SLNPLoadImage has decode_size'
+            )
+        room = [s - c for s, c in zip(shape, self.size)]
+        if min(room) < 0:
+            raise DataError(
+                f'{results.get("img_path", "picture")} is {shape[1]}x'
+                f'{shape[0]}, smaller than the crop {self.size[1]}x'
+                f'{self.size[0]} (width x height); put SLNPResize before'
+            )
+        if self.mode == 'random':
+            top, left = (int(np.random.randint(r + 1)) for r in room)
+        else:
+            top, left = (r // 2 for r in room)
+        window = (
+            Ellipsis,
+            slice(top, top + self.size[0]),
+            slice(left, left + self.size[1]),
+        )
+        results['img'] = results['img'][window[1:]]
+        for key in ('label', 'instances'):
+            if key in results:
+                results[key] = results[key][window]
+        results['img_shape'] = self.size
+        return results
+
+
+@TRANSFORMS.register_module()
+class SLNPFlip(BaseTransform):
+    """Mirror left and right with some probability.
+
+    Args:
+        prob (float): Probability, 0..1. Defaults to 0.5.
+
+    Raises:
+        ValueError: If ``prob`` is outside 0..1.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob must be in 0..1, got {prob}')
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirror ``img``, ``label`` and ``instances``, where present."""
+        results['flip'] = bool(np.random.random() < self.prob)
+        if results['flip']:
+            results['img'] = cv2.flip(results['img'], 1)
+            for key in ('label', 'instances'):
+                if key in results:
+                    results[key] = results[key][..., ::-1]
+        return results
+
+
+@TRANSFORMS.register_module()
+class SLNPColorJitter(BaseTransform):
+    """Vary brightness, contrast and saturation of ``img``.
+
+    Each factor is drawn evenly from 1 - x .. 1 + x.
+
+    Args:
+        brightness (float): x of the brightness, 0..1. Defaults to 0.1.
+        contrast (float): x of the contrast, 0..1. Defaults to 0.1.
+        saturation (float): x of the saturation, 0..1. Defaults to 0.1.
+
+    Raises:
+        ValueError: If a strength is outside 0..1.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.1,
+        contrast: float = 0.1,
+        saturation: float = 0.1,
+    ) -> None:
+        self.strengths = (brightness, contrast, saturation)
+        if not all(0 <= x <= 1 for x in self.strengths):
+            raise ValueError(
+                f'brightness, contrast and saturation must be in 0..1, got {self.strengths}'
+            )
+
+    def transform(self, results: dict) -> dict:
+        """Change ``img``; label and instances stay."""
+        bright, contrast, saturation = (1 + x * np.random.uniform(-1, 1) for x in self.strengths)
+        image = results['img'].astype(np.float32) * bright
+        grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
+        image = (image - grey.mean()) * contrast + grey.mean()
+        grey = (grey - grey.mean()) * contrast + grey.mean()
+        image = (image - grey[..., None]) * saturation + grey[..., None]
+        results['img'] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        return results

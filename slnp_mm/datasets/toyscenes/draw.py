@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .toyscenes_canvas import Canvas, make_noise
-from .toyscenes_land import (
+from .canvas import Canvas, make_noise
+from .land import (
     Road,
     draw_cloud,
     draw_grass,
@@ -13,8 +13,8 @@ from .toyscenes_land import (
     draw_sky,
     draw_water,
 )
-from .toyscenes_palette import LIGHT_ODDS, LIGHTS, WATER
-from .toyscenes_things import (
+from .palette import LIGHT_ODDS, LIGHTS, WATER
+from .things import (
     draw_building,
     draw_car,
     draw_person,

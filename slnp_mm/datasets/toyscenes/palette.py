@@ -29,7 +29,6 @@ PALETTE = [
     [255, 193, 7],
 ]
 SKY, CLOUD, MOUNTAIN, GRASS, ROAD, WATER, BUILDING, TREE, CAR, PERSON = range(len(CLASSES))
-UNLABELLED = 255
 
 
 @dataclass(frozen=True)

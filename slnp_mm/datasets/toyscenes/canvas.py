@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .toyscenes_palette import UNLABELLED, Light
+from ..codec import UNLABELLED
+from .palette import Light
 
 _NOISE_SIZE = 1024
 

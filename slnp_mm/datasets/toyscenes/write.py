@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import cv2
 
-from .errors import DataError
-from .toyscenes_draw import draw_scene
+from ...errors import DataError
+from .draw import draw_scene
 
 SETTINGS_FILE = 'toyscenes.json'
 _VERSION = 1
@@ -46,6 +46,7 @@ def write_toyscenes(
     Raises:
         DataError: If ``out`` holds something else.
     """
+    out = os.path.expanduser(out)
     settings = dict(
         version=_VERSION,
         num_train=num_train,
@@ -116,8 +117,8 @@ def _write_splits(root: str, settings: dict, progress: Progress | None) -> None:
             ):
                 path = os.path.join(root, folder, split, name + suffix)
                 flags = [cv2.IMWRITE_JPEG_QUALITY, settings['quality']] if suffix == '.jpg' else []
-                if not cv2.imwrite(path, array, flags):
-                    raise DataError(f'cannot write {path}; is the disk full?')
+                with open(path, 'wb') as file:  # OpenCV writes only where the path is text
+                    file.write(cv2.imencode(suffix, array, flags)[1].tobytes())
             done += 1
             if progress is not None:
                 progress(done, total)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slnp_mm.datasets.errors import CorruptFileError, DataError
-from slnp_mm.datasets.image_io import (
+from slnp_mm.datasets.files import (
     decode_ids,
     decode_image,
     header_size,
@@ -13,6 +12,7 @@ from slnp_mm.datasets.image_io import (
     read_bytes,
     reduction,
 )
+from slnp_mm.errors import CorruptFileError, DataError
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png'])

@@ -6,32 +6,34 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
-from .errors import DataError
-from .image_io import id24
+from ..errors import DataError
+from .files import id24
 
 UNLABELLED = 255
+"""int: Id of unlabelled pixels, in label maps and in the batch."""
 _TABLE_SIZE = 65536
 
 
 class LabelCodec:
     """Rule that maps the ids of a data set's label files to class indices.
 
-    The steps, in this order: colours to ids (``colours``), ``label_map``,
-    ``reduce_zero_label``, ``unlabelled_ids``; what is left must lie in
-    0..C-1.
+    A file holds ids, by ``label_map``, ``reduce_zero_label`` and
+    ``unlabelled_ids``, or colors, by ``colours`` and ``unlabelled_colours``;
+    what comes out lies in 0..C-1 or is 255.
 
     Args:
         num_classes (int): C, 1..255.
-        unlabelled_ids (Sequence[int]): Ids in the file that mean
+        unlabelled_ids (Sequence[int], optional): Ids in the file that mean
             "unlabelled". With ``reduce_zero_label``, 0 and 255 always do.
-            Defaults to (255, ).
+            Defaults to (255, ), or to none if ``label_map`` has 255.
         reduce_zero_label (bool): 0 is unlabelled and class c is written
             c + 1, as in ADE20K. Defaults to False.
         label_map (dict[int, int], optional): From id in the file to class
             index, 255 = unlabelled. Ids outside it, and outside
             ``unlabelled_ids``, are errors.
         colours (Sequence, optional): RGB triples, 0..255, one a class, if
-            label files are colour pictures.
+            label files are colour pictures; palette files are then read by
+            their colours.
         unlabelled_colours (Sequence): RGB triples that mean "unlabelled".
             Defaults to ().
 
@@ -42,7 +44,7 @@ class LabelCodec:
     def __init__(
         self,
         num_classes: int,
-        unlabelled_ids: Sequence[int] = (UNLABELLED,),
+        unlabelled_ids: Sequence[int] | None = None,
         reduce_zero_label: bool = False,
         label_map: dict[int, int] | None = None,
         colours: Sequence | None = None,
@@ -57,10 +59,19 @@ class LabelCodec:
             raise DataError(
                 'give label_map or reduce_zero_label, not both: the map can send 0 to 255 itself'
             )
+        if reduce_zero_label and num_classes == UNLABELLED:
+            raise DataError(
+                'reduce_zero_label takes at most 254 classes, because 255 means unlabelled, got '
+                f'{num_classes}'
+            )
+        self._check_colors(
+            colours, unlabelled_colours, unlabelled_ids, reduce_zero_label, label_map
+        )
         self.num_classes = num_classes
+        self.reads_colors = colours is not None
         self.reduce_zero_label = reduce_zero_label
-        self.unlabelled_ids = _file_ids('unlabelled_ids', unlabelled_ids)
         self.label_map = None if label_map is None else self._map(label_map)
+        self.unlabelled_ids = self._unlabelled(unlabelled_ids)
         self.table, self.bad = self._make_table()
         wrong = np.flatnonzero(self.bad[:256])
         self._plain = bool((self.table[:256] == np.arange(256))[self.bad[:256] == 0].all())
@@ -69,7 +80,7 @@ class LabelCodec:
             if len(wrong) and np.ptp(wrong) == len(wrong) - 1
             else None
         )
-        self._codes = self._colour_codes(colours, unlabelled_colours)
+        self._codes = self._color_codes(colours, unlabelled_colours)
         self.stamp = self._make_stamp()
 
     def _map(self, label_map: dict) -> dict[int, int]:
@@ -79,7 +90,7 @@ class LabelCodec:
                 f'label_map must send ids to classes, for example {{7: 0, 8: 1}}, got {label_map!r}'
             )
         ids = _file_ids('label_map', label_map)
-        found = dict(zip(ids, _whole('label_map', [*label_map.values()])))
+        found = dict(zip(ids, whole('label_map', [*label_map.values()])))
         for raw, cls in found.items():
             if not (0 <= cls < self.num_classes or cls == UNLABELLED):
                 raise DataError(
@@ -87,6 +98,38 @@ class LabelCodec:
                     f'range is 0..{self.num_classes - 1} or 255'
                 )
         return found
+
+    @staticmethod
+    def _check_colors(colours, unlabelled_colours, unlabelled_ids, reduce_zero, label_map) -> None:
+        """Raise if settings for ids and for colors meet, of which one set would be ignored."""
+        if colours is None:
+            if len(unlabelled_colours):
+                raise DataError('unlabelled_colours needs colours=[...], one RGB triple a class')
+            return
+        for name, value in (
+            ('label_map', label_map),
+            ('reduce_zero_label', reduce_zero or None),
+            ('unlabelled_ids', unlabelled_ids),
+        ):
+            if value is not None:
+                raise DataError(
+                    f'label files hold colours or ids: give colours or {name}, not both '
+                    '(unlabelled_colours are the colours that mean unlabelled)'
+                )
+
+    def _unlabelled(self, given: Sequence[int] | None) -> tuple[int, ...]:
+        """Ids that mean unlabelled; raise if ``label_map`` says otherwise."""
+        classes = self.label_map or {}
+        if given is None:
+            return () if UNLABELLED in classes else (UNLABELLED,)
+        ids = _file_ids('unlabelled_ids', given)
+        for one in ids:
+            if classes.get(one, UNLABELLED) != UNLABELLED:
+                raise DataError(
+                    f'label_map sends id {one} to class {classes[one]}, but unlabelled_ids has it '
+                    'too; leave it out of one of them'
+                )
+        return ids
 
     def _make_table(self) -> tuple:
         """Class of each id, and which ids are out of range; 65536 each."""
@@ -105,7 +148,7 @@ class LabelCodec:
             table[raw], bad[raw] = cls, 0
         return table, bad
 
-    def _colour_codes(self, colours: Sequence | None, unlabelled: Sequence) -> tuple | None:
+    def _color_codes(self, colours: Sequence | None, unlabelled: Sequence) -> tuple | None:
         """Sorted colour codes and the class of each."""
         if colours is None:
             return None
@@ -141,9 +184,9 @@ class LabelCodec:
             DataError: If an id or a colour is not in the rule.
         """
         if self._codes is not None:
-            return self._decode_colours(raw, path)
+            return self._decode_colors(raw, path)
         if raw.ndim != 2:
-            raise DataError(self._describe_colours(raw, path))
+            raise DataError(self._describe_colors(raw, path))
         if raw.dtype == np.uint8:
             label = raw if self._plain else cv2.LUT(raw, self.table[:256])
             wrong = (
@@ -160,7 +203,7 @@ class LabelCodec:
             raise DataError(self.describe(raw, path))
         return label
 
-    def _describe_colours(self, raw: np.ndarray, path: str) -> str:
+    def _describe_colors(self, raw: np.ndarray, path: str) -> str:
         """One sentence on a colour file where ids are expected."""
         text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel'
         if (raw[..., :1] == raw[..., :3]).all():
@@ -173,13 +216,14 @@ class LabelCodec:
             'it as grey or palette PNG'
         )
 
-    def _decode_colours(self, raw: np.ndarray, path: str) -> np.ndarray:
+    def _decode_colors(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode a colour-coded label map."""
-        if raw.ndim != 3:
-            raise DataError(
-                f'{path} holds ids in one channel, expected an RGB picture '
-                'because colours=[...] is set; remove colours for this set'
-            )
+        hint = 'add the colour to colours or unlabelled_colours (JPEG labels never match: use PNG)'
+        if raw.ndim != 3:  # grey is a colour too
+            hint = 'it has one channel: if it holds ids, remove colours from label=dict(...)'
+            if raw.dtype != np.uint8:
+                raise DataError(f'{path} holds {raw.dtype} numbers, expected RGB colours; {hint}')
+            raw = np.repeat(raw[..., None], 3, 2)
         codes, classes = self._codes
         code = id24(raw[..., :3])
         place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
@@ -189,8 +233,7 @@ class LabelCodec:
             colour = (first & 255, first >> 8 & 255, first >> 16)
             raise DataError(
                 f'{path} has {int(wrong.sum())} pixels of colours outside '
-                f'the palette, first {colour}; add the colour to colours or '
-                'unlabelled_colours (JPEG labels never match: use PNG)'
+                f'the palette, first {colour}; {hint}'
             )
         return classes[place]
 
@@ -273,7 +316,7 @@ def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
     return 'does the class list miss classes, or label_map miss ids?'
 
 
-def _whole(name: str, values: Iterable) -> tuple[int, ...]:
+def whole(name: str, values: Iterable) -> tuple[int, ...]:
     """The values of a setting as whole numbers."""
     try:
         found = tuple(int(value) for value in values)
@@ -286,7 +329,7 @@ def _whole(name: str, values: Iterable) -> tuple[int, ...]:
 
 def _file_ids(name: str, values: Iterable) -> tuple[int, ...]:
     """The ids of a setting, which label files of 8 or 16 bits can hold."""
-    ids = _whole(name, values)
+    ids = whole(name, values)
     for one in ids:
         if not 0 <= one < _TABLE_SIZE:
             raise DataError(

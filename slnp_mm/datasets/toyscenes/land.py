@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from .toyscenes_canvas import Canvas, ellipse_points
-from .toyscenes_palette import CLOUD, GRASS, MOUNTAIN, ROAD, SKY, WATER, pick
+from .canvas import Canvas, ellipse_points
+from .palette import CLOUD, GRASS, MOUNTAIN, ROAD, SKY, WATER, pick
 
 
 def draw_sky(canvas: Canvas, horizon: float) -> None:

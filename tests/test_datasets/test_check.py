@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from _sheet import make_sheet, overlay
+from check_dataset import write
 from mmagic.registry import DATASETS, HOOKS
 
 from slnp_mm.datasets import DataError, check_dataset, quick_check
-from slnp_mm.datasets.contact_sheet import make_sheet, overlay, save_sheet
 
 PIPELINE = [
     dict(type='SLNPLoadImage'),
@@ -159,8 +160,8 @@ def test_quick_check_passes_counts_and_raises(folder_pair, files):
 def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair, monkeypatch):
     lines = []
     monkeypatch.setattr(
-        'slnp_mm.datasets.preflight.print_log',
-        lambda text, **_: lines.append(text),
+        'slnp_mm.datasets.check.print_log',
+        lambda text, *_: lines.append(text),
     )
     (folder_pair / 'images/1.jpg').write_bytes(b'x')
     assert quick_check(config(folder_pair, skip_corrupt=True)) == 3
@@ -206,18 +207,27 @@ def test_overlay_mixes_colours_and_leaves_unlabelled_pixels():
         image,
         np.uint8([[0, 255]]),
         np.full((1, 1, 2), -1),
-        np.uint8([[200, 0, 0]]),
+        [[200, 0, 0]],
         share=0.5,
     )
-    assert out.tolist() == [[[50, 50, 150], [100, 100, 100]]]
+    assert out.tolist() == [[[150, 50, 50], [100, 100, 100]]]
 
 
 def test_sheet_is_a_picture_on_disk(folder_pair, tmp_path):
     sheet = make_sheet(DATASETS.build(config(folder_pair)))
-    save_sheet(sheet, str(tmp_path / 'new/s.png'))
-    again = cv2.imread(str(tmp_path / 'new/s.png'))
-    assert (again == sheet).all() and sheet.shape[0] > 400
+    # three rows of 200 under a title of 25, three columns as wide as the picture
+    assert sheet.shape == (25 + 4 + 3 * 204, 4 + 3 * (267 + 4), 3)
+    write(str(tmp_path / 'new/s.png'), cv2.imencode('.png', sheet)[1].tobytes())
+    assert (cv2.imread(str(tmp_path / 'new/s.png')) == sheet).all()
     assert [p.name for p in (tmp_path / 'new').iterdir()] == ['s.png']
+
+
+def test_sheet_stretches_no_picture(folder_pair, files):
+    files.jpg(folder_pair / 'images/0.jpg', (32, 16))
+    files.png(folder_pair / 'labels/0.png', np.zeros((32, 16), np.uint8))
+    sheet = make_sheet(DATASETS.build(config(folder_pair)))
+    first = sheet[29:229, 4:271]
+    assert (first[:, 100:] == 255).all() and (first[:, :100] < 255).any(2).mean() > 0.99
 
 
 @pytest.fixture
@@ -271,7 +281,7 @@ def test_tool_draws_what_is_sound_of_a_broken_set(broken, tool, tmp_path):
     path = tmp_path / 's.png'
     assert tool(text, '--workers', '1', '--sheet', str(path)) == 1
     height = cv2.imread(str(path)).shape[0]
-    assert height == 2 * (200 + 16 + 6)  # samples 0, 1 and 2, two a row
+    assert height == 25 + 4 + 3 * 204  # samples 0, 1 and 2
 
 
 def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys):
@@ -312,3 +322,24 @@ def test_tool_names_a_config_without_data(tool, capsys, caplog):
     caplog.set_level(logging.ERROR)
     assert tool('a = 1') == 1
     assert 'has no data set for train' in capsys.readouterr().err
+
+
+def test_tool_says_when_a_loader_gives_no_batch(folder_pair, tool, capsys):
+    """Three samples, four a batch, and the last, incomplete batch dropped."""
+    text = f'loader = dict(batch_size=4, drop_last=True, dataset={config(folder_pair)!r})\n'
+    assert tool(text + 'val_dataloader = loader', '--workers', '1') == 1
+    out = capsys.readouterr().out
+    assert 'val_dataloader gives no batch: 3 samples, batch_size=4, drop_last=True' in out
+    assert 'no problem' not in out
+    endless = text + "train_dataloader = dict(loader, sampler=dict(type='InfiniteSampler'))"
+    assert tool(endless, '--workers', '1') == 0
+    twice = "loader['dataset'] = dict(type='RepeatDataset', times=2, dataset=loader['dataset'])"
+    assert tool(f'{text}{twice}\nval_dataloader = loader', '--workers', '1') == 0
+
+
+def test_tool_checks_nothing_in_silence(folder_pair, tool, capsys):
+    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
+    assert tool(text, '--workers', '1', '--limit', '0') == 1
+    assert 'at least 1 sample, but the limit is 0' in capsys.readouterr().err
+    assert tool(text, '--workers', '1', '--split', 'train', 'val') == 1
+    assert 'has no data set for val' in capsys.readouterr().err

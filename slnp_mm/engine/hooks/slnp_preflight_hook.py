@@ -5,8 +5,8 @@ import time
 from mmagic.registry import HOOKS
 from mmengine.hooks import Hook
 
-from .preflight import quick_check
-from .slnp_dataset import SLNPDataset
+from slnp_mm.datasets import SLNPDataset, quick_check
+from slnp_mm.datasets.wrappers import parts
 
 
 @HOOKS.register_module()
@@ -39,8 +39,9 @@ class SLNPPreflightHook(Hook):
             many = getattr(val, 'dataloaders', None) or [val.dataloader]
             loaders += list(many)
         for loader in loaders:
-            for dataset in _own_sets(loader.dataset):
-                self._check(dataset, runner)
+            for dataset in parts(loader.dataset):
+                if isinstance(dataset, SLNPDataset):
+                    self._check(dataset, runner)
 
     def _check(self, dataset: SLNPDataset, runner) -> None:
         """Check one set and say so in the log."""
@@ -52,13 +53,3 @@ class SLNPPreflightHook(Hook):
             f'{time.time() - start:.1f} s, none stops the run; the whole set: '
             'python tools/check_dataset.py CONFIG'
         )
-
-
-def _own_sets(dataset) -> list[SLNPDataset]:
-    """Our data sets inside mmengine's wrappers (repeat, concat)."""
-    if isinstance(dataset, SLNPDataset):
-        return [dataset]
-    inner = getattr(dataset, 'datasets', None) or [
-        d for d in [getattr(dataset, 'dataset', None)] if d is not None
-    ]
-    return [own for each in inner for own in _own_sets(each)]

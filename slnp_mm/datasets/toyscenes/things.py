@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from .toyscenes_canvas import Canvas, ellipse_points
-from .toyscenes_palette import (
+from ..codec import UNLABELLED
+from .canvas import Canvas, ellipse_points
+from .palette import (
     BUILDING,
     CAR,
     CAR_PAINTS,
@@ -11,7 +12,6 @@ from .toyscenes_palette import (
     PERSON,
     SKINS,
     TREE,
-    UNLABELLED,
     WALLS,
     pick,
 )

@@ -1,17 +1,26 @@
-"""Read pictures and id maps from disk, and notice damaged files."""
+"""Find, read and decode pictures and id maps, and notice damaged files."""
 
 import io
+import os
 import struct
+import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from .errors import CorruptFileError, DataError
+from ..errors import CorruptFileError, DataError
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
+LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
+_SYSTEM_FOLDERS = ('@eadir', '__macosx')
+Suffix = str | Sequence[str]
 
 _PNG = b'\x89PNG\r\n\x1a\n'
+_EXIF_ORIENTATION = 0x0112
 _PNG_PARTS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
 _JPEG_SCAN, _JPEG_END = 0xDA, b'\xff\xd9'
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -20,6 +29,84 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+
+
+def as_suffixes(suffix: Suffix) -> tuple[str, ...]:
+    """One suffix or several as a tuple, lower case, longest first."""
+    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
+    return tuple(sorted(map(str.lower, suffixes), key=len, reverse=True))
+
+
+def one_form(name: str) -> str:
+    """A name in Unicode's composed form, in which names are compared.
+
+    macOS stores an accent apart from its letter, other systems do not.
+    """
+    return unicodedata.normalize('NFC', name)
+
+
+def cut_suffix(name: str, suffixes: Sequence[str]) -> str | None:
+    """A name without the longest suffix that fits; None if none does."""
+    low = name.lower()
+    suffix = next((s for s in suffixes if low.endswith(s)), None)
+    return None if suffix is None else name[: len(name) - len(suffix)]
+
+
+def list_files(folder: str, suffix: Suffix) -> tuple[dict[str, str], Counter]:
+    """List the files of a kind in a folder and below.
+
+    Links are followed. Hidden names (``._0000.png``, ``.ipynb_checkpoints``)
+    and the folders of systems (``@eaDir``, ``__MACOSX``) are left out.
+
+    Args:
+        folder (str): Folder.
+        suffix (str | Sequence[str]): Endings; upper and lower case are alike.
+
+    Returns:
+        tuple: From the name below the folder without suffix
+        (``train/bonn/0000``) to the path, sorted; and how many other files
+        there are of each ending.
+
+    Raises:
+        DataError: If two files have one name, or a folder cannot be read.
+    """
+    suffixes = as_suffixes(suffix)
+    files: dict[str, str] = {}
+    other: Counter = Counter()
+    for below in _walk(folder):
+        stem = cut_suffix(below, suffixes)
+        if not stem or stem.endswith(os.sep):
+            name = os.path.basename(below)
+            other[os.path.splitext(name)[1].lower() or name] += 1
+            continue
+        path = os.path.join(folder, below)
+        first = files.setdefault(one_form(stem), path)
+        if first is not path:
+            raise DataError(f'{first} and {path} have one name; remove one or narrow the suffix')
+    return dict(sorted(files.items())), other
+
+
+def _walk(folder: str, below: str = '', above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Names below a folder; a link back to a folder above it is left out."""
+    place = os.path.join(folder, below)
+    real = os.path.realpath(place)
+    if real in above:
+        return
+    try:
+        entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f'cannot list {place}: {error.strerror}; mend the permissions or the link'
+        ) from error
+    for entry in entries:
+        if entry.name.startswith('.') or entry.name.lower() in _SYSTEM_FOLDERS:
+            continue
+        name = os.path.join(below, entry.name)
+        # a link may point at itself, which only os.path takes
+        if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+            yield from _walk(folder, name, (*above, real))
+        else:
+            yield name
 
 
 def read_bytes(path: str) -> bytes:
@@ -72,6 +159,42 @@ def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
         place += 2 + struct.unpack('>H', data[place + 2 : place + 4])[0]
 
 
+def exif_orientation(data: bytes) -> int:
+    """How a viewer turns a picture: EXIF orientation 1..8, 1 = as stored."""
+    if b'Exif' not in data[:65536] and b'eXIf' not in data:
+        return 1
+    try:
+        value = Image.open(io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # Pillow raises many kinds; decoding says what is wrong
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarray:
+    """Turn an array as a viewer turns a picture.
+
+    Args:
+        array (ndarray): (H, W) or (H, W, C).
+        orientation (int): EXIF orientation, 1..8; above 4, height and width
+            change places.
+        back (bool): Undo the turn instead. Defaults to False.
+
+    Returns:
+        ndarray: (H, W, ...) or (W, H, ...).
+    """
+    if orientation == 1:
+        return array
+    if back:  # of a quarter turn, the other one
+        orientation = {6: 8, 8: 6}.get(orientation, orientation)
+    if orientation > 4:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
 def _check_complete(data: bytes, path: str) -> None:
     """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong.
 
@@ -111,8 +234,7 @@ def _check_png(data: bytes, path: str) -> None:
 def _corrupt(path: str, why: object) -> CorruptFileError:
     """The error for a file that cannot be decoded."""
     return CorruptFileError(
-        f'cannot decode {path} ({why}); the file is truncated or damaged: '
-        'copy it again, or set skip_corrupt=True to replace it'
+        f'cannot decode {path} ({why}); the file is truncated or damaged: copy it again'
     )
 
 
@@ -122,6 +244,8 @@ def _decode_pillow(data: bytes, path: str) -> Image.Image:
         picture = Image.open(io.BytesIO(data))
         picture.load()
         return picture
+    except UnidentifiedImageError as error:
+        raise _corrupt(path, 'no picture format is known that begins so') from error
     except Exception as error:  # Pillow raises many kinds on broken files
         raise _corrupt(path, error) from error
 
@@ -135,7 +259,7 @@ def _decode_cv2(data: bytes, flag: int) -> np.ndarray | None:
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
-    """Decode a colour picture; an EXIF rotation is not applied.
+    """Decode a colour picture; an EXIF orientation is not applied.
 
     Args:
         data (bytes): The file.
@@ -175,15 +299,17 @@ def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     return 1
 
 
-def decode_ids(data: bytes, path: str) -> np.ndarray:
-    """Decode a map of ids without turning indices into colours.
+def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
+    """Decode a map of ids without turning indices into colors.
 
-    Understands 1- to 16-bit grey and palette PNGs (index, not colour),
+    Understands 1- to 16-bit grey and palette PNGs (index, not color),
     32-bit TIFF, and RGB(A) files.
 
     Args:
         data (bytes): The file.
         path (str): Its name, for the error text.
+        colors (bool): Labels are coded by color: read a palette file by its
+            colors, not by its indices. Defaults to False.
 
     Returns:
         ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), RGB
@@ -205,6 +331,8 @@ def decode_ids(data: bytes, path: str) -> np.ndarray:
         if ids is not None and ids.ndim == 2:
             return ids
     picture = _decode_pillow(data, path)
+    if colors and picture.mode in ('P', 'PA'):
+        return np.asarray(picture.convert('RGB'))
     if picture.mode in ('1', 'L') and data[:8] == _PNG and data[25] == 0:
         ids = np.asarray(picture.convert('L'))
         return ids // (255 // (2 ** data[24] - 1)) if data[24] < 8 else ids

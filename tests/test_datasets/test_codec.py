@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slnp_mm.datasets.errors import DataError
-from slnp_mm.datasets.image_io import decode_ids, read_bytes
-from slnp_mm.datasets.label_codec import LabelCodec
+from slnp_mm.datasets.codec import LabelCodec
+from slnp_mm.datasets.files import decode_ids, read_bytes
+from slnp_mm.errors import DataError
 
 
 def decode(path, codec):

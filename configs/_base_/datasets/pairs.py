@@ -1,0 +1,38 @@
+# What all sets share: read, resize to a square (aspect not kept, in training
+# and validation alike, so that both see the same statistics), mirror, pack.
+# A set states its type, folder, splits and size. To change the size or the
+# folder, in a config or on the command line:
+# {train,val,test}_dataloader.dataset.image_size / .data_root
+load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
+
+train_pipeline = [
+    dict(type='SLNPLoadImage'),
+    dict(type='SLNPLoadLabel'),
+    load_instances,
+    dict(type='SLNPResize'),
+    dict(type='SLNPFlip', prob=0.5),
+    dict(type='SLNPPackInputs'),
+]
+val_pipeline = [
+    dict(type='SLNPLoadImage'),
+    dict(type='SLNPLoadLabel'),
+    load_instances,
+    dict(type='SLNPResize'),
+    dict(type='SLNPPackInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(test_mode=True, pipeline=val_pipeline),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,591 @@
+"""Instances: where they come from, and layers of ids (K, H, W) with the class of each."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from mmengine.logging import print_log
+
+from ..errors import DataError
+from .codec import UNLABELLED, whole
+from .files import decode_ids, id24, one_form, read_bytes
+
+_SLIVER = 0.1
+_MOST_IDS = 32767
+_VERSION = '1'  # of the rules: instances in the cache are of one version
+
+
+class Instances(NamedTuple):
+    """Instances of one picture, ordered by decreasing area.
+
+    Args:
+        layers (ndarray): (K, H, W), int16, ids 0..n-1, -1 = none. The mask
+            of instance i is ``(layers == i).any(0)``.
+        classes (ndarray): (n, ), int16, class of each, 0..C-1.
+    """
+
+    layers: np.ndarray
+    classes: np.ndarray
+
+
+def from_label(label: np.ndarray) -> Instances:
+    """Take the connected components (8 neighbours) of each class.
+
+    Args:
+        label (ndarray): (H, W), uint8, 0..C-1 or 255.
+
+    Returns:
+        Instances: One layer; each labelled pixel has exactly one id.
+    """
+    ids = np.full(label.shape, -1, np.int32)
+    classes: list[int] = []
+    for cls in _present(label):
+        count, parts = cv2.connectedComponents((label == cls).astype(np.uint8), connectivity=8)
+        np.copyto(ids, parts + (len(classes) - 1), where=parts > 0)
+        classes += [cls] * (count - 1)
+    return Instances(ids[None], np.asarray(classes, np.int64))
+
+
+def from_ids(
+    raw: np.ndarray,
+    label: np.ndarray,
+    background: Sequence[int] = (),
+    path: str = 'the id map',
+) -> Instances:
+    """Read an id map in which every object has its own number.
+
+    The class of an id is the majority label under it. Ids may repeat
+    across classes (SPADE numbers things from 0 while stuff keeps its class
+    id): a part of an id with another class becomes an instance of its own
+    if it has at least a tenth of the id's pixels; a smaller sliver stays.
+    Unlabelled pixels keep their id where the object has labelled ones.
+
+    Source:
+        ours: the rule for repeated ids, so that no object changes class.
+
+    Args:
+        raw (ndarray): (H, W), integers.
+        label (ndarray): (H, W), uint8, 0..C-1 or 255.
+        background (Sequence[int]): Ids that mean "no object"; their pixels
+            become one instance a class. Defaults to ().
+        path (str): Name of the file, for the error text.
+
+    Returns:
+        Instances: One layer; each labelled pixel has exactly one id.
+
+    Raises:
+        DataError: If there are more than 32767 ids, as in a photograph.
+    """
+    uniq, inverse = _unique(raw)
+    num = len(uniq)
+    if num > _MOST_IDS:
+        raise DataError(
+            f'{path} has {num} different instance ids, expected at most '
+            f'{_MOST_IDS}; is it a photograph instead of an id map?'
+        )
+    pair = inverse.astype(np.int64) * 256 + label
+    counts = np.bincount(pair.ravel(), minlength=num * 256).reshape(num, 256)
+    counts = counts[:, :UNLABELLED]
+    total = counts.sum(1)
+    major = counts.argmax(1)
+    own = np.isin(uniq, np.asarray(list(background), np.int64))
+    split = counts >= np.maximum(_SLIVER * total, 1)[:, None]
+    split[own] = counts[own] > 0
+    split[np.arange(num), major] |= (total > 0) & ~own
+    table = np.full((num, 256), -1, np.int32)
+    index, cls = np.nonzero(split)
+    table[index, cls] = np.arange(len(index))
+    home = np.where((total > 0) & ~own, table[np.arange(num), major], -1)
+    table = np.where(table < 0, home[:, None], table)
+    ids = table.ravel()[pair]
+    classes = cls.astype(np.int64)
+    if own.any():
+        ids, classes = _join_regions(ids, classes, own[index])
+    return Instances(ids[None], classes)
+
+
+def _join_regions(ids: np.ndarray, classes: np.ndarray, region: np.ndarray) -> tuple:
+    """Join background parts of one class into one instance."""
+    target = np.arange(len(classes))
+    first = {}
+    for i in np.nonzero(region)[0]:
+        target[i] = first.setdefault(int(classes[i]), i)
+    return np.where(ids >= 0, target[ids], -1), classes
+
+
+def from_masks(
+    masks: Sequence[np.ndarray],
+    classes: Sequence[int],
+    label: np.ndarray,
+    max_overlap: int,
+) -> Instances:
+    """Pack masks that may overlap into ``max_overlap`` layers.
+
+    Where more masks meet than there are layers, the smallest are kept.
+    Labelled pixels under no mask become one instance a class.
+
+    Args:
+        masks (Sequence[ndarray]): Each (H, W), bool.
+        classes (Sequence[int]): Class of each mask, 0..C-1.
+        label (ndarray): (H, W), uint8, 0..C-1 or 255.
+        max_overlap (int): Number of layers K, >= 1.
+
+    Returns:
+        Instances: K layers; each labelled pixel has at least one id.
+    """
+    layers = np.full((max_overlap, *label.shape), -1, np.int32)
+    depth = np.zeros(label.shape, np.int32)
+    kinds: list[int] = []
+    for i in np.argsort([m.sum() for m in masks], kind='stable'):
+        free = masks[i] & (depth < max_overlap)
+        if not free.any():
+            continue
+        rows, cols = np.nonzero(free)
+        layers[depth[rows, cols], rows, cols] = len(kinds)
+        depth[rows, cols] += 1
+        kinds.append(int(classes[i]))
+    bare = (depth == 0) & (label != UNLABELLED)
+    for cls in _present(label[bare]):
+        layers[0][bare & (label == cls)] = len(kinds)
+        kinds.append(cls)
+    return Instances(layers, np.asarray(kinds, np.int64))
+
+
+def keep_largest(found: Instances, max_instances: int, path: str) -> Instances:
+    """Order by area and merge the smallest, class by class.
+
+    Args:
+        found (Instances): Any number of instances, in any order.
+        max_instances (int): T_max, >= 1; merged instances count within it.
+        path (str): Name of the file, for the error text.
+
+    Returns:
+        Instances: At most T_max, by decreasing area, none of them empty.
+
+    Raises:
+        DataError: If there are more classes than ``max_instances``.
+    """
+    layers, classes = found
+    area = _areas(layers, len(classes))
+    order = np.argsort(-area, kind='stable')
+    order = order[area[order] > 0]
+    if len(order) > max_instances:
+        layers, classes = _merge(layers, classes, order, max_instances, path)
+        area = _areas(layers, len(classes))
+        order = np.argsort(-area, kind='stable')
+        order = order[area[order] > 0]
+    return reorder(layers, classes, order)
+
+
+def reorder(layers: np.ndarray, classes: np.ndarray, order: np.ndarray) -> Instances:
+    """Renumber so that ``order[i]`` becomes id i; the others vanish."""
+    kept = classes[order].astype(np.int16)
+    if len(classes) < UNLABELLED and len(order) < 128:
+        small = np.full((256, 1), -1, np.int8)  # 255 is -1 as int8
+        small[order, 0] = np.arange(len(order))
+        found = [cv2.LUT(layer.astype(np.uint8), small) for layer in layers]
+        return Instances(np.stack(found).astype(np.int16), kept)
+    table = np.full(len(classes) + 1, -1, np.int16)
+    table[order] = np.arange(len(order))
+    return Instances(table[layers], kept)
+
+
+def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
+    """Renumber by decreasing area and drop instances without pixels.
+
+    Args:
+        layers (ndarray): (K, H, W), integers, -1 = none.
+        classes (ndarray): (n, ), class of each id.
+
+    Returns:
+        Instances: The instances that have pixels left.
+    """
+    area = _areas(layers, len(classes))
+    order = np.argsort(-area, kind='stable')
+    return reorder(layers, classes, order[area[order] > 0])
+
+
+def _merge(
+    layers: np.ndarray,
+    classes: np.ndarray,
+    order: np.ndarray,
+    max_instances: int,
+    path: str,
+) -> tuple:
+    """Keep as many large instances as possible, join the rest by class."""
+    kinds = classes[order]
+    seen = set()
+    for keep in range(len(order) - 1, -1, -1):
+        seen.add(int(kinds[keep]))
+        if keep + len(seen) <= max_instances:
+            break
+    else:
+        raise DataError(
+            f'{path} has {len(seen)} classes, more than max_instances='
+            f'{max_instances} can hold; set max_instances higher'
+        )
+    table = np.full(len(classes) + 1, -1, np.int32)
+    table[order[:keep]] = np.arange(keep)
+    joined = np.unique(kinds[keep:])
+    place = {int(c): keep + i for i, c in enumerate(joined)}
+    table[order[keep:]] = [place[int(c)] for c in kinds[keep:]]
+    layers = table[layers]
+    for k in range(1, len(layers)):
+        for lower in layers[:k]:
+            layers[k][layers[k] == lower] = -1
+    return layers, np.concatenate([kinds[:keep], joined])
+
+
+def _areas(layers: np.ndarray, num: int) -> np.ndarray:
+    """Pixels of each id, (num, ), int64."""
+    if num < UNLABELLED:  # -1 becomes 255
+        return histogram(layers.astype(np.uint8))[:num]
+    return np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[1:]
+
+
+def histogram(values: np.ndarray) -> np.ndarray:
+    """Count the values of a uint8 array: (256, ), int64."""
+    if not values.size:
+        return np.zeros(256, np.int64)
+    flat = np.ascontiguousarray(values).reshape(-1, 1)
+    counts = cv2.calcHist([flat], [0], None, [256], [0, 256])
+    return counts[:, 0].astype(np.int64)
+
+
+def _present(label: np.ndarray) -> list[int]:
+    """Classes that occur, ascending, without 255."""
+    counts = histogram(label)
+    return [int(c) for c in np.nonzero(counts[:UNLABELLED])[0]]
+
+
+def _unique(raw: np.ndarray) -> tuple:
+    """Sorted ids and the place of each pixel's id among them."""
+    if raw.dtype == np.uint8:
+        counts = histogram(raw)
+        uniq = np.nonzero(counts)[0]
+        table = np.zeros(256, np.int32)
+        table[uniq] = np.arange(len(uniq))
+        return uniq, table[raw]
+    uniq, inverse = np.unique(raw, return_inverse=True)
+    return uniq.astype(np.int64), inverse.reshape(raw.shape)
+
+
+class InstanceSource:
+    """Makes the instances of a picture from id map, JSON or label.
+
+    Args:
+        background_ids (Sequence[int]): Ids in id maps that mean "no
+            object". Defaults to ().
+        background_below (int, optional): Ids below this mean "no object"
+            too (Cityscapes: 1000). Defaults to None.
+        json_file (str, optional): COCO ``instances_*.json``.
+        category_map (dict[int, int], optional): From category id in the
+            JSON to class index. Defaults to category id - 1.
+        num_classes (int): C, to check the JSON's classes.
+    """
+
+    def __init__(
+        self,
+        background_ids: Sequence[int] = (),
+        background_below: int | None = None,
+        json_file: str | None = None,
+        category_map: dict | None = None,
+        num_classes: int = 255,
+    ) -> None:
+        self.background_ids = tuple(background_ids)
+        self.background_below = background_below
+        self.num_classes = num_classes
+        self.json_file = json_file
+        if category_map is not None:
+            category_map = dict(zip(whole('category_map', category_map), category_map.values()))
+        self.index = COCOIndex(json_file, category_map, num_classes) if json_file else None
+
+    def prepare(self) -> None:
+        """Read the JSON now, so that processes forked later share it.
+
+        Raises:
+            DataError: If the JSON is missing or cannot be understood.
+        """
+        if self.index is not None:
+            self.index.load()
+
+    def stamp(self) -> str:
+        """All settings that change the result, as text."""
+        mapping = self.index.category_map if self.index else None
+        return (
+            f'{_VERSION}|{self.background_ids}|{self.background_below}|'
+            f'{sorted(mapping.items()) if mapping else mapping}'
+        )
+
+    def make(
+        self,
+        label: np.ndarray,
+        img_path: str,
+        instance_path: str,
+        max_instances: int,
+        max_overlap: int,
+    ) -> Instances:
+        """Make the instances of one picture.
+
+        Args:
+            label (ndarray): (H, W), uint8, 0..C-1 or 255.
+            img_path (str): The picture; its name is looked up in the JSON.
+            instance_path (str): The id map, '' if there is none.
+            max_instances (int): T_max.
+            max_overlap (int): Layers K.
+
+        Returns:
+            Instances: At most T_max, by decreasing area.
+
+        Raises:
+            DataError: If sizes differ or ids cannot be read.
+        """
+        if self.index is not None:
+            masks, classes = self.index.masks(img_path, label.shape)
+            found = from_masks(masks, classes, label, max_overlap)
+        elif instance_path:
+            found = self._from_file(label, instance_path, max_overlap)
+        else:
+            found = self._pad(from_label(label), max_overlap)
+        return keep_largest(found, max_instances, instance_path or img_path)
+
+    def _from_file(self, label: np.ndarray, path: str, max_overlap: int) -> Instances:
+        """Read an id map of 8, 16, 24 or 32 bits."""
+        raw = decode_ids(read_bytes(path), path)
+        if raw.ndim == 3:
+            raw = id24(raw)
+        if raw.shape != label.shape:
+            raise DataError(
+                f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but '
+                f'its label is {label.shape[1]}x{label.shape[0]} '
+                '(width x height); both must have one size'
+            )
+        background = set(self.background_ids)
+        if self.background_below is not None:
+            ids = np.unique(raw)
+            background |= set(ids[ids < self.background_below].tolist())
+        found = from_ids(raw, label, sorted(background), path)
+        return self._pad(found, max_overlap)
+
+    @staticmethod
+    def _pad(found: Instances, max_overlap: int) -> Instances:
+        """Add empty layers up to ``max_overlap``."""
+        if max_overlap == 1:
+            return found
+        empty = np.full((max_overlap - 1, *found.layers.shape[1:]), -1, found.layers.dtype)
+        return Instances(np.concatenate([found.layers, empty]), found.classes)
+
+
+class COCOIndex:
+    """Masks of each picture of a COCO ``instances_*.json``.
+
+    The file is only read when a picture's instances are not in the cache
+    yet; ``tools/check_dataset.py`` fills the cache in one go.
+
+    Args:
+        json_file (str): Path of the file.
+        category_map (dict[int, int], optional): From category id to class
+            index; None means category id - 1 (182 raw classes).
+        num_classes (int): C.
+    """
+
+    def __init__(
+        self, json_file: str, category_map: dict[int, int] | None, num_classes: int
+    ) -> None:
+        self.json_file = json_file
+        self.category_map = category_map
+        self.num_classes = num_classes
+        self._pictures: dict[str, list[dict]] | None = None
+        self._objects: dict[object, list[dict]] = {}
+
+    def load(self) -> None:
+        """Read the file once; say how many objects have no outline.
+
+        Raises:
+            DataError: If it is missing or not a COCO instances file.
+        """
+        if self._pictures is not None:
+            return
+        if not os.path.isfile(self.json_file):
+            raise DataError(
+                f'instance file {self.json_file} not found; '
+                "check instance=dict(json_file='...') in the config"
+            )
+        try:
+            data = json.loads(read_bytes(self.json_file).decode('utf-8-sig'))
+            pictures: dict[str, list[dict]] = {}
+            names = {}
+            for info in data['images']:
+                names[info['id']] = _slashes(info['file_name'])
+                pictures.setdefault(os.path.basename(names[info['id']]), []).append(info)
+            objects: dict[object, list[dict]] = {}
+            for one in data['annotations']:
+                objects.setdefault(one['image_id'], []).append(one)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f'{self.json_file} is not a COCO instances file ({error!r}); '
+                'expected images (id, file_name, height, width), annotations '
+                '(id, image_id, category_id, segmentation) and categories'
+            ) from error
+        self._warn(objects, names)
+        self._pictures, self._objects = pictures, objects
+
+    def _warn(self, objects: dict, names: dict) -> None:
+        """Count the objects that give no mask.
+
+        Raises:
+            DataError: If not one of the objects belongs to a picture.
+        """
+        if not any(key in names for key in objects):
+            count = sum(map(len, objects.values()))
+            raise DataError(
+                f'{self.json_file} has {count} annotations, none of a picture that it lists; '
+                'expected annotations whose image_id is the id of an image'
+            )
+        lost = {
+            'of a picture that it does not list': [
+                one for key, many in objects.items() if key not in names for one in many
+            ],
+            'without an outline (segmentation empty, absent or of fewer than three points)': [
+                one
+                for key, many in objects.items()
+                if key in names
+                for one in many
+                if not _outline(one)
+            ],
+        }
+        for what, many in lost.items():
+            if many:
+                first = many[0]
+                print_log(
+                    f'{self.json_file}: {len(many)} annotations {what} are skipped, first '
+                    f'annotation {first.get("id")} of picture '
+                    f'{names.get(first["image_id"], first["image_id"])}',
+                    'current',
+                    logging.WARNING,
+                )
+
+    def find(self, img_path: str) -> dict:
+        """Entry of a picture: by name, and by folder where names repeat.
+
+        Raises:
+            DataError: If it is not listed exactly once.
+        """
+        self.load()
+        path = '/' + one_form(os.path.abspath(img_path)).lstrip('/')
+        found = self._pictures.get(os.path.basename(path), [])
+        if len(found) > 1:
+            found = [one for one in found if path.endswith('/' + _slashes(one['file_name']))]
+        if len(found) != 1:
+            raise DataError(
+                f'{img_path} is listed {len(found)} times in '
+                f'{self.json_file}, expected once; is it the JSON of another '
+                'split, or do its file names lack their folders?'
+            )
+        return found[0]
+
+    def masks(self, img_path: str, shape: tuple[int, int]) -> tuple[list[np.ndarray], list[int]]:
+        """Masks and classes of one picture.
+
+        Args:
+            img_path (str): The picture; its file name is looked up.
+            shape (tuple[int]): Height and width its label has.
+
+        Returns:
+            tuple: Masks, each (H, W) bool, and their class indices. Crowd
+            regions are left out: their pixels become one instance a class.
+
+        Raises:
+            DataError: If the picture is not listed once, sizes differ or
+                an object cannot be read.
+        """
+        info = self.find(img_path)
+        size = info.get('height'), info.get('width')
+        if None in size:
+            raise DataError(
+                f'{self.json_file}: picture {info["file_name"]} has no height or width; add them'
+            )
+        if size != tuple(shape):
+            raise DataError(
+                f'{self.json_file} says {info["file_name"]} is {size[1]}x{size[0]}, its label is '
+                f'{shape[1]}x{shape[0]} (width x height); resized labels need resized instances'
+            )
+        masks, classes = [], []
+        for one in self._objects.get(info['id'], []):
+            outline = _outline(one)
+            if one.get('iscrowd') or not outline:
+                continue
+            where = f'annotation {one.get("id")} of {info["file_name"]} in {self.json_file}'
+            classes.append(self._class_of(one.get('category_id'), where))
+            masks.append(_mask(outline, tuple(shape), where))
+        return masks, classes
+
+    def _class_of(self, category: object, where: str) -> int:
+        """Class index of a category id."""
+        if category is None:
+            raise DataError(f'{where} has no category_id; export the file anew')
+        if self.category_map is not None:
+            cls = self.category_map.get(category, -1)
+        else:
+            cls = category - 1 if isinstance(category, int) else -1
+        if not 0 <= cls < self.num_classes:
+            raise DataError(
+                f'{where}: category id {category} has no class in 0..{self.num_classes - 1}; '
+                'check category_map'
+            )
+        return cls
+
+
+def _slashes(name: str) -> str:
+    """A file name as this system writes it; some tools export backslashes."""
+    return one_form(name.replace('\\', '/'))
+
+
+def _outline(one: dict) -> list | dict:
+    """Polygons of three points or more, or the run lengths, of an object."""
+    outline = one.get('segmentation') or []
+    if isinstance(outline, list):  # what is no polygon stays, to be named when it is drawn
+        return [one for one in outline if not isinstance(one, list) or len(one) >= 6]
+    return outline
+
+
+def _mask(outline: list | dict, shape: tuple[int, int], where: str) -> np.ndarray:
+    """Draw one object, (H, W) bool.
+
+    Raises:
+        DataError: If run lengths are of another size, or make no sense.
+    """
+    try:
+        from pycocotools import mask as tools
+    except ImportError as error:
+        raise DataError(
+            'instances from a COCO JSON need pycocotools; install it with: pip install pycocotools'
+        ) from error
+    try:
+        if isinstance(outline, dict):
+            size, counts = tuple(outline['size']), outline['counts']
+            if size != shape:
+                raise DataError(
+                    f'{where}: its run lengths are of {size[1]}x{size[0]}, its picture is '
+                    f'{shape[1]}x{shape[0]} (width x height); export it anew'
+                )
+            if isinstance(counts, list) and sum(counts) != shape[0] * shape[1]:
+                raise DataError(
+                    f'{where}: its run lengths add up to {sum(counts)} pixels, expected '
+                    f'{shape[0] * shape[1]}; export it anew'
+                )
+            code = tools.frPyObjects(outline, *shape) if isinstance(counts, list) else outline
+        else:
+            if any(len(polygon) % 2 for polygon in outline):
+                raise ValueError('a polygon of an odd number of values')
+            code = tools.merge(tools.frPyObjects(outline, *shape))
+        return tools.decode(code).astype(bool)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DataError(
+            f'{where}: its segmentation cannot be drawn ({error!r}); expected polygons '
+            '[[x, y, x, y, ...], ...] or run lengths (size, counts)'
+        ) from error

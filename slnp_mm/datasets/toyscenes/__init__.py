@@ -1,0 +1,8 @@
+"""ToyScenes: the drawn data set, its scenes and its files."""
+
+from .draw import draw_scene
+from .palette import CLASSES, PALETTE
+from .slnp_toyscenes import SLNPToyScenes
+from .write import write_toyscenes
+
+__all__ = ['CLASSES', 'PALETTE', 'SLNPToyScenes', 'draw_scene', 'write_toyscenes']

@@ -1,0 +1,183 @@
+"""Read picture, label and instances of a sample."""
+
+import os
+
+import numpy as np
+from mmagic.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from ...errors import DataError
+from ..files import (
+    decode_ids,
+    decode_image,
+    exif_orientation,
+    header_size,
+    read_bytes,
+    reduction,
+    turned,
+)
+from ..instance_cache import InstanceCache, file_stamp
+from .processing import as_sides
+
+
+@TRANSFORMS.register_module()
+class SLNPLoadImage(BaseTransform):
+    """Read and decode ``img_path``.
+
+    Adds ``img`` (H, W, 3), BGR, uint8, ``ori_shape`` (H, W) before resizing,
+    ``img_reduced``, by how much a JPEG was decoded smaller (1, 2, 4, 8), and
+    ``orientation``, the EXIF orientation of the file, 1..8, 1 = as stored.
+    It is applied if ``exif_orientation`` of the data set says so.
+
+    A JPEG larger than needed is decoded at 1/2, 1/4 or 1/8 of its size, as
+    long as both sides stay at least as large as ``SLNPResize`` will ask
+    for; that transform must then follow before any crop.
+
+    Args:
+        decode_size (int | tuple[int] | str, optional): Least side, or
+            height and width, to decode. 'auto' is the data set's
+            ``image_size``; None always decodes in full. Defaults to 'auto'.
+
+    Raises:
+        CorruptFileError: If the file cannot be decoded.
+    """
+
+    def __init__(self, decode_size: int | tuple[int, int] | str | None = 'auto') -> None:
+        self.decode_size = decode_size
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` and ``ori_shape``."""
+        path = results['img_path']
+        data = read_bytes(path)
+        size = header_size(data)
+        orientation = exif_orientation(data)
+        turn = orientation if results.get('exif_orientation') in ('images', 'both') else 1
+        if size and turn > 4:  # shown on its side
+            size = size[::-1]
+
+        wanted = self.decode_size
+        if wanted == 'auto':
+            wanted = results.get('image_size')
+        reduce = 1
+        if wanted is not None and size and data[:2] == b'\xff\xd8':
+            reduce = reduction(size, as_sides(wanted))
+
+        image = turned(decode_image(data, path, reduce), turn)
+        results['img'] = image
+        results['img_reduced'] = reduce
+        results['orientation'] = orientation
+        results['ori_shape'] = image.shape[:2] if reduce == 1 else size
+        results['img_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class SLNPLoadLabel(BaseTransform):
+    """Read ``label_path`` by the data set's ``LabelCodec``.
+
+    Adds ``label`` (H, W), uint8, 0..C-1 and 255 = unlabelled.
+
+    Raises:
+        CorruptFileError: If the file cannot be decoded.
+        DataError: If an id is out of range or the size is not the
+            picture's.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add ``label``."""
+        path = results['label_path']
+        codec = results['label_codec']
+        raw = turned(decode_ids(read_bytes(path), path, codec.reads_colors), label_turn(results))
+        shape = tuple(results.get('ori_shape', raw.shape[:2]))
+        if raw.shape[:2] != shape:
+            hint = ''
+            if raw.shape[1::-1] == shape:
+                hint = (
+                    '; does the JPEG carry an EXIF rotation? Then set exif_orientation of the data '
+                    "set to 'images' if the labels were drawn on the picture as it is shown"
+                )
+            raise DataError(
+                f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image '
+                f'{results["img_path"]} is {shape[1]}x{shape[0]} (width x '
+                f'height); both must have one size{hint}',
+                kind='size',
+            )
+        results['label'] = codec(raw, path)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SLNPLoadInstances(BaseTransform):
+    """Add the instances: from id map, COCO JSON or connected components.
+
+    Adds ``instances`` (K, H, W), int16, -1 = none, and
+    ``instance_labels`` (n, ), int16, n <= T_max. Must follow
+    ``SLNPLoadLabel`` directly. The result is kept on disk.
+
+    Args:
+        max_instances (int): T_max, 1..32767: the largest are kept, the
+            rest merged class by class. Defaults to 64.
+        max_overlap (int): Layers K, >= 1; above 1 only helps with masks
+            from a COCO JSON. Defaults to 1.
+        cache_dir (str, optional): Folder of the cache; 'auto' is the
+            user's cache folder, None keeps nothing. Defaults to 'auto'.
+
+    Raises:
+        DataError: If a setting is out of range or the instance map does
+            not fit the label.
+    """
+
+    def __init__(
+        self,
+        max_instances: int = 64,
+        max_overlap: int = 1,
+        cache_dir: str | None = 'auto',
+    ) -> None:
+        if not 1 <= max_instances <= 32767:
+            raise DataError(f'max_instances must be 1..32767, got {max_instances}')
+        if max_overlap < 1:
+            raise DataError(f'max_overlap must be >= 1, got {max_overlap}')
+        self.max_instances = max_instances
+        self.max_overlap = max_overlap
+        self.cache = InstanceCache(cache_dir)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``instances`` and ``instance_labels``."""
+        source = results['instance_source']
+        paths = [results['label_path'], results.get('instance_path', '')]
+        files = [*paths, source.json_file or '']
+        made_of = [file_stamp(path) for path in files]
+        # runs with other settings keep their own maps beside these
+        name = '|'.join(
+            [path and os.path.abspath(path) for path in files]
+            + self._settings(source, results['label_codec'])
+        )
+        found = self.cache.load(name, made_of)
+        # instances are made, and kept, as the files lie on disk
+        turn = label_turn(results)
+        label = turned(results['label'], turn, back=True)
+        if found is None or found.layers.shape[1:] != label.shape:
+            found = source.make(
+                label,
+                results['img_path'],
+                paths[1],
+                self.max_instances,
+                self.max_overlap,
+            )
+            self.cache.save(name, made_of, found)
+        layers = found.layers
+        if turn != 1:
+            layers = np.stack([turned(layer, turn) for layer in layers])
+        results['instances'] = layers
+        results['instance_labels'] = found.classes
+        results['max_instances'] = self.max_instances
+        return results
+
+    def _settings(self, source, codec) -> list[str]:
+        """All settings that the result depends on, as text."""
+        return [str(self.max_instances), str(self.max_overlap), source.stamp(), codec.stamp]
+
+
+def label_turn(results: dict) -> int:
+    """EXIF orientation that label and instances of a sample are turned by."""
+    return results.get('orientation', 1) if results.get('exif_orientation') == 'both' else 1

@@ -1,0 +1,540 @@
+"""Files and settings from public bug reports of this field's tools, each with its right value.
+
+The kinds of the first part: mmsegmentation issues 148, 185, 372, 1609, 1968, 2669, SPADE 166,
+cocoapi 262, yolact 414, X-AnyLabeling 447, detectron2 1319, MONAI 1854.
+
+The second part, one test a report:
+
+- https://github.com/cvat-ai/cvat/issues/2155 (all annotation ids are 0)
+- https://github.com/cvat-ai/cvat/issues/9460 (run lengths that exceed the mask)
+- https://github.com/cvat-ai/cvat/issues/6014 (run lengths where polygons are expected)
+- https://github.com/mcordts/cityscapesScripts/issues/87 (labelTrainIds beside labelIds)
+- https://github.com/NVIDIA/pix2pixHD/issues/206 (894 classes, as NYUv2 is published)
+- https://github.com/lucidrains/stylegan2-pytorch/issues/108 (grey pictures with alpha)
+- https://github.com/nightrome/cocostuff/issues/7 (ids 1..182 instead of 0..181)
+"""
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmagic.registry import DATASETS
+from PIL import Image
+
+from slnp_mm.datasets import (
+    DataError,
+    SLNPCityscapes,
+    SLNPCOCOStuff,
+    check_dataset,
+    quick_check,
+)
+from slnp_mm.datasets.codec import LabelCodec
+from slnp_mm.datasets.files import decode_image, list_files, turned
+from slnp_mm.datasets.instances import COCOIndex
+from slnp_mm.errors import SLNPError
+from slnp_mm.evaluation.folder import list_images, names_in, pair
+from slnp_mm.generation import find_labels
+
+LOAD = [dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel')]
+INSTANCES = dict(type='SLNPLoadInstances', cache_dir=None)
+FORK = b'\0\5\x16\7' + bytes(80)  # what macOS writes beside a file
+
+
+def build(root, pipeline=(*LOAD, INSTANCES), **kwargs):
+    cfg = dict(
+        type='SLNPDataset',
+        data_root=str(root),
+        metainfo=dict(classes=('a', 'b', 'c')),
+        pipeline=[dict(step) for step in pipeline],
+    )
+    return DATASETS.build({**cfg, **kwargs})
+
+
+def names(dataset):
+    return [dataset.get_data_info(i)['name'] for i in range(len(dataset))]
+
+
+# one lister
+
+
+def test_hidden_and_system_names_are_left_out_of_every_list(folder_pair):
+    for junk in ('._0.jpg', '.DS_Store', '.ipynb_checkpoints/0-checkpoint.jpg', '@eaDir/0.jpg'):
+        path = folder_pair / 'images' / junk
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(FORK)
+    (folder_pair / '__MACOSX').mkdir()
+    (folder_pair / '__MACOSX/0.png').write_bytes(FORK)
+    (folder_pair / 'labels/._0.png').write_bytes(FORK)
+    assert names(build(folder_pair)) == ['0', '1', '2']
+    assert [name for _, name in find_labels(str(folder_pair / 'labels'))] == ['0', '1', '2']
+    assert list(list_images(str(folder_pair / 'images'))) == ['0', '1', '2']
+
+
+def test_links_are_followed_and_loops_end(folder_pair):
+    (folder_pair / 'images/more').symlink_to(folder_pair / 'images')  # a loop
+    (folder_pair / 'labels/more').symlink_to(folder_pair / 'labels')
+    (folder_pair / 'images/self').symlink_to(folder_pair / 'images/self')
+    (folder_pair / 'all').mkdir()
+    (folder_pair / 'all/city').symlink_to(folder_pair / 'images')
+    (folder_pair / 'all/town').symlink_to(folder_pair / 'images')
+    assert names(build(folder_pair)) == ['0', '1', '2']
+    found, other = list_files(str(folder_pair / 'all'), '.JPG')
+    assert list(found) == ['city/0', 'city/1', 'city/2', 'town/0', 'town/1', 'town/2']
+    assert other == {'self': 2}
+
+
+def test_subfolders_are_part_of_the_name_in_scoring_too(tmp_path, files):
+    for folder in ('images', 'labels', 'made'):
+        for city in ('bonn', 'ulm'):
+            files.png(tmp_path / folder / city / '0.PNG', np.zeros((8, 8), np.uint8))
+    dataset = build(tmp_path)
+    assert names(dataset) == ['bonn/0', 'ulm/0']
+    images = list_images(str(tmp_path / 'made'))
+    paths = pair(images, names_in(dataset, images), 'made')
+    assert [str(Path(path).relative_to(tmp_path)) for path in paths] == [
+        'made/bonn/0.PNG',
+        'made/ulm/0.PNG',
+    ]
+    assert pair({'x/a': '1', 'x/b': '2'}, ['y/b', 'y/a'], 'f') == ['2', '1']
+    with pytest.raises(SLNPError, match='2 missing: bonn/0, ulm/0; 1 extra: made/0'):
+        pair({'made/0': '1'}, ['bonn/0', 'ulm/0'], 'f')
+
+
+def test_images_are_paired_by_the_sets_name_or_by_their_own(folder_pair, files):
+    for i in range(3):
+        (folder_pair / f'images/{i}.jpg').rename(folder_pair / f'images/{i}_img.jpg')
+        for folder, name in (('ours', f'{i}.png'), ('theirs', f'{i}_img.png')):
+            files.png(folder_pair / folder / name, np.zeros((8, 8), np.uint8))
+    dataset = build(folder_pair, img_suffix='_img.jpg')
+    for folder in ('ours', 'theirs', 'images'):
+        images = list_images(str(folder_pair / folder), dataset.suffixes['img'])
+        assert len(pair(images, names_in(dataset, images), folder)) == 3
+
+
+def test_cityscapes_folder_gives_label_ids_only(make_set):
+    folder = make_set('cityscapes') / 'gtFine/val'
+    found = find_labels(str(folder), '_gtFine_labelIds.png')
+    assert [name for _, name in found] == [f'ulm/ulm_{i:06d}_000019' for i in range(3)]
+
+
+def test_tif_and_upper_case_are_found_without_a_setting(folder_pair):
+    (folder_pair / 'labels/1.png').rename(folder_pair / 'labels/1.PNG')
+    label = Image.open(folder_pair / 'labels/2.png')
+    label.save(folder_pair / 'labels/2.TIF')
+    (folder_pair / 'labels/2.png').unlink()
+    assert [len(sample['label']) for sample in build(folder_pair)] == [24] * 3
+    assert len(find_labels(str(folder_pair / 'labels'))) == 3
+
+
+def test_folder_that_cannot_be_read_is_named(folder_pair, monkeypatch):
+    def refuse(place):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr('slnp_mm.datasets.files.os.scandir', refuse)
+    with pytest.raises(DataError, match='cannot list .*/images/: Permission denied; mend'):
+        build(folder_pair)
+
+
+def test_names_that_are_no_text_work_and_are_shown(folder_pair, tmp_path):
+    bad = os.fsdecode(b'caf\xe9')
+    for kind, end in (('images', '.jpg'), ('labels', '.png')):
+        (folder_pair / f'{kind}/1{end}').rename(folder_pair / f'{kind}/{bad}{end}')
+    steps = [*LOAD, dict(INSTANCES, cache_dir=str(tmp_path / 'cache'))]
+    dataset = build(folder_pair, steps)
+    assert len(list(dataset)) == 3 and bad in names(dataset)
+    assert check_dataset(dataset, 1).ok
+    (folder_pair / f'labels/{bad}.png').write_bytes(b'x')
+    with pytest.raises(DataError, match=r'cannot decode .*labels/caf\\udce9\.png'):
+        list(build(folder_pair, steps))
+
+
+def test_accents_pair_in_both_of_unicodes_forms(folder_pair):
+    one, two = (unicodedata.normalize(form, 'über') for form in ('NFC', 'NFD'))
+    assert one != two
+    (folder_pair / 'images/1.jpg').rename(folder_pair / f'images/{two}.jpg')
+    (folder_pair / 'labels/1.png').rename(folder_pair / f'labels/{one}.png')
+    (folder_pair / 'list.txt').write_text(f'{two}.jpg\n')
+    assert names(build(folder_pair)) == ['0', '2', one]
+    assert names(build(folder_pair, ann_file='list.txt')) == [one]
+
+
+def test_home_folder_is_known_in_every_path(folder_pair, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder_pair.parent))
+    (folder_pair / 'list.txt').write_text('1')
+    assert len(build('~/pair')) == 3
+    prefix = dict(img='~/pair/images', label='~/pair/labels')
+    assert names(build('', data_prefix=prefix, ann_file='~/pair/list.txt')) == ['1']
+
+
+# settings that would be ignored
+
+
+@pytest.mark.parametrize(
+    'lines, found',
+    [
+        ('0\r\n2\r\n', ['0', '2']),
+        ('\ufeff2.jpg\n\n0.png\n', ['0', '2']),
+        ('./images/1.jpg', ['1']),
+        ('images\\1.jpg\n', ['1']),
+    ],
+)
+def test_list_of_names_chooses_the_samples(folder_pair, lines, found):
+    (folder_pair / 'train.txt').write_bytes(lines.encode())
+    dataset = build(folder_pair, ann_file='train.txt')
+    assert names(dataset) == found
+    assert check_dataset(dataset, 1).num_checked == len(found)
+
+
+def test_files_outside_the_list_need_no_partner(folder_pair):
+    (folder_pair / 'labels/1.png').unlink()
+    (folder_pair / 'train.txt').write_text('0\n2')
+    assert len(build(folder_pair, ann_file='train.txt')) == 2
+    (folder_pair / 'train.txt').write_text('1')
+    with pytest.raises(DataError, match=r'1\.jpg has no label'):
+        build(folder_pair, ann_file='train.txt')
+
+
+@pytest.mark.parametrize(
+    'lines, words',
+    [
+        ('0\nx.jpg', r'train\.txt, line 2: x\.jpg is no image in .*images; expected one name'),
+        ('0 0', r'line 1: 0 0 is no image'),
+        ('0\n1\n0.jpg', r'line 3: 0\.jpg stands in line 1 already'),
+        ('\n \n', 'holds no name'),
+        (None, r'no list of names at .*train\.txt; check ann_file'),
+    ],
+)
+def test_list_that_is_not_understood_is_named(folder_pair, lines, words):
+    if lines is not None:
+        (folder_pair / 'train.txt').write_text(lines)
+    with pytest.raises(DataError, match=words):
+        build(folder_pair, ann_file='train.txt')
+
+
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (dict(reduce_zero_label=True), r'reduce_zero_label \(here it is label=dict\(reduce_zero'),
+        (dict(seg_map_suffix='.png'), r'seg_map_suffix \(here it is label_suffix\)'),
+        (dict(classes=('a',)), r'classes \(here it is metainfo=dict\(classes'),
+        (dict(ignore_index=0), r'ignore_index \(here it is label=dict\(unlabelled_ids'),
+        (dict(split='train'), r'split \(here it is ann_file'),
+        (dict(max_refetch=3), r'max_refetch \(here it is skip_corrupt=True\)'),
+        (dict(filter_cfg=dict()), r'filter_cfg \(here it is ann_file'),
+        (dict(lable_suffix='.png'), r'lable_suffix \(here it is label_suffix\)'),
+        (dict(frobnicate=1), r'SLNPDataset does not take frobnicate; it takes data_root, split'),
+        (dict(data_prefix=dict(img_path='x')), r'img_path and seg_map_path are img and label'),
+        (dict(metainfo=dict(classes=('a',), reduce_zero_label=1)), 'metainfo does not take reduce'),
+        (dict(exif_orientation='yes'), "one of .*'images', 'both'.* got 'yes'"),
+        (dict(instance=dict(category_map={1: 0})), 'category_map is for a json_file'),
+        (dict(instance=dict(background_ids=(0,))), 'background_ids is for instance maps'),
+        (
+            dict(instance=dict(json_file='a.json'), data_prefix=dict(instance='labels')),
+            'instances come from the maps in .*labels or from json_file a.json, not from both',
+        ),
+    ],
+)
+def test_setting_that_would_be_ignored_is_named(folder_pair, settings, words):
+    with pytest.raises(DataError, match=words):
+        build(folder_pair, **settings)
+
+
+def test_suffixes_may_be_a_list_and_sets_have_splits(make_set):
+    root = str(make_set('camvid'))
+    camvid = dict(type='SLNPCamVid', data_root=root, metainfo={}, pipeline=[])
+    assert len(build(root, **{**camvid, 'img_suffix': ['.jpg', '.png']})) == 3
+    prefix = build(root, **{**camvid, 'split': 'val'}).data_prefix
+    assert prefix['label'].endswith('annotations/val')
+
+
+@pytest.mark.parametrize(
+    'settings, raw, label',
+    [
+        (dict(label_map={0: 0, 255: 1}), [[0, 255]], [[0, 1]]),
+        (dict(label_map={0: 0}), [[0, 255]], [[0, 255]]),
+        (dict(label_map={0: 0, 255: 255}), [[0, 255]], [[0, 255]]),
+        (dict(label_map={1: 0, 2: 1}, unlabelled_ids=(0,)), [[0, 1, 2]], [[255, 0, 1]]),
+    ],
+)
+def test_label_map_keeps_a_class_at_255(settings, raw, label):
+    assert LabelCodec(2, **settings)(np.uint8(raw), 'a').tolist() == label
+
+
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (dict(label_map={255: 1}, unlabelled_ids=(255,)), 'sends id 255 to class 1, but unlab'),
+        (dict(colours=[[0] * 3, [9] * 3], label_map={0: 1}), 'give colours or label_map, not both'),
+        (dict(colours=[[0] * 3, [9] * 3], reduce_zero_label=True), 'colours or reduce_zero_label'),
+        (dict(colours=[[0] * 3, [9] * 3], unlabelled_ids=(0,)), 'colours or unlabelled_ids'),
+        (dict(unlabelled_colours=[[0, 0, 0]]), 'unlabelled_colours needs colours'),
+    ],
+)
+def test_label_settings_that_contradict_are_refused(settings, words):
+    with pytest.raises(DataError, match=words):
+        LabelCodec(2, **settings)
+
+
+def test_255_classes_and_0_for_unlabelled_do_not_fit_into_8_bits():
+    LabelCodec(254, reduce_zero_label=True)
+    with pytest.raises(DataError, match='at most 254 classes, .* got 255'):
+        LabelCodec(255, reduce_zero_label=True)
+
+
+def test_masks_of_0_and_255_are_told_from_unlabelled_pixels(folder_pair, files):
+    """mmsegmentation 1609, SPADE 166: without a setting, 255 is unlabelled."""
+    for i in range(3):
+        files.png(folder_pair / f'labels/{i}.png', files.blocks([0, 255]).astype(np.uint8))
+    two = dict(metainfo=dict(classes=('sky', 'cat')))
+    (text,) = check_dataset(build(folder_pair, **two), 1).problems['empty']
+    assert text.endswith('masks of 0 and 255? Then set label=dict(label_map={0: 0, 255: 1})')
+    report = check_dataset(build(folder_pair, label=dict(label_map={0: 0, 255: 1}), **two), 1)
+    assert report.ok and report.pixels[[0, 1, 255]].tolist() == [1152, 1152, 0]
+
+
+# palette files under colours
+
+
+def test_palette_file_is_read_by_its_colors_where_colors_are_set(folder_pair, files):
+    colors = [[9, 9, 9], [200, 0, 0], [0, 200, 0]]
+    # index 0 is the second color: indices and colors differ
+    files.png(folder_pair / 'labels/0.png', files.blocks([0, 1, 2]), colors[1:] + colors[:1])
+    dataset = build(folder_pair, LOAD, label=dict(colours=colors))
+    assert dataset[0]['label'][0, ::12].tolist() == [1, 2, 0]
+    with pytest.raises(DataError, match=r'1\.png has .* it has one channel: if it holds ids, remo'):
+        dataset[1]
+    assert build(folder_pair, LOAD)[1]['label'][0, ::9].tolist() == [0, 1, 2, 255]  # as advised
+
+
+def test_grey_file_is_a_picture_of_grey_colors_too(folder_pair, files):
+    files.png(folder_pair / 'labels/0.png', files.blocks([0, 255, 128]).astype(np.uint8))
+    dataset = build(folder_pair, LOAD, label=dict(colours=[[0] * 3, [128] * 3, [255] * 3]))
+    assert dataset[0]['label'][0, ::12].tolist() == [0, 2, 1]
+
+
+# EXIF orientation
+
+
+def orient(path, orientation, image):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(image).save(path, exif=exif, quality=95)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_turning_is_that_of_pillow_and_can_be_undone(tmp_path, orientation):
+    from PIL import ImageOps
+
+    image = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+    orient(tmp_path / 'a.png', orientation, image)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / 'a.png')))
+    assert (turned(image, orientation) == shown).all()
+    assert (turned(shown, orientation, back=True) == image).all()
+
+
+@pytest.mark.parametrize('kind', ['jpg', 'png'])
+def test_orientation_is_told_by_the_check_and_applied_on_request(folder_pair, files, kind):
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, :16] = 250  # left half, as stored
+    (folder_pair / 'images/0.jpg').unlink()
+    orient(folder_pair / f'images/0.{kind}', 3, image)  # shown upside down: of the same size
+    label = files.blocks([0, 1]).astype(np.uint8)
+    files.png(folder_pair / 'labels/0.png', label)
+
+    pack = [*LOAD, dict(type='SLNPPackInputs', keys=['img', 'label'])]
+    (text,) = check_dataset(build(folder_pair, pack), 1).problems['orientation']
+    assert f'0.{kind} has EXIF orientation 3' in text and "'images' if the labels" in text
+    assert quick_check(build(folder_pair)) == 3  # training goes on
+    sides = {}
+    for choice in ('ignore', 'images', 'both'):
+        dataset = build(folder_pair, exif_orientation=choice)
+        assert check_dataset(dataset, 1).ok
+        sample = dataset[0]
+        bright = sample['img'][12, 4, 0] > 128
+        classes = sample['instance_labels'][sample['instances'][0]]
+        assert (classes == sample['label']).all()
+        sides[choice] = (bool(bright), int(sample['label'][12, 4]))
+    assert sides == dict(ignore=(True, 0), images=(False, 0), both=(False, 1))
+
+
+@pytest.mark.parametrize('choice', ['images', 'both'])
+def test_quarter_turn_changes_the_sides(folder_pair, files, choice):
+    image = np.zeros((24, 32, 3), np.uint8)
+    orient(folder_pair / 'images/0.jpg', 6, image)
+    if choice == 'images':  # drawn on what a viewer shows
+        files.png(folder_pair / 'labels/0.png', np.zeros((32, 24), np.uint8))
+    sample = build(folder_pair, exif_orientation=choice, image_size=4)[0]
+    assert sample['label'].shape == sample['instances'][0].shape == (32, 24)
+    assert sample['ori_shape'] == (32, 24) and sample['img'].shape == (8, 6, 3)
+
+
+# never "no problem" about nothing
+
+
+def test_check_of_nothing_is_a_problem(folder_pair):
+    with pytest.raises(DataError, match='at least 1 sample, but the limit is 0'):
+        check_dataset(build(folder_pair), 1, limit=0)
+    with pytest.raises(DataError, match='indices=0 leaves no sample'):
+        build(folder_pair, indices=0)
+    assert check_dataset(build(folder_pair, indices=[2]), 1).num_checked == 1
+
+
+def test_picture_smaller_than_the_crop_is_found_by_the_check(folder_pair):
+    steps = [*LOAD, dict(type='SLNPCrop', size=25)]
+    report = check_dataset(build(folder_pair, steps), 1)
+    assert 'smaller than the crop 25x25' in report.problems['data'][0]
+
+
+def test_check_leaves_the_random_sources_as_they_were(folder_pair):
+    steps = [*LOAD, dict(type='SLNPFlip'), dict(type='SLNPColorJitter')]
+    before = np.random.get_state()[2]
+    quick_check(build(folder_pair, steps))
+    assert np.random.get_state()[2] == before
+
+
+# COCO files
+
+
+def coco(path, annotations, file_names=('0.jpg', '1.jpg'), **keys):
+    """A COCO file of two pictures of 24x32 pixels."""
+    images = [dict(id=i, file_name=name, height=24, width=32) for i, name in enumerate(file_names)]
+    path.write_text(json.dumps(dict(images=images, annotations=annotations, categories=[])))
+    return COCOIndex(str(path), None, 3)
+
+
+def thing(**keys):
+    box = [[4, 4, 12, 4, 12, 12, 4, 12]]
+    return {**dict(id=1, image_id=0, category_id=1, segmentation=box), **keys}
+
+
+@pytest.mark.parametrize('outline', [[], [[]], None, [[1, 1, 9, 9]], [[4, 4]]])
+def test_object_without_an_outline_is_skipped_and_counted(tmp_path, monkeypatch, outline):
+    lines = []
+    monkeypatch.setattr('slnp_mm.datasets.instances.print_log', lambda text, *_: lines.append(text))
+    bad = thing(id=7, segmentation=outline)
+    if outline is None:
+        del bad['segmentation']
+    index = coco(tmp_path / 'a.json', [thing(), bad, thing(id=8, image_id=1)])
+    masks, classes = index.masks('x/0.jpg', (24, 32))
+    assert classes == [0] and masks[0].sum() == 64
+    assert len(index.masks('x/1.jpg', (24, 32))[0]) == 1
+    (line,) = lines
+    assert '1 annotations without an outline' in line
+    assert line.endswith('skipped, first annotation 7 of picture 0.jpg')
+
+
+def test_sound_polygon_beside_a_line_is_kept(tmp_path):
+    both = thing(segmentation=[[1, 1, 9, 9], *thing()['segmentation']])
+    masks, _ = coco(tmp_path / 'a.json', [both]).masks('0.jpg', (24, 32))
+    assert masks[0].sum() == 64
+
+
+@pytest.mark.parametrize(
+    'keys, words',
+    [
+        (
+            dict(category_id=9),
+            r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0',
+        ),
+        (dict(category_id='car'), 'category id car has no class'),
+        (
+            dict(segmentation=dict(size=[48, 64], counts=[0, 48 * 64])),
+            r'its run lengths are of 64x48, its picture is 32x24',
+        ),
+        (dict(segmentation=dict(size=[24, 32])), r"cannot be drawn \(KeyError\('counts'\)\)"),
+        (dict(segmentation='box'), 'cannot be drawn'),
+    ],
+)
+def test_object_that_cannot_be_read_is_named_with_its_picture(tmp_path, keys, words):
+    index = coco(tmp_path / 'a.json', [thing(**keys)])
+    with pytest.raises(DataError, match=words):
+        index.masks('0.jpg', (24, 32))
+
+
+def test_backslashes_and_accents_in_coco_names_are_understood(tmp_path):
+    letters = unicodedata.normalize('NFD', 'é.jpg')
+    index = coco(tmp_path / 'a.json', [thing(image_id=1)], ['train\\0.jpg', letters])
+    assert index.find('x/train/0.jpg')['id'] == 0
+    assert len(index.masks(unicodedata.normalize('NFC', letters), (24, 32))[0]) == 1
+
+
+def test_annotations_of_other_pictures_are_no_silence(tmp_path):
+    index = coco(tmp_path / 'a.json', [thing(image_id='0')])
+    with pytest.raises(DataError, match='has 1 annotations, none of a picture that it lists'):
+        index.load()
+
+
+# further reports
+
+
+def test_objects_that_share_one_id_are_all_kept(tmp_path):
+    """cvat 2155: pycocotools keeps the last of them."""
+    boxes = [[[x, 4, x + 4, 4, x + 4, 12, x, 12]] for x in (0, 8, 16)]
+    things = [thing(id=0, category_id=i + 1, segmentation=box) for i, box in enumerate(boxes)]
+    masks, classes = coco(tmp_path / 'a.json', things).masks('0.jpg', (24, 32))
+    assert classes == [0, 1, 2]
+    assert [int(np.flatnonzero(mask.any(0))[0]) for mask in masks] == [0, 8, 16]
+
+
+def test_run_lengths_that_do_not_add_up_are_named(tmp_path):
+    """cvat 9460: decoding them draws something, or reads beyond the picture."""
+    lengths = dict(size=[24, 32], counts=[5, 24 * 32])
+    index = coco(tmp_path / 'a.json', [thing(segmentation=lengths)])
+    with pytest.raises(DataError, match='add up to 773 pixels, expected 768; export it anew'):
+        index.masks('0.jpg', (24, 32))
+
+
+@pytest.mark.parametrize('outline', [[5, 24 * 32 - 5], [[4, 4, 12, 4, 12, 12, 4]]])
+def test_run_lengths_in_the_place_of_polygons_are_named(tmp_path, outline):
+    """cvat 6014: a list of numbers, of an odd count."""
+    index = coco(tmp_path / 'a.json', [thing(segmentation=outline)])
+    with pytest.raises(DataError, match='annotation 1 of 0.jpg .* cannot be drawn .*size, counts'):
+        index.masks('0.jpg', (24, 32))
+
+
+def test_cityscapes_train_ids_are_not_mapped_twice(make_set, files):
+    """cityscapesScripts 87: mmseg's users have labelTrainIds, others labelIds."""
+    root = make_set('cityscapes')
+    for i in range(3):
+        path = root / f'gtFine/val/ulm/ulm_{i:06d}_000019_gtFine_labelTrainIds.png'
+        files.png(path, files.blocks([0, 13, 255, 10]).astype(np.uint8))
+    rows = [
+        SLNPCityscapes(str(root), 'val', pipeline=LOAD, **keys)[0]['label'][0, ::8].tolist()
+        for keys in ({}, dict(label_suffix='_gtFine_labelTrainIds.png'))
+    ]
+    assert rows == [[0, 13, 255, 10]] * 2
+
+
+def test_more_classes_than_8_bits_hold_are_one_sentence(folder_pair):
+    """pix2pixHD 206: NYUv2 is published with 894 classes."""
+    with pytest.raises(DataError, match=r'must be 1\.\.255 .* got 894'):
+        build(folder_pair, metainfo=dict(classes=tuple(f'c{i}' for i in range(894))))
+
+
+@pytest.mark.parametrize('mode', ['LA', 'L', 'RGBA', 'P', '1'])
+def test_picture_of_any_mode_becomes_three_channels(tmp_path, mode):
+    """stylegan2-pytorch 108: a grey picture with alpha had two."""
+    grey = Image.fromarray(np.full((5, 7), 255, np.uint8))
+    grey.convert(mode).save(tmp_path / 'a.png')
+    image = decode_image((tmp_path / 'a.png').read_bytes(), 'a.png')
+    assert image.shape == (5, 7, 3) and (image == 255).all()
+
+
+def test_picture_of_16_bits_keeps_its_upper_8(tmp_path):
+    assert cv2.imwrite(str(tmp_path / 'a.png'), np.full((2, 2, 3), 0x80FF, np.uint16))
+    image = decode_image((tmp_path / 'a.png').read_bytes(), 'a.png')
+    assert image.dtype == np.uint8 and (image == 0x80).all()
+
+
+def test_cocostuff_ids_from_1_equal_those_from_0(make_set, files):
+    """cocostuff 7: the published ids are 1..182 and 0, those of the PNGs 0..181 and 255."""
+    root = make_set('coco_stuff')
+    usual = SLNPCOCOStuff(str(root), pipeline=LOAD)[0]['label']
+    for path in (root / 'stuffthingmaps/train2017').iterdir():
+        files.png(path, cv2.imread(str(path), -1) + np.uint8(1))
+    rule = dict(reduce_zero_label=True)
+    assert (SLNPCOCOStuff(str(root), pipeline=LOAD, label=rule)[0]['label'] == usual).all()

@@ -1,0 +1,103 @@
+"""Samples of a data set in one picture: image, labels, instances."""
+
+import os
+
+import cv2
+import numpy as np
+
+from slnp_mm.datasets import SLNPDataset, SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
+from slnp_mm.datasets.check import spread
+from slnp_mm.datasets.codec import UNLABELLED
+from slnp_mm.errors import DataError
+from slnp_mm.evaluation.functional import colour_label, make_grid
+
+HEIGHT, LEGEND = 200, 136  # of a picture on the sheet, pixels
+
+
+def overlay(
+    image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
+) -> np.ndarray:
+    """Lay label colors over a picture, with white instance borders.
+
+    Args:
+        image (ndarray): (H, W, 3), RGB, uint8.
+        label (ndarray): (H, W), uint8, 255 = unlabelled (left as it is).
+        layers (ndarray): (K, H, W), ids, -1 = none.
+        palette (list): C RGB triples, 0..255.
+        share (float): Weight of the label colors, 0..1.
+
+    Returns:
+        ndarray: (H, W, 3), RGB, uint8.
+    """
+    mixed = cv2.addWeighted(image, 1 - share, colour_label(label, palette), share, 0)
+    mixed[label == UNLABELLED] = image[label == UNLABELLED]
+    for layer in layers:
+        border = np.zeros(layer.shape, bool)
+        border[:, 1:] |= layer[:, 1:] != layer[:, :-1]
+        border[1:] |= layer[1:] != layer[:-1]
+        mixed[border] = 255
+    return mixed
+
+
+def legend(sample: dict, metainfo: dict) -> np.ndarray:
+    """Name of a sample and of the classes that cover most of it."""
+    bar = np.full((HEIGHT, LEGEND, 3), 255, np.uint8)
+    ids, counts = np.unique(sample['label'], return_counts=True)
+    order = [i for i in ids[np.argsort(-counts)] if i != UNLABELLED][:11]
+    name = os.path.basename(sample['name'])[-14:].encode('ascii', 'replace').decode()
+    lines = [f'{name}: {len(sample["instance_labels"])}', *(metainfo['classes'][i] for i in order)]
+    for row, text in enumerate(lines):
+        y = 13 + 16 * row
+        if row:
+            color = metainfo['palette'][order[row - 1]]
+            cv2.rectangle(bar, (3, y - 9), (13, y + 1), color, -1)
+        place = (17 if row else 3, y)
+        cv2.putText(
+            bar, text[:20], place, cv2.FONT_HERSHEY_SIMPLEX, 0.34, (0, 0, 0), 1, cv2.LINE_AA
+        )
+    return bar
+
+
+def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
+    """Draw a sheet of samples, evenly spread over the set.
+
+    Samples with a problem are left out, so that a set which is not sound
+    yet can be looked at too.
+
+    Args:
+        dataset (SLNPDataset): Initialised, or seen by ``check_dataset``.
+        num_samples (int): Samples, one a row. Defaults to 8.
+
+    Returns:
+        ndarray: (H, W, 3), RGB, uint8.
+
+    Raises:
+        DataError: If none of the samples can be drawn.
+    """
+    steps = [SLNPLoadImage(None), SLNPLoadLabel(), SLNPLoadInstances(cache_dir=None)]
+    own = [one for one in dataset.pipeline.transforms if isinstance(one, SLNPLoadInstances)]
+    rows = []
+    for sample in spread(dataset.samples(dataset.find_all()), num_samples):
+        sample.update(dataset.rules())
+        try:
+            for step in steps[:2] + (own or steps[2:])[:1]:
+                sample = step(sample)
+        except DataError:
+            continue
+        image, palette = sample['img'][..., ::-1].copy(), dataset.metainfo['palette']
+        pair = [image, overlay(image, sample['label'], sample['instances'], palette)]
+        width = max(1, round(image.shape[1] * HEIGHT / image.shape[0]))
+        pair = [cv2.resize(x, (width, HEIGHT), interpolation=cv2.INTER_AREA) for x in pair]
+        rows.append([*pair, legend(sample, dataset.metainfo)])
+    if not rows:
+        raise DataError(
+            f'no sample of {dataset.data_root} can be drawn; see the problems that the check lists'
+        )
+
+    # white to the right of narrow pictures, so that none is stretched
+    width = max(picture.shape[1] for row in rows for picture in row)
+    for row in rows:
+        for i, picture in enumerate(row):
+            room = ((0, 0), (0, width - picture.shape[1]), (0, 0))
+            row[i] = np.pad(picture, room, constant_values=255)
+    return make_grid(rows, ('image', 'labels', 'instances, classes'), HEIGHT)
