@@ -5,6 +5,7 @@ from .camvid import SLNPCamVid
 from .cityscapes import SLNPCityscapes
 from .coco_stuff import SLNPCOCOStuff
 from .errors import CorruptFileError, DataError
+from .nyuv2 import SLNPNYUv2
 from .preflight import check_dataset, quick_check
 from .preflight_hook import SLNPPreflightHook
 from .slnp_dataset import SLNPDataset
@@ -20,6 +21,7 @@ __all__ = [
     'CorruptFileError',
     'DataError',
     'SLNPDataset',
+    'SLNPNYUv2',
     'SLNPPreflightHook',
     'SLNPToyScenes',
     'check_dataset',

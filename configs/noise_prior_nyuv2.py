@@ -1,0 +1,11 @@
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/nyuv2.py',
+    './_base_/models/noise_prior.py',
+    './_base_/schedules/noise_prior.py',
+]
+
+model = dict(data_preprocessor=dict(num_classes=40))
+train_dataloader = dict(batch_size=32, dataset=dict(image_size=64))
+val_dataloader = None
+test_dataloader = None
