@@ -3,7 +3,9 @@
 import copy
 import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,12 +13,12 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
+from mmengine.utils import track_iter_progress
 
 from slnp_mm.datasets.wrappers import part_configs, parts
 from slnp_mm.errors import SLNPError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
-Progress = Callable[[int, int], None] | None
 
 
 def list_images(folder: str) -> dict[str, str]:
@@ -35,15 +37,14 @@ def list_images(folder: str) -> dict[str, str]:
     if not os.path.isdir(folder):
         raise FileNotFoundError(f'Image folder {folder} does not exist.')
     found: dict[str, str] = {}
-    for root, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            path = os.path.join(root, name)
-            if stem in found:
-                raise ValueError(f'Expected one image named {stem}, got {found[stem]} and {path}.')
-            found[stem] = path
+    for path in sorted(Path(folder).rglob('*')):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if path.stem in found:
+            raise ValueError(
+                f'Expected one image named {path.stem}, got {found[path.stem]} and {path}.'
+            )
+        found[path.stem] = str(path)
     if not found:
         raise ValueError(f'Expected images ({", ".join(IMAGE_SUFFIXES)}) in {folder}, got none.')
     return found
@@ -148,12 +149,7 @@ def build_metrics(cfg: Config) -> list[Any]:
 
 
 def score_folder(
-    dataset: Any,
-    metrics: list[Any],
-    folder: str,
-    batch_size: int = 16,
-    device: str = 'cpu',
-    progress: Progress = None,
+    dataset: Any, metrics: list[Any], folder: str, batch_size: int = 16, device: str = 'cpu'
 ) -> dict[str, float]:
     """Score images against a data set's labels and real images.
 
@@ -166,7 +162,6 @@ def score_folder(
         folder (str): Images named like the data set's, any ending.
         batch_size (int): Images at a time. Defaults to 16.
         device (str): Torch device. Defaults to 'cpu'.
-        progress (Callable, optional): Called with done and total.
 
     Returns:
         Dict[str, float]: All figures by name.
@@ -178,36 +173,78 @@ def score_folder(
     if len(set(stems)) != len(stems):
         raise ValueError('Expected images of different names in the data set, got two of one name.')
     paths = pair(list_images(folder), stems, folder)
+    return _score(dataset, metrics, ((_read(path), path) for path in paths), batch_size, device)
+
+
+def score_training(
+    cfg: Config, dataset: Any, metrics: list[Any], batch_size: int = 16, device: str = 'cpu'
+) -> dict[str, float]:
+    """Score real training images as if they had been generated.
+
+    The distances tell how near unseen photographs come: what a perfect generator would reach.
+    As many training images as the data set has are taken, evenly spaced.
+
+    Args:
+        cfg (Config): Its ``train_dataloader`` names the training images; they go through the
+            test pipeline.
+        dataset (SLNPDataset): Of :func:`build_dataset`.
+        metrics (List[FeatureMetric]): Get the results.
+        batch_size (int): Images at a time. Defaults to 16.
+        device (str): Torch device. Defaults to 'cpu'.
+
+    Returns:
+        Dict[str, float]: All figures by name.
+
+    Raises:
+        ValueError: If there are fewer training images.
+    """
+    cfg = copy.deepcopy(cfg)
+    source, target = (
+        next(iter(part_configs(cfg[f'{name}_dataloader'].dataset))) for name in ('train', 'test')
+    )
+    target.update({k: source[k] for k in ('split', 'data_prefix', 'indices') if k in source})
+    train, count = build_dataset(cfg), len(dataset)
+    if len(train) < count:
+        raise ValueError(f'Expected at least {count} training images, got {len(train)}.')
+    images = ((train[i * len(train) // count]['inputs']['img'], '') for i in range(count))
+    return _score(dataset, metrics, images, batch_size, device)
+
+
+def _score(
+    dataset: Any,
+    metrics: list[Any],
+    images: Iterable[tuple[torch.Tensor, str]],
+    batch_size: int,
+    device: str,
+) -> dict[str, float]:
+    """Score images and their paths, in data set order, as a model's output."""
     for metric in metrics:
         metric.dataset_meta = dataset.metainfo
         metric.device = torch.device(device)
-    for start in range(0, len(paths), batch_size):
-        stop = min(start + batch_size, len(paths))
-        batch = [_sample(dataset, i, paths[i]) for i in range(start, stop)]
-        for metric in metrics:
-            metric.process(None, batch)
-        if progress:
-            progress(stop, len(paths))
+    batch: list[dict] = []
+    for i, (image, path) in track_iter_progress((enumerate(images), len(dataset)), file=sys.stderr):
+        item = dataset[i]['inputs']
+        batch.append(
+            dict(
+                fake_img=image,
+                gt_img=item['img'],
+                gt_sem_seg=item['label'][0],
+                sample_idx=i,
+                img_path=path,
+            )
+        )
+        if len(batch) == batch_size or i + 1 == len(dataset):
+            for metric in metrics:
+                metric.process(None, batch)
+            batch = []
     out: dict[str, float] = {}
     for metric in metrics:
-        out.update(metric.evaluate(len(paths)))
+        out.update(metric.evaluate(len(dataset)))
     return out
 
 
 def _stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
-
-
-def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
-    """What a model's output would be, with the image read from a file."""
-    image, item = _read(path), dataset[index]
-    return dict(
-        fake_img=image,
-        gt_img=item['inputs']['img'],
-        gt_sem_seg=item['inputs']['label'][0],
-        sample_idx=index,
-        img_path=path,
-    )
 
 
 def _read(path: str) -> torch.Tensor:
