@@ -19,9 +19,3 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='val'))
 test_dataloader = val_dataloader
-
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, begin=0, end=50, by_epoch=False),
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=1000, by_epoch=False),
-]

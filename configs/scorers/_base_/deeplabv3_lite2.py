@@ -71,7 +71,7 @@ train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# Pretrained layers move slower; the schedule's length is the config's.
+# Pretrained layers move slower.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-2),
@@ -82,3 +82,8 @@ optim_wrapper = dict(
     ),
     clip_grad=dict(max_norm=5.0),
 )
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, begin=0, end=50, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=1000, by_epoch=False),
+]
