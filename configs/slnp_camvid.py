@@ -25,7 +25,7 @@ model = dict(
     prior_command='python tools/train.py configs/noise_prior_camvid.py',
 )
 
-scorer = dict(config='configs/scorers/deeplabv3_camvid.py')
+scorer = dict(config='configs/scorers/deeplabv3_lite2_camvid.py')
 val_evaluator = dict(
     type='Evaluator',
     metrics=[
