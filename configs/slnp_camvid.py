@@ -25,17 +25,12 @@ model = dict(
     prior_command='python tools/train.py configs/noise_prior_camvid.py',
 )
 
-scorer = dict(config='configs/scorers/deeplabv3_camvid.py')
+scorer = dict(config='configs/scorers/deeplabv3_lite2_camvid.py')
 val_evaluator = dict(
     type='Evaluator',
     metrics=[
         dict(type='SLNPSegMetric', scorer=scorer),
-        dict(
-            type='SLNPScorerFrechet',
-            scorer=scorer,
-            kernel=False,
-            manifold=False,
-        ),
+        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
         dict(type='SLNPDiversity', scorer=scorer, num_images=16),
     ],
 )

@@ -27,6 +27,7 @@ LAYOUTS = dict(
     ),
     ade20k=('images/{}', 'annotations/{}', None, ('training', 'validation')),
     camvid=('images/{}', 'annotations/{}', None, ('train', 'val')),
+    nyuv2=('images/{}', 'annotations/{}', None, ('train', 'val')),
 )
 LAYOUTS['toy'] = LAYOUTS['coco']
 

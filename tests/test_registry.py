@@ -26,6 +26,7 @@ NAMES = dict(
         'SLNPADE20K',
         'SLNPCityscapes',
         'SLNPCamVid',
+        'SLNPNYUv2',
         'SLNPToyScenes',
     ],
     TRANSFORMS=[

@@ -1,6 +1,7 @@
 """Score a folder of images, or compare two reports.
 
 python tools/score.py configs/slnp_camvid.py --images made/ --out a.json
+python tools/score.py configs/slnp_camvid.py --training --out floor.json
 python tools/score.py --compare a.json b.json
 """
 
@@ -18,6 +19,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', nargs='?', type=cli.path, help='config of the data set')
     parser.add_argument('--images', type=cli.path, help='folder of images to score')
+    parser.add_argument(
+        '--training',
+        action='store_true',
+        help='score real training images instead: the floor of the distances',
+    )
     parser.add_argument('--labels', type=cli.path, help="label folder, else the config's")
     parser.add_argument('--real', type=cli.path, help="real images, else the config's")
     parser.add_argument('--inception', type=cli.path, help='Inception weights: adds FID')
@@ -34,10 +40,11 @@ def parse_args() -> argparse.Namespace:
     )
     cli.add_config_options(parser)
     args = parser.parse_args()
-    if bool(args.compare) == bool(args.config or args.images or args.out):
+    asked = args.config or args.images or args.training or args.out
+    if bool(args.compare) == bool(asked):
         parser.error('give a config and --images, or --compare A B alone')
-    if not args.compare and not (args.config and args.images):
-        parser.error('give a config and --images')
+    if not args.compare and not (args.config and bool(args.images) != args.training):
+        parser.error('give a config and --images or --training')
     if args.out and not args.out.endswith('.json'):
         parser.error(f'--out must end in .json, but got {args.out}')
     return args
@@ -59,16 +66,6 @@ def compare(paths: list, force: bool) -> int:
         return 1
     print(report.compare(first, second, paths))
     return 0
-
-
-def show(done: int, total: int) -> None:
-    """Progress in place."""
-    print(
-        f'\rscored {done}/{total}',
-        end='\n' if done == total else '',
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 def main() -> int:
@@ -94,6 +91,7 @@ def main() -> int:
     from slnp_mm.datasets.wrappers import places
     from slnp_mm.errors import check_device
     from slnp_mm.evaluation import SLNPFID, folder, report
+    from slnp_mm.evaluation.metrics.feature_metric import FeatureMetric
 
     check_device(args.device)
     metrics = folder.build_metrics(cfg)
@@ -104,15 +102,24 @@ def main() -> int:
         metrics.append(SLNPFID(weights=args.inception))
     dataset = folder.build_dataset(cfg, args.labels, args.real)
     if args.out:
-        cli.keep_inputs(args.out, [args.images, args.config, *places(dataset)])
-    folder.score_folder(dataset, metrics, args.images, args.batch_size, args.device, show)
+        images = [args.images] * bool(args.images)
+        cli.keep_inputs(args.out, [*images, args.config, *places(dataset)])
+    if args.training:
+        metrics = [metric for metric in metrics if isinstance(metric, FeatureMetric)]
+        folder.score_training(cfg, dataset, metrics, args.batch_size, args.device)
+    else:
+        folder.score_folder(dataset, metrics, args.images, args.batch_size, args.device)
     data, split = folder.names_of(dataset)
     result = report.build_report(
         metrics,
         dict(
             config=os.path.basename(args.config),
             name=args.name,
-            images=os.path.basename(os.path.normpath(args.images)),
+            images=(
+                'real training images'
+                if args.training
+                else os.path.basename(os.path.normpath(args.images))
+            ),
         ),
         data,
         split,

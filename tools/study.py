@@ -267,7 +267,7 @@ def gather(runs: list[Run], curves: list[str]) -> pd.DataFrame:
             step = scores['run']['iteration']
             facts |= dict(images=scores['protocol']['num_images'], **scores['figures'])
             for row in scores['per_class']:
-                facts |= {f'{row["class"]}/{key}': row[key] for key in ('IoU', 'real/IoU')}
+                facts |= {f'{row["class"]}/{key}': row.get(key) for key in ('IoU', 'real/IoU')}
         frame = frame.join(pd.DataFrame(facts, index=[step]), how='outer')
         frame.insert(0, 'variant', run.variant)
         frame.insert(1, 'seed', run.seed)

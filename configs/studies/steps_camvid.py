@@ -3,8 +3,8 @@
 seeds = [0]
 prepare = [
     dict(
-        makes='work_dirs/deeplabv3_camvid/scorer.pth',
-        command='python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py',
+        makes='work_dirs/deeplabv3_lite2_camvid/scorer.pth',
+        command='python tools/train_scorer.py configs/scorers/deeplabv3_lite2_camvid.py',
     ),
     dict(
         makes='work_dirs/studies/noise_prior_camvid/last_checkpoint',

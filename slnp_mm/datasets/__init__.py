@@ -6,6 +6,7 @@ from .camvid import SLNPCamVid
 from .check import check_dataset, quick_check
 from .cityscapes import SLNPCityscapes
 from .coco_stuff import SLNPCOCOStuff
+from .nyuv2 import SLNPNYUv2
 from .slnp_dataset import SLNPDataset
 from .toyscenes import SLNPToyScenes
 from .transforms import *  # noqa: F401, F403
@@ -19,6 +20,7 @@ __all__ = [
     'CorruptFileError',
     'DataError',
     'SLNPDataset',
+    'SLNPNYUv2',
     'SLNPToyScenes',
     'check_dataset',
     'quick_check',

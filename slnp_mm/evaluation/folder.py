@@ -3,13 +3,15 @@
 import copy
 import logging
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
+from mmengine.utils import track_iter_progress
 
 from slnp_mm.datasets import SLNPCrop, SLNPLoadImage, SLNPResize
 from slnp_mm.datasets.files import (
@@ -22,8 +24,6 @@ from slnp_mm.datasets.files import (
 )
 from slnp_mm.datasets.wrappers import part_configs, parts
 from slnp_mm.errors import SLNPError
-
-Progress = Callable[[int, int], None] | None
 
 
 def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
@@ -172,12 +172,7 @@ def build_metrics(cfg: Config) -> list[Any]:
 
 
 def score_folder(
-    dataset: Any,
-    metrics: list[Any],
-    folder: str,
-    batch_size: int = 16,
-    device: str = 'cpu',
-    progress: Progress = None,
+    dataset: Any, metrics: list[Any], folder: str, batch_size: int = 16, device: str = 'cpu'
 ) -> dict[str, float]:
     """Score images against a data set's labels and real images.
 
@@ -190,7 +185,6 @@ def score_folder(
         folder (str): Images named like the data set's, any ending.
         batch_size (int): Images at a time. Defaults to 16.
         device (str): Torch device. Defaults to 'cpu'.
-        progress (Callable, optional): Called with done and total.
 
     Returns:
         Dict[str, float]: All figures by name.
@@ -200,32 +194,75 @@ def score_folder(
     """
     images = list_images(folder, dataset.suffixes['img'])
     paths = pair(images, names_in(dataset, images), folder)
+    read = ((_read(dataset, i, path), path) for i, path in enumerate(paths))
+    return _score(dataset, metrics, read, batch_size, device)
+
+
+def score_training(
+    cfg: Config, dataset: Any, metrics: list[Any], batch_size: int = 16, device: str = 'cpu'
+) -> dict[str, float]:
+    """Score real training images as if they had been generated.
+
+    The distances tell how near unseen photographs come: what a perfect generator would reach.
+    As many training images as the data set has are taken, evenly spaced.
+
+    Args:
+        cfg (Config): Its ``train_dataloader`` names the training images; they go through the
+            test pipeline.
+        dataset (SLNPDataset): Of :func:`build_dataset`.
+        metrics (List[FeatureMetric]): Get the results.
+        batch_size (int): Images at a time. Defaults to 16.
+        device (str): Torch device. Defaults to 'cpu'.
+
+    Returns:
+        Dict[str, float]: All figures by name.
+
+    Raises:
+        ValueError: If there are fewer training images.
+    """
+    cfg = copy.deepcopy(cfg)
+    source, target = (
+        next(iter(part_configs(cfg[f'{name}_dataloader'].dataset))) for name in ('train', 'test')
+    )
+    target.update({k: source[k] for k in ('split', 'data_prefix', 'indices') if k in source})
+    train, count = build_dataset(cfg), len(dataset)
+    if len(train) < count:
+        raise ValueError(f'Expected at least {count} training images, got {len(train)}.')
+    images = ((train[i * len(train) // count]['inputs']['img'], '') for i in range(count))
+    return _score(dataset, metrics, images, batch_size, device)
+
+
+def _score(
+    dataset: Any,
+    metrics: list[Any],
+    images: Iterable[tuple[torch.Tensor, str]],
+    batch_size: int,
+    device: str,
+) -> dict[str, float]:
+    """Score images and their paths, in data set order, as a model's output."""
     for metric in metrics:
         metric.dataset_meta = dataset.metainfo
         metric.device = torch.device(device)
-    for start in range(0, len(paths), batch_size):
-        stop = min(start + batch_size, len(paths))
-        batch = [_sample(dataset, i, paths[i]) for i in range(start, stop)]
-        for metric in metrics:
-            metric.process(None, batch)
-        if progress:
-            progress(stop, len(paths))
+    batch: list[dict] = []
+    for i, (image, path) in track_iter_progress((enumerate(images), len(dataset)), file=sys.stderr):
+        item = dataset[i]['inputs']
+        batch.append(
+            dict(
+                fake_img=image,
+                gt_img=item['img'],
+                gt_sem_seg=item['label'][0],
+                sample_idx=i,
+                img_path=path,
+            )
+        )
+        if len(batch) == batch_size or i + 1 == len(dataset):
+            for metric in metrics:
+                metric.process(None, batch)
+            batch = []
     out: dict[str, float] = {}
     for metric in metrics:
-        out.update(metric.evaluate(len(paths)))
+        out.update(metric.evaluate(len(dataset)))
     return out
-
-
-def _sample(dataset: Any, index: int, path: str) -> dict[str, Any]:
-    """What a model's output would be, with the image read from a file."""
-    image, item = _read(dataset, index, path), dataset[index]
-    return dict(
-        fake_img=image,
-        gt_img=item['inputs']['img'],
-        gt_sem_seg=item['inputs']['label'][0],
-        sample_idx=index,
-        img_path=path,
-    )
 
 
 def _read(dataset: Any, index: int, path: str) -> torch.Tensor:

@@ -4,9 +4,12 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from slnp_mm.files import replace_file
 
 from .scorers.deeplabv3 import file_sha256
 
@@ -22,23 +25,9 @@ PACKAGES = (
     'scipy',
     'opencv-python',
 )
-# Differences in these make two reports incomparable.
-PROTOCOL_KEYS = (
-    'data',
-    'split',
-    'num_images',
-    'image_sizes',
-    'label_pixels',
-    'ignored_pixels',
-    'ignore_index',
-    'class_map',
-    'quantised',
-    'segmentation',
-    'features',
-)
-SEGMENTATION = ('PA', 'mIoU', 'mAcc')
-# Recorded inside a scorer's entry, but not part of the protocol.
-SCORER_NOTES = ('config', 'checkpoint', 'training', 'precision')
+# Recorded in a protocol, but two reports may differ in them: a file's name, how a scorer was
+# trained, half precision on a GPU, figures of foreign metrics.
+NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
 
 
 def versions() -> dict[str, str]:
@@ -61,10 +50,7 @@ def build_report(
     split: str | None = None,
     others: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Join the metrics' last results into one report.
-
-    A metric's ``prefix`` stands before its figures, its classes and its
-    part of the protocol, so that two metrics of one kind keep apart.
+    """Join the metrics' last results into one report, as plain JSON values.
 
     Args:
         metrics (Sequence[Any]): Metrics after ``evaluate`` on this process;
@@ -78,79 +64,48 @@ def build_report(
             added and named in the protocol as ``others``.
 
     Returns:
-        Dict[str, Any]: ``figures`` by name, ``per_class``, ``protocol``,
+        Dict[str, Any]: ``format``, ``figures`` by name (None for NaN and
+        infinity, which JSON does not know), ``per_class``, ``protocol``,
         ``run``, ``versions``.
 
     Raises:
         ValueError: If no metric has a result.
     """
-    parts = [m for m in metrics if getattr(m, 'last_report', None)]
+    parts = [m.last_report for m in metrics if getattr(m, 'last_report', None)]
     if not parts:
         raise ValueError(
             'Expected a metric of slnp_mm with a result, got none: there is nothing to report.'
         )
     figures: dict[str, Any] = {}
+    classes: dict[str, dict] = {}
     protocol: dict[str, Any] = dict(
         data=data,
         split=split,
         quantised='uint8, rounded to nearest',
-        num_images=max(m.last_report['num_images'] for m in parts),
-        features=[],
+        num_images=max(part['num_images'] for part in parts),
+        features=[part['features'] for part in parts if 'features' in part],
     )
-    per_class: list[dict] = []
-    for metric in parts:
-        head = f'{metric.prefix}/' if metric.prefix else ''
-        part = metric.last_report
-        own = metric.figures() if 'scorer' in part else part['figures']
-        figures.update({head + k: v for k, v in own.items()})
-        if 'scorer' in part:
-            per_class += class_rows(part, head)
-            protocol.update(segmentation_entries(metric, head))
-        else:
-            protocol['features'].append(part['extractor'])
+    for part in parts:
+        figures.update(part['figures'])
+        protocol.update(part.get('protocol', {}))
+        for name, row in part.get('per_class', {}).items():
+            classes.setdefault(name, {'class': name}).update(row)
+
+    # what no metric of ours made
     more = {
         k: v for k, v in (others or {}).items() if k not in figures and isinstance(v, (int, float))
     }
     if more:
         protocol['others'] = sorted(more)
-    return dict(
+    report = dict(
         format=FORMAT,
-        figures={k: finite(v) for k, v in {**figures, **more}.items()},
-        per_class=per_class,
+        figures={k: v if math.isfinite(v) else None for k, v in {**figures, **more}.items()},
+        per_class=list(classes.values()),
         protocol=protocol,
         run=run,
         versions=versions(),
     )
-
-
-def segmentation_entries(metric: Any, head: str) -> dict[str, Any]:
-    """Protocol of one segmentation metric, ``head`` before each name."""
-    part = metric.last_report
-    names = ('label_pixels', 'ignored_pixels', 'class_map', 'image_sizes')
-    out = {name: part[name] for name in names}
-    out.update(ignore_index=metric.ignore_index, segmentation=part['scorer'])
-    return {head + k: v for k, v in out.items()}
-
-
-def finite(value: Any) -> Any:
-    """The number, None for NaN and infinity, which JSON does not know."""
-    return value if math.isfinite(value) else None
-
-
-def class_rows(part: dict[str, Any], head: str = '') -> list[dict]:
-    """Per-class IoU and accuracy, generated beside real."""
-    fake, real = part['figures']['fake'], part['figures']['real']
-    names = part['classes'] or [str(i) for i in range(len(fake['IoU']))]
-    return [
-        {
-            'class': head + name,
-            'IoU': fake['IoU'][i],
-            'real/IoU': real['IoU'][i],
-            'Acc': fake['Acc'][i],
-            'real/Acc': real['Acc'][i],
-        }
-        for i, name in enumerate(names)
-    ]
+    return json.loads(json.dumps(report, default=str))
 
 
 def describe_checkpoint(path: str | None) -> dict[str, str] | None:
@@ -175,17 +130,11 @@ def save_report(report: dict[str, Any], path: str) -> list[str]:
     """
     if not path.endswith('.json'):
         raise ValueError(f'Expected a report path ending in .json, got {path}.')
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    table = f'{path[:-5]}.md'
-    for name, text in (
-        (path, json.dumps(report, indent=2, default=str)),
-        (table, markdown(report)),
-    ):
-        draft = f'{name}.part{os.getpid()}'
-        with open(draft, 'w', encoding='utf-8') as file:
+    texts = {path: json.dumps(report, indent=2), f'{path[:-5]}.md': markdown(report)}
+    for name, text in texts.items():
+        with replace_file(name) as draft, open(draft, 'w', encoding='utf-8') as file:
             file.write(text + '\n')
-        os.replace(draft, name)
-    return [path, table]
+    return list(texts)
 
 
 def load_report(path: str) -> dict[str, Any]:
@@ -210,29 +159,21 @@ def load_report(path: str) -> dict[str, Any]:
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Protocol entries in which two reports differ, as text.
-
-    The scorer's file name, config name and training notes do not count, its
-    SHA-256 does.
-    """
-    both = [*first['protocol'], *second['protocol']]
-    keys = [
-        key for name in PROTOCOL_KEYS for key in dict.fromkeys(both) if key.split('/')[-1] == name
+    """Protocol entries in which two reports differ, as text, without ``NOTES``."""
+    a, b = (strip_notes(report['protocol']) for report in (first, second))
+    return [
+        f'{key}: {short(a.get(key))} and {short(b.get(key))}'
+        for key in dict.fromkeys([*a, *b])
+        if a.get(key) != b.get(key)
     ]
-    out = []
-    for key in keys:
-        a, b = (strip_notes(r['protocol'].get(key)) for r in (first, second))
-        if json.dumps(a, sort_keys=True) != json.dumps(b, sort_keys=True):
-            out.append(f'{key}: {short(a)} and {short(b)}')
-    return out
 
 
 def strip_notes(value: Any) -> Any:
-    """A protocol entry without notes, networks in a fixed order."""
+    """A protocol without notes, networks in a fixed order."""
     if isinstance(value, dict):
-        return {k: v for k, v in value.items() if k not in SCORER_NOTES}
+        return {k: strip_notes(v) for k, v in value.items() if k not in NOTES}
     if isinstance(value, list) and any(isinstance(v, dict) for v in value):
-        return sorted((strip_notes(v) for v in value), key=str)
+        return sorted(map(strip_notes, value), key=str)
     return value
 
 
@@ -248,65 +189,30 @@ def short(value: Any) -> str:
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as Markdown that also reads well in a terminal."""
-    figures, protocol = report['figures'], report['protocol']
-    heads = [k[: -len('real/PA')] for k in figures if is_ceiling(k)]
-    rows = [row for head in heads for row in segmentation_rows(figures, head)]
-    text = []
-    if rows:
-        text.append(
-            table(
-                ['score', 'generated', 'real (ceiling)', 'share of ceiling'],
-                rows,
-            )
-        )
-    shown = {
-        head + kind + name
-        for head in heads
-        for kind in ('', 'real/', 'share/')
-        for name in SEGMENTATION
-    }
-    rest = [[k, _cell(v)] for k, v in figures.items() if k not in shown]
-    if rest:
-        text.append(table(['score', 'value'], rest))
-    if report['per_class']:
-        text.append(
-            table(
-                ['class', 'IoU', 'IoU of real', 'Acc', 'Acc of real'],
-                [[_cell(v) for v in row.values()] for row in report['per_class']],
-            )
-        )
-    text.append(
-        'Protocol: '
-        + '; '.join(
-            f'{k} {short(strip_notes(v))}' for k, v in protocol.items() if v not in (None, [])
-        )
-    )
-    text.append(
-        'Run: ' + '; '.join(f'{k} {short(v)}' for k, v in report['run'].items() if v is not None)
-    )
-    text.append('Versions: ' + ', '.join(f'{k} {v}' for k, v in report['versions'].items()))
-    return '\n\n'.join(text)
+    figures, classes = report['figures'], report['per_class']
 
-
-def is_ceiling(name: str) -> bool:
-    """Whether a figure is the PA of real images, prefixed or not."""
-    return name == 'real/PA' or name.endswith('/real/PA')
-
-
-def segmentation_rows(figures: dict[str, Any], head: str) -> list[list]:
-    """Generated, real and share of one segmentation metric."""
+    # a figure beside the real images' and its share of them
     rows = []
-    for name in SEGMENTATION:
-        share = figures.get(f'{head}share/{name}')
-        rows.append(
-            [
-                head + name,
-                _cell(figures.get(head + name)),
-                _cell(figures.get(f'{head}real/{name}')),
-                '' if share is None else f'{share:.1f} %',
-            ]
+    for name, value in figures.items():
+        if re.search(r'(^|/)(real|share)/', name):
+            continue
+        real, share = (
+            figures.get(re.sub(r'([^/]+)$', rf'{kind}/\1', name), '') for kind in ('real', 'share')
         )
-    return rows
+        rows.append([name, value, real, share if share in ('', None) else f'{share:.1f} %'])
+    text = [table(['score', 'generated', 'real', 'share of real'], rows)]
+
+    if classes:
+        head = list(dict.fromkeys(key for row in classes for key in row))
+        text.append(table(head, [[row.get(key) for key in head] for row in classes]))
+    for title, part in (
+        ('Protocol', strip_notes(report['protocol'])),
+        ('Run', report['run']),
+        ('Versions', report['versions']),
+    ):
+        entries = (f'{k} {short(v)}' for k, v in part.items() if v not in (None, []))
+        text.append(f'{title}: ' + '; '.join(entries))
+    return '\n\n'.join(text)
 
 
 def compare(first: dict[str, Any], second: dict[str, Any], names: Sequence[str]) -> str:
@@ -320,24 +226,17 @@ def compare(first: dict[str, Any], second: dict[str, Any], names: Sequence[str])
     Returns:
         str: Markdown table; the difference is second minus first.
     """
-    keys = list(first['figures'])
-    keys += [k for k in second['figures'] if k not in keys]
     rows = []
-    for key in keys:
+    for key in dict.fromkeys([*first['figures'], *second['figures']]):
         a, b = first['figures'].get(key), second['figures'].get(key)
-        gap = '' if a is None or b is None else f'{b - a:+.4g}'
-        rows.append([key, _cell(a), _cell(b), gap])
+        rows.append([key, a, b, '' if a is None or b is None else f'{b - a:+.4g}'])
     return table(['score', *names, 'difference'], rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table with padded columns."""
-    cells = [[str(v) for v in row] for row in (head, *rows)]
+    """A Markdown table with padded columns; None is a dash."""
+    cells = [['-' if v is None else str(v) for v in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = ['| ' + ' | '.join(v.ljust(w) for v, w in zip(row, widths)) + ' |' for row in cells]
     rule = '|' + '|'.join(':' + '-' * (w + 1) for w in widths) + '|'
     return '\n'.join([lines[0], rule, *lines[1:]])
-
-
-def _cell(value: Any) -> Any:
-    return '-' if value is None else value

@@ -137,16 +137,21 @@ def make_cityscapes(root):
     return root
 
 
-def make_camvid(root):
+def make_camvid(root, last=10):
     """CamVid: 0..10 and 255."""
     for split in ('train', 'val'):
         for i in range(3):
             write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
             write_png(
                 root / f'annotations/{split}/{i}.png',
-                blocks([0, 3, 10, 255]).astype(np.uint8),
+                blocks([0, 3, last, 255]).astype(np.uint8),
             )
     return root
+
+
+def make_nyuv2(root):
+    """NYUv2: 0..39 and 255, in CamVid's folders."""
+    return make_camvid(root, last=39)
 
 
 def make_toyscenes(root):
@@ -162,6 +167,7 @@ MAKERS = dict(
     ade20k=make_ade,
     cityscapes=make_cityscapes,
     camvid=make_camvid,
+    nyuv2=make_nyuv2,
     toyscenes=make_toyscenes,
 )
 

@@ -22,7 +22,9 @@ def _at_repository_root(monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
 
 
-@pytest.mark.parametrize('name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'toyscenes'])
+@pytest.mark.parametrize(
+    'name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'nyuv2', 'toyscenes']
+)
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_config_gives_a_batch_of_the_contract(name, split, make_set):
     loader = _loader(name, make_set(name), split)
@@ -53,6 +55,7 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set):
         ('ade20k', [255, 0, 1, 149]),
         ('cityscapes', [0, 13, 255, 10]),
         ('camvid', [0, 3, 10, 255]),
+        ('nyuv2', [0, 3, 39, 255]),
     ],
 )
 def test_label_ids_follow_the_set_rule(name, ids, make_set):

@@ -1,4 +1,4 @@
-"""The 13 COCO-Stuff and the CamVid pictures, where they are present."""
+"""The 13 COCO-Stuff, the CamVid and the NYUv2 pictures, where they are present."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmengine.config import Config
 from slnp_mm.datasets import check_dataset
 
 DATA = Path(os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data'))
-COCO, CAMVID = DATA / 'coco_stuff_sample', DATA / 'camvid'
+COCO, CAMVID, NYUV2 = DATA / 'coco_stuff_sample', DATA / 'camvid', DATA / 'nyuv2'
 needs_coco = pytest.mark.skipif(not COCO.is_dir(), reason=f'no real COCO-Stuff pictures in {COCO}')
 needs_camvid = pytest.mark.skipif(
     not CAMVID.is_dir(), reason=f'no real CamVid pictures in {CAMVID}'
@@ -96,3 +96,13 @@ def test_camvid_pictures_keep_the_contract(build):
         label = sample['inputs']['label']
         assert ((label < 11) | (label == 255)).all()
         assert (sample['inputs']['instances'][label != 255] >= 0).all()
+
+
+@pytest.mark.skipif(not NYUV2.is_dir(), reason=f'no real NYUv2 pictures in {NYUV2}')
+def test_nyuv2_names_and_pictures_are_those_of_the_files(build):
+    train, val = (build('nyuv2', NYUV2, image_size=128, split=s) for s in ('train', 'val'))
+    assert (len(train), len(val)) == (795, 327)
+    assert list(train.metainfo['classes']) == (NYUV2 / 'classes.txt').read_text().splitlines()
+    label = val[0]['inputs']['label']
+    assert ((label < 40) | (label == 255)).all()
+    assert (val[0]['inputs']['instances'][label != 255] >= 0).all()

