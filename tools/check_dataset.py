@@ -1,22 +1,17 @@
 """Check the data of a config before training: exit code 0 or 1."""
 
+from __future__ import annotations
+
 import argparse
 import json
-import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import _cli as cli
-import cv2
-from _sheet import make_sheet
-from mmagic.registry import DATASETS
-from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
 
-from slnp_mm.datasets import SLNPDataset, check_dataset
-from slnp_mm.datasets.wrappers import part_configs
-from slnp_mm.errors import DataError, SLNPError
-from slnp_mm.files import replace_file
+if TYPE_CHECKING:
+    from slnp_mm.datasets import SLNPDataset
 
 SPLITS = ('train', 'val', 'test')
 
@@ -24,11 +19,12 @@ SPLITS = ('train', 'val', 'test')
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file with *_dataloader')
+    parser.add_argument('config', type=cli.path, help='config file with *_dataloader')
     parser.add_argument('--split', nargs='+', choices=SPLITS, help='default: all there are')
-    parser.add_argument('--json', metavar='FILE', help='write the report')
+    parser.add_argument('--json', type=cli.path, metavar='FILE', help='write the report')
     parser.add_argument(
         '--sheet',
+        type=cli.path,
         metavar='FILE',
         help='write a picture of samples with their labels',
     )
@@ -38,12 +34,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         help='check only this many samples of each split, evenly spread',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to override, key=value',
-    )
+    cli.add_config_options(parser)
     return parser.parse_args()
 
 
@@ -76,6 +67,11 @@ def build(cfg: dict, split: str) -> SLNPDataset:
     Raises:
         SLNPError: If it is not one of this package.
     """
+    from mmagic.registry import DATASETS
+
+    from slnp_mm.datasets import SLNPDataset
+    from slnp_mm.errors import SLNPError
+
     dataset = DATASETS.build({**cfg, 'lazy_init': True})
     if not isinstance(dataset, SLNPDataset):
         raise SLNPError(
@@ -106,20 +102,23 @@ def show_progress(split: str):
     return progress
 
 
-def write(path: str, data: bytes) -> None:
-    """Write a file under its final name in one step."""
-    with replace_file(os.path.expanduser(path)) as draft, open(draft, 'wb') as file:
-        file.write(data)
-
-
 def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
     """Write a sheet of the samples that can be drawn; False if there are none."""
+    import cv2
+    from _sheet import make_sheet
+
+    from slnp_mm.datasets.wrappers import places
+    from slnp_mm.errors import DataError
+    from slnp_mm.files import replace_file
+
+    cli.keep_inputs(path, places(dataset), '--sheet')
     try:
         sheet = make_sheet(dataset)
     except DataError as error:
         print(f'no sheet: {error}', file=sys.stderr)
         return False
-    write(path, cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
+    with replace_file(path) as draft, open(draft, 'wb') as file:
+        file.write(cv2.imencode('.png', sheet[..., ::-1])[1])
     print(f'sheet of samples: {path}')
     return True
 
@@ -135,7 +134,16 @@ def run(args: argparse.Namespace) -> int:
             for is not there.
     """
     config = cli.read_config(args.config, args.cfg_options)
+
     cli.import_custom(config)
+    from mmengine.registry import init_default_scope
+
+    from slnp_mm.datasets import check_dataset
+    from slnp_mm.datasets.wrappers import part_configs, places
+    from slnp_mm.errors import SLNPError
+    from slnp_mm.files import replace_file
+
+    init_default_scope('mmagic')
     reports: dict = {}
     seen: list = []  # settings and report of each set; equal ones are checked once
     sheet = None
@@ -151,6 +159,8 @@ def run(args: argparse.Namespace) -> int:
             report = next((known for other, known in seen if other == cfg), None)
             if report is None:
                 dataset = build(cfg, split)
+                if args.json:
+                    cli.keep_inputs(args.json, [args.config, *places(dataset)], '--json')
                 report = check_dataset(dataset, args.workers, args.limit, show_progress(split))
                 reports[name] = report
                 seen.append((cfg, report))
@@ -162,22 +172,21 @@ def run(args: argparse.Namespace) -> int:
     for name, report in reports.items():
         print(f'{name}: {report.to_text()}')
     if args.json:
-        text = json.dumps({k: r.to_dict() for k, r in reports.items()}, indent=1)
-        write(args.json, text.encode())
+        with replace_file(args.json) as draft, open(draft, 'w') as file:
+            json.dump({name: report.to_dict() for name, report in reports.items()}, file, indent=1)
     return 0 if all(report.ok for report in reports.values()) else 1
 
 
 def main() -> int:
     """Check, with mmagic's registry."""
     args = parse_args()
-    if hasattr(sys.stdout, 'reconfigure'):  # a file name may hold bytes that are no text
-        sys.stdout.reconfigure(errors='backslashreplace')
-    init_default_scope('mmagic')
     try:
         return run(args)
     except OSError as error:  # --sheet or --json
         if error.filename is None:
             raise
+        from slnp_mm.errors import SLNPError
+
         raise SLNPError(
             f'cannot write {error.filename}: {error.strerror}; choose another place'
         ) from error

@@ -17,7 +17,16 @@ except SystemExit as stop:
     code = stop.code
 print('code', code, 'loaded', [name for name in %r if name in sys.modules])
 """
-TOOLS = ('train', 'test', 'generate', 'score', 'show_prior', 'train_scorer', 'make_toyscenes')
+TOOLS = (
+    'train',
+    'test',
+    'generate',
+    'score',
+    'show_prior',
+    'train_scorer',
+    'make_toyscenes',
+    'check_dataset',
+)
 
 
 def run(*words):
