@@ -170,6 +170,8 @@ class SLNPDataset(BaseDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
         )
+        if not self._has_instances:
+            self.data_prefix['instance'] = ''  # not the data root, which mmengine puts there
 
     def _refuse(self, unknown: dict) -> None:
         """Raise if there is an argument that would be ignored."""
