@@ -70,17 +70,6 @@ class SLNPNYUv2(SLNPDataset):
             'otherprop',
         )
     )
-
-    def __init__(
-        self,
-        data_root: str = 'data/nyuv2',
-        split: str = 'train',
-        data_prefix: dict | None = None,
-        **kwargs,
-    ) -> None:
-        prefix = dict(img=f'images/{split}', label=f'annotations/{split}')
-        super().__init__(
-            data_root=data_root,
-            data_prefix={**prefix, **(data_prefix or {})},
-            **kwargs,
-        )
+    DATA_ROOT = 'data/nyuv2'
+    SPLIT = 'train'
+    FOLDERS = dict(img='images/{split}', label='annotations/{split}')

@@ -218,7 +218,7 @@ def score_training(
         Dict[str, float]: All figures by name.
 
     Raises:
-        ValueError: If there are fewer training images.
+        SLNPError: If there are fewer training images.
     """
     cfg = copy.deepcopy(cfg)
     source, target = (
@@ -227,7 +227,7 @@ def score_training(
     target.update({k: source[k] for k in ('split', 'data_prefix', 'indices') if k in source})
     train, count = build_dataset(cfg), len(dataset)
     if len(train) < count:
-        raise ValueError(f'Expected at least {count} training images, got {len(train)}.')
+        raise SLNPError(f'Expected at least {count} training images, got {len(train)}.')
     images = ((train[i * len(train) // count]['inputs']['img'], '') for i in range(count))
     return _score(dataset, metrics, images, batch_size, device)
 

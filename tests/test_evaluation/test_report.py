@@ -317,7 +317,7 @@ def test_training_images_are_scored_as_if_generated(toy, tiny_scorer):
     figures = score_training(cfg, dataset, metrics, batch_size=2)
     assert figures['scorer_frechet'] == pytest.approx(0, abs=1e-4)
     cfg.train_dataloader.dataset.indices = 4
-    with pytest.raises(ValueError, match='at least 5 training images, got 4'):
+    with pytest.raises(SLNPError, match='at least 5 training images, got 4'):
         score_training(cfg, dataset, metrics)
 
 
