@@ -106,7 +106,8 @@ def main() -> None:
             if name != 'scorer':
                 demo.wait(name)
     except KeyboardInterrupt:
-        sys.exit('error: stopped; the same command goes on')
+        print('error: stopped; the same command goes on', file=sys.stderr)
+        sys.exit(130)
     finally:
         for process in demo.running.values():
             process.terminate()

@@ -140,7 +140,7 @@ def test_stopped_demo_stops_its_tool(tmp_path, number):
         time.sleep(0.05)
     process.send_signal(number)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert error == 'error: stopped; the same command goes on\n'
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / 'pid').read_text()), 0)
