@@ -32,11 +32,15 @@ env:
 	        "$(if $(PYTHON),PYTHON=$(PYTHON) is another or does not run,none is on PATH);" \
 	        "install one (Debian, Ubuntu: apt-get install python3 python3-venv python3-dev)" \
 	        "or name one: make env PYTHON=/path/to/python3.11"
+	    [ -z "$$(ls -A $(VENV) 2>/dev/null)" ] || [ -e $(VENV)/pyvenv.cfg ] ||
+	        fail "$(VENV) is no virtual environment; choose another place with VENV="
 	    $$python -m venv $(VENV)
 	    $(BIN)/python -m pip install -q -c requirements/lock.txt uv
-	elif [ "$(PYTHON)" ] && [ "$$(version $(PYTHON))" != "$$(version $(BIN)/python)" ]; then
-	    fail "$(VENV) has Python $$(version $(BIN)/python), not that of PYTHON=$(PYTHON);" \
-	        "remove it (rm -r $(VENV)) or choose another place with VENV="
+	else
+	    found=$$(version $(BIN)/python || echo gone)
+	    [ "$$(version $(or $(PYTHON),$(BIN)/python))" = $$found ] || fail "the Python of $(VENV)" \
+	        "is $$found$(if $(PYTHON), and not that of PYTHON=$(PYTHON)); remove it" \
+	        "(rm -r $(VENV)) or choose another place with VENV="
 	fi
 
 	# with another setting mmcv is another wheel in uv's cache: see pyproject.toml

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ('sh', 'awk', 'nproc', 'cat')
+NEEDED = ('sh', 'awk', 'nproc', 'cat', 'ls')
 FIRST_TIME = (
     "the first time this downloads 3 GB and compiles mmcv's operators, which takes about ten "
     'minutes on two cores\n'
@@ -23,6 +23,12 @@ def _script(path, body):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'#!/bin/sh\n{body}\n')
     path.chmod(0o755)
+
+
+def _python(tmp_path, version):
+    """A Python that says its version, notes any other call and then fails."""
+    body = f'case "$1" in -c) echo {version};; *) echo "$@" >{tmp_path}/called; exit 1;; esac'
+    _script(tmp_path / f'path/python{version}', body)
 
 
 @pytest.fixture
@@ -91,10 +97,7 @@ def test_wrong_python_is_one_sentence(make, tmp_path, body):
 
 def test_python_that_does_not_run_is_passed_over(make, tmp_path):
     _script(tmp_path / 'path/python3.11', 'echo not activated >&2; exit 127')
-    _script(
-        tmp_path / 'path/python3.12',
-        f'case "$1" in -c) echo 3.12;; *) echo "$@" >{tmp_path}/called; exit 1;; esac',
-    )
+    _python(tmp_path, '3.12')
     make()
     assert (tmp_path / 'called').read_text() == f'-m venv {tmp_path}/venv\n'
 
@@ -106,9 +109,37 @@ def test_environment_of_another_python_is_refused(make, venv, tmp_path):
     short = '{}.{}'.format(*sys.version_info)
     assert done.returncode
     assert done.stderr.splitlines()[0] == (
-        f'error: {tmp_path}/venv has Python {short}, not that of PYTHON=other; remove it (rm -r '
-        f'{tmp_path}/venv) or choose another place with VENV='
+        f'error: the Python of {tmp_path}/venv is {short} and not that of PYTHON=other; remove it '
+        f'(rm -r {tmp_path}/venv) or choose another place with VENV='
     )
+
+
+def test_environment_of_a_vanished_python_is_refused(make, venv, tmp_path):
+    venv('')
+    (tmp_path / 'venv/bin/python').unlink()
+    os.symlink('/gone/python3.11', tmp_path / 'venv/bin/python')
+    assert make().stderr.splitlines()[0] == (
+        f'error: the Python of {tmp_path}/venv is gone; remove it (rm -r {tmp_path}/venv) or '
+        'choose another place with VENV='
+    )
+
+
+def test_other_folder_is_not_taken_for_an_environment(make, tmp_path):
+    _python(tmp_path, '3.11')
+    (tmp_path / 'venv').mkdir()
+    (tmp_path / 'venv/thesis.txt').touch()
+    assert make().stderr.splitlines()[0] == (
+        f'error: {tmp_path}/venv is no virtual environment; choose another place with VENV='
+    )
+    assert not (tmp_path / 'called').exists()
+
+
+def test_half_made_environment_is_finished(make, tmp_path):
+    _python(tmp_path, '3.11')
+    (tmp_path / 'venv').mkdir()
+    (tmp_path / 'venv/pyvenv.cfg').touch()
+    make()
+    assert (tmp_path / 'called').read_text() == f'-m venv {tmp_path}/venv\n'
 
 
 @pytest.mark.parametrize('known', ['exit 1', 'grep -q "<Python.h>" && exit 1; exit 0'])
