@@ -55,7 +55,7 @@ class Demo:
             self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
 
     def wait(self, name: str, pause: float = 15.0) -> None:
-        """Wait until a step is done; every ``pause`` seconds show how far all are."""
+        """Wait until a step is done; every ``pause`` seconds show the time left of all."""
         shown = time.monotonic()
         while name in self.running:
             time.sleep(0.2)
@@ -65,7 +65,8 @@ class Demo:
             if time.monotonic() - shown > pause:
                 shown = time.monotonic()
                 for other in self.running:
-                    print(f'{other:<6} {self.last_line(other, " eta: ")[:93]}', flush=True)
+                    if line := self.last_line(other, ' eta: '):
+                        print(f'{other:<6} {line[:93]}', flush=True)
 
     def finish(self, name: str, code: int) -> None:
         """Give the log of a step that has ended its name, or say why the step failed."""
