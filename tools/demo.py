@@ -6,11 +6,12 @@ training goes on; to start over, remove work_dirs/demo.
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from stop_signals import stop_like_ctrl_c
 
 
 def list_steps(out: Path, seed: int) -> dict:
@@ -93,9 +94,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='seed of prior and GAN')
     seed = parser.parse_args().seed
     os.chdir(Path(__file__).resolve().parents[1])
-    for number in (signal.SIGTERM, signal.SIGHUP):  # end like Ctrl-C, but go on under nohup
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    stop_like_ctrl_c()
 
     out, start = Path(f'work_dirs/demo/seed_{seed}'), time.monotonic()
     demo = Demo(list_steps(out, seed), out)
