@@ -1,23 +1,74 @@
-# env: build the environment. demo, test, lint: build it if needed, then run.
-#   make env VENV=/path/to/venv PYTHON=python3.12
+# Everything runs in the environment VENV, which the first call builds:
+#   make test VENV=/path/to/venv PYTHON=python3.12
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 BIN := $(VENV)/bin
-LOCK_INPUT := $(addprefix requirements/,tests.txt lint.txt build.txt)
+RANGES := $(addprefix requirements/,runtime.txt tests.txt lint.txt build.txt)
 
 .PHONY: help env demo test lint format lock
 .DEFAULT_GOAL := help
+.ONESHELL:
+.SHELLFLAGS := -ec
 
 help:
 	@echo 'make env     build the environment in $(VENV) (VENV=, PYTHON=)'
-	@echo 'make demo    train and score on drawn scenes, on a CPU'
-	@echo 'make test    run all tests (ARGS="tests/test_tools -k demo")'
-	@echo 'make lint    check style; make format mends what it can'
-	@echo 'make lock    resolve requirements/lock.txt again'
+	echo 'make demo    train and score on drawn scenes, on a CPU'
+	echo 'make test    run all tests (ARGS="tests/test_tools -k demo")'
+	echo 'make lint    check style; make format mends what it can'
+	echo 'make lock    resolve requirements/lock.txt again'
 
 env:
-	@VENV='$(VENV)' PYTHON='$(PYTHON)' sh tools/env.sh
+	@fail() { echo "error: $$*" >&2; exit 1; }
+	version() { "$$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+
+	# a new environment with the locked uv
+	if [ ! -x $(BIN)/uv ]; then
+	    for python in $(or $(PYTHON),python3.11 python3.12 python3.10 python3); do
+	        case $$(version $$python || :) in 3.10 | 3.11 | 3.12) break ;; esac
+	        python=
+	    done
+	    [ "$$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed, but" \
+	        "$(if $(PYTHON),PYTHON=$(PYTHON) is another or does not run,none is on PATH);" \
+	        "install one (Debian, Ubuntu: apt-get install python3 python3-venv python3-dev)" \
+	        "or name one: make env PYTHON=/path/to/python3.11"
+	    [ -z "$$(ls -A $(VENV) 2>/dev/null)" ] || [ -e $(VENV)/pyvenv.cfg ] ||
+	        fail "$(VENV) is no virtual environment; choose another place with VENV="
+	    $$python -m venv $(VENV)
+	    $(BIN)/python -m pip install -q -c requirements/lock.txt uv
+	else
+	    found=$$(version $(BIN)/python || echo gone)
+	    [ "$$(version $(or $(PYTHON),$(BIN)/python))" = $$found ] || fail "the Python of $(VENV)" \
+	        "is $$found$(if $(PYTHON), and not that of PYTHON=$(PYTHON)); remove it" \
+	        "(rm -r $(VENV)) or choose another place with VENV="
+	fi
+
+	# with another setting mmcv is another wheel in uv's cache: see pyproject.toml
+	install="$(BIN)/uv pip install --python $(BIN)/python --no-deps -r requirements/lock.txt -e ."
+	if [ "$$FORCE_CUDA" = 1 ]; then install="$$install --config-settings-package mmcv:cuda=1"; fi
+	case $$($$install --dry-run --offline 2>&1) in *'make no changes'*) exit ;; esac
+
+	# uv does not read pip's settings
+	index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || :)
+	index=$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$index}}}
+	if [ "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi
+
+	# nothing to download: mmcv is installed or its wheel is in the cache
+	case $$($$install --dry-run 2>&1) in *'Would download'*' mmcv=='*)
+	    include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+	    printf '#include <%s>\n' vector Python.h |
+	        $${CXX:-c++} -x c++ -std=c++17 -I$$include -fsyntax-only - 2>/dev/null ||
+	        fail "compiling mmcv needs a C++ compiler and Python's headers, but $${CXX:-c++}" \
+	            "is missing or finds no $$include/Python.h; install them (Debian, Ubuntu:" \
+	            "apt-get install g++ python$$(version $(BIN)/python)-dev)"
+	    echo "the first time this downloads 3 GB and compiles mmcv's operators, which takes" \
+	        "about ten minutes on two cores"
+	esac
+
+	# a job for each core and each 2 GB of free memory
+	jobs=$$(awk '/MemAvailable/ { print int($$2 / 2097152) + 1 }' /proc/meminfo)
+	if [ $$jobs -gt $$(nproc) ]; then jobs=$$(nproc); fi
+	MAX_JOBS=$${MAX_JOBS:-$$jobs} $$install
 
 demo: env
 	$(BIN)/python tools/demo.py $(ARGS)
@@ -34,7 +85,7 @@ format: env
 	$(BIN)/ruff format .
 
 lock: env
-	grep -v '^mmcv' requirements/runtime.txt | $(BIN)/uv pip compile - \
-		$(LOCK_INPUT) --universal --python-version 3.10 --no-annotate \
-		--no-header --output-file requirements/lock.txt
-	sed -i "/python_full_version >= '3.13'/d" requirements/lock.txt
+	$(BIN)/uv pip compile $(RANGES) --universal --python-version 3.10 \
+		--no-annotate --no-header --output-file requirements/lock.txt
+	# not for a Python or a system that is not ours
+	sed -i "/>= '3.13'$$/d; /== 'never'$$/d; /== 'win32'$$/d" requirements/lock.txt

@@ -1,141 +1,124 @@
-"""Train and score SLNP-GAN on drawn scenes, from nothing to a picture."""
+"""Train and score SLNP-GAN on drawn scenes, from nothing to a picture.
+
+Each step is a command that may be given by hand as well. What is there is kept, and a stopped
+training goes on; to start over, remove work_dirs/demo.
+"""
 
 import argparse
-import json
 import os
-import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from demo_steps import Demo, Step, StepError, clock  # noqa: E402
-from stop_signals import stop_like_ctrl_c  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path('data/toyscenes')
-SCORER = Path('work_dirs/deeplabv3_toy')
-BASE = Path('configs/_base_')
-NUM_PICTURES = 8
+from stop_signals import stop_like_ctrl_c
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def list_steps(out: Path, seed: int) -> dict:
+    """Give each step's command and its result, which for a training is its whole log."""
+    gan, scorer = 'configs/slnp_toy.py', Path('work_dirs/deeplabv3_toy/scorer.json')
+    prior = out / 'noise_prior'
+    seeded = f'--cfg-options randomness.seed={seed}'
+    with_prior = f'{seeded} model.prior_checkpoint={prior}'
+    train, test = 'tools/train.py --resume --work-dir', 'tools/test.py --num-pictures 8 --work-dir'
+    once = 'train_cfg.val_begin=1000000000'  # no validation on the way: the last step does it
+    return {
+        'data': ('tools/make_toyscenes.py', Path('data/toyscenes/toyscenes.json')),
+        'scorer': ('tools/train_scorer.py configs/scorers/deeplabv3_toy.py', scorer),
+        'prior': (f'{train} {prior} configs/noise_prior_toy.py {seeded}', out / 'prior.log'),
+        'gan': (f'{train} {out}/gan {gan} {with_prior} {once}', out / 'gan.log'),
+        'scores': (f'{test} {out}/test {gan} {out}/gan {with_prior}', out / 'test/test_report.md'),
+    }
+
+
+class Demo:
+    """Runs the steps of :func:`list_steps`; their logs go to ``out``."""
+
+    def __init__(self, steps: dict, out: Path) -> None:
+        self.steps, self.out = steps, out
+        self.running: dict[str, subprocess.Popen] = {}
+
+    def start(self, name: str) -> None:
+        """Start a step unless its result is there."""
+        command, result = self.steps[name]
+        if result.exists():
+            print(f'{name:<6} {result} is there', flush=True)
+            return
+        print(f'{name:<6} {command}', flush=True)
+
+        env = dict(os.environ, PYTHONUNBUFFERED='1', PYTHONWARNINGS='ignore')
+        if name == 'scorer' or 'scorer' in self.running:
+            # two trainings with a thread on each core hinder each other
+            env.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // 2)))
+        self.out.mkdir(parents=True, exist_ok=True)
+        with open(self.out / f'{name}.part', 'w', encoding='utf-8') as log:
+            argv = [sys.executable, *command.split()]
+            self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
+
+    def wait(self, name: str, pause: float = 15.0) -> None:
+        """Wait until a step is done; every ``pause`` seconds show the time left of all."""
+        shown = time.monotonic()
+        while name in self.running:
+            time.sleep(0.2)
+            for other, process in list(self.running.items()):
+                if process.poll() is not None:
+                    self.finish(other, process.returncode)
+            if time.monotonic() - shown > pause:
+                shown = time.monotonic()
+                for other in self.running:
+                    if line := self.last_line(other, ' eta: '):
+                        print(f'{other:<6} {line[:93]}', flush=True)
+
+    def finish(self, name: str, code: int) -> None:
+        """Give the log of a step that has ended its name, or say why the step failed."""
+        part, result = self.out / f'{name}.part', self.steps[name][1]
+        if code:
+            why = self.last_line(name).removeprefix('error: ') or f'exit code {code}'
+            sys.exit(f'error: {name} failed: {why} (log: {part})')
+        os.replace(part, self.out / f'{name}.log')
+        del self.running[name]
+        if not result.exists():
+            sys.exit(f'error: {name} ended without writing {result}')
+        print(f'{name:<6} done', flush=True)
+
+    def last_line(self, name: str, mark: str = '') -> str:
+        """Give the last line with a mark in a log, without mmengine's prefix."""
+        text = (self.out / f'{name}.part').read_text('utf-8', errors='replace')
+        found = [line for line in text.splitlines() if mark in line and line.strip()]
+        return found[-1].split(' - INFO - ')[-1] if found else ''
+
+
+def main() -> None:
+    """Run the steps, the scorer's training beside those of prior and GAN."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--seed', type=int, default=0, help='seed of prior and GAN')
-    parser.add_argument('--out', default='work_dirs/demo', help='results')
-    return parser.parse_args()
-
-
-def make_steps(out: Path, seed: int) -> list:
-    """List the steps; each is a command that a user may give as well."""
-    prior, gan, test = out / 'noise_prior', out / 'gan', out / 'test'
-    prior_config = Path('configs/noise_prior_toy.py')
-    gan_config = Path('configs/slnp_toy.py')
-    scorer_config = Path('configs/scorers/deeplabv3_toy.py')
-    train, seeded = 'tools/train.py', f'randomness.seed={seed}'
-    options = ['--cfg-options', seeded]
-    prior_option = f'model.prior_checkpoint={prior}'
-    return [
-        Step(
-            'draw ToyScenes',
-            ['tools/make_toyscenes.py', '--out', str(DATA)]
-            + '--num-train 800 --num-val 100 --size 128 --seed 0'.split(),
-            [DATA / 'toyscenes.json'],
-            [],
-            25,
-            out.parent,
-        ),
-        Step(
-            'train the scorer on real images',
-            ['tools/train_scorer.py', str(scorer_config)],
-            [SCORER / 'scorer.pth', SCORER / 'scorer.json'],
-            [scorer_config.parent],
-            290,
-            out.parent,
-            beside=True,
-        ),
-        Step(
-            'train the noise prior',
-            [train, str(prior_config), '--work-dir', str(prior), *options],
-            [prior / 'last_checkpoint'],
-            [prior_config, BASE],
-            100,
-            out,
-            ['--resume'],
-        ),
-        Step(
-            'train the GAN',
-            # no validation on the way: the last step does it
-            [train, str(gan_config), '--work-dir', str(gan), *options]
-            + [prior_option, 'train_cfg.val_begin=1000000000'],
-            [gan / 'last_checkpoint'],
-            [gan_config, BASE],
-            270,
-            out,
-            ['--resume'],
-        ),
-        Step(
-            'score and draw the validation images',
-            ['tools/test.py', str(gan_config), str(gan)]
-            + ['--work-dir', str(test), '--out', str(out / 'scores.json')]
-            + ['--num-pictures', str(NUM_PICTURES), *options, prior_option],
-            [out / 'scores.json'],
-            [gan_config, BASE, scorer_config.parent],
-            40,
-            out,
-        ),
-    ]
-
-
-def table(scores: dict) -> str:
-    """Write the scores as a Markdown table, percent."""
-    rows = [
-        '| validation images | PA | mIoU |',
-        '| :-- | --: | --: |',
-        '| generated | {PA:.1f} | {mIoU:.1f} |',
-        '| real (the same scorer) | {real/PA:.1f} | {real/mIoU:.1f} |',
-        '| share reached | {share/PA:.0f} % | {share/mIoU:.0f} % |',
-    ]
-    return '\n'.join(row.format(**scores) for row in rows) + '\n'
-
-
-def write_results(out: Path) -> str:
-    """Write table and picture beside each other; give the table."""
-    text = table(json.loads((out / 'scores.json').read_text('utf-8')))
-    grids = (out / 'test').glob('*/vis_data/vis_image/test_samples*.png')
-    grid = max(grids, key=lambda path: path.stat().st_mtime)
-    shutil.copyfile(grid, out / 'picture.part')
-    os.replace(out / 'picture.part', out / 'picture.png')
-    (out / 'table.part').write_text(text, 'utf-8')
-    os.replace(out / 'table.part', out / 'table.md')
-    return text
-
-
-def main() -> int:
-    """Run the demo; 0 on success, 1 after an error sentence."""
-    args = parse_args()
-    os.chdir(ROOT)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # see tools/train.py
-    out = Path(args.out) / f'seed_{args.seed}'
-    start = time.monotonic()
+    seed = parser.parse_args().seed
+    os.chdir(Path(__file__).resolve().parents[1])
     stop_like_ctrl_c()
+
+    out, start = Path(f'work_dirs/demo/seed_{seed}'), time.monotonic()
+    demo = Demo(list_steps(out, seed), out)
     try:
-        Demo(make_steps(out, args.seed)).run()
-    except StepError as error:
-        print(f'\nerror: {error}', file=sys.stderr)
-        return 1
+        for name in demo.steps:
+            if name == 'scores':
+                demo.wait('scorer')
+            demo.start(name)
+            if name != 'scorer':
+                demo.wait(name)
     except KeyboardInterrupt:
-        print('\nerror: stopped; the same command goes on', file=sys.stderr)
-        return 130
-    print(f'\n{write_results(out)}')
-    print(f'took     {clock(time.monotonic() - start)}')
-    print(f'table    {out}/table.md\npicture  {out}/picture.png')
-    print('next     your own pictures and labels: docs/data.md, then')
-    print('         python tools/train.py configs/slnp_coco_plus.py')
-    return 0
+        print('error: stopped; the same command goes on', file=sys.stderr)
+        sys.exit(130)
+    finally:
+        for process in demo.running.values():
+            process.terminate()
+            process.wait()
+
+    report = demo.steps['scores'][1]
+    pictures = report.parent.glob('*/vis_data/vis_image/test_samples*.png')
+    table, *_ = report.read_text('utf-8').split('\n\n')
+    print(f'\n{table}\n\nreport  {report}\npicture {max(pictures, key=os.path.getmtime)}')
+    print(f'took {time.monotonic() - start:.0f} s; next, your own pictures: docs/data.md')
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
