@@ -350,8 +350,9 @@ def test_study_file_fits_its_configs(path, monkeypatch):
     assert len({run.work_dir for run in runs}) == len(runs)
     for run in runs[: len(content.variants)]:
         configured(run)
-    csv = pd.read_csv(f'docs/studies/{path.stem}.csv')
-    assert csv[['config', 'options', 'made_by']].notna().all(axis=None)
+    csv = Path(f'docs/studies/{path.stem}.csv')
+    if csv.exists():  # a study may wait for its runs
+        assert pd.read_csv(csv)[['config', 'options', 'made_by']].notna().all(axis=None)
 
 
 def configured(run):
