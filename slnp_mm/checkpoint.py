@@ -47,16 +47,14 @@ def history_statistic(owner: type, name: str) -> Callable:
 def checkpoint_globals() -> list:
     """List what mmengine 0.10 checkpoints hold besides tensors.
 
-    A checkpoint's ``message_hub`` has one :class:`HistoryBuffer` for each
-    logged scalar; a buffer has two numpy arrays, its numbers and their
-    counts. Best scores and palettes are numpy numbers and arrays. Every
-    entry only holds or rebuilds plain numbers or text; arrays of Python
-    objects stay forbidden.
+    A checkpoint's ``message_hub`` has one :class:`HistoryBuffer` for each logged scalar; a buffer
+    has two numpy arrays, its numbers and their counts. Best scores and palettes are numpy numbers
+    and arrays. Every entry only holds or rebuilds plain numbers or text; arrays of Python objects
+    stay forbidden.
 
     Source:
-        reference: mmengine 0.10.7, ``runner/runner.py``
-            (``save_checkpoint``) and ``logging/history_buffer.py``,
-            Apache-2.0.
+        reference: mmengine 0.10.7, ``runner/runner.py`` (``save_checkpoint``) and
+            ``logging/history_buffer.py``, Apache-2.0.
         ours: the list; mmengine brings none, and torch >= 2.6 loads with
             ``weights_only=True`` by default.
 
@@ -89,8 +87,7 @@ def allow_checkpoint_globals() -> None:
 def last_checkpoint(work_dir: str) -> str | None:
     """Give a work dir's last checkpoint, None if it has none.
 
-    The folder's note holds the path at training time; the folder may have
-    moved since.
+    The folder's note holds the path at training time; the folder may have moved since.
     """
     if not os.path.isfile(os.path.join(work_dir, 'last_checkpoint')):
         return None  # without mmengine's warning
@@ -103,8 +100,7 @@ def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
 
     Args:
         path (str or PathLike): Checkpoint of mmengine, or a state dict.
-        device (str): Where the weights go; 'meta' reads names and shapes
-            only. Defaults to 'cpu'.
+        device (str): Where the weights go; 'meta' reads names and shapes only. Defaults to 'cpu'.
 
     Returns:
         dict: What the file holds.
@@ -131,13 +127,11 @@ def check_checkpoint(path: str | os.PathLike, model: nn.Module, whole: bool = Tr
     Args:
         path (str or PathLike): Checkpoint of mmengine, or a state dict.
         model (nn.Module): The model it is for.
-        whole (bool): Whether each entry of the model must be in it. If
-            not, one is enough, as when training goes on from a part.
-            Defaults to True.
+        whole (bool): Whether each entry of the model must be in it. If not, one is enough, as when
+            training goes on from a part. Defaults to True.
 
     Raises:
-        SLNPError: If the file is damaged, holds more than plain data, or
-            does not fit.
+        SLNPError: If the file is damaged, holds more than plain data, or does not fit.
     """
     stored = read_checkpoint(path, 'meta')
     hint = _class_hint(stored)

@@ -170,11 +170,10 @@ def _worker_sentence(text: str) -> str | None:
 def one_sentence(error: BaseException) -> str | None:
     """Give the sentence of an error that the user can mend.
 
-    Such an error is one that a `raise` statement of this package made on
-    purpose, here or in a data loader's worker process, a
-    :class:`SLNPError` from anywhere, the system's refusal to read or write
-    a file, or one that other packages are known to make of a setting.
-    Anything else is a bug, of which the traceback is wanted.
+    Such an error is one that a `raise` statement of this package made on purpose, here or in a data
+    loader's worker process, a :class:`SLNPError` from anywhere, the system's refusal to read or
+    write a file, or one that other packages are known to make of a setting. Anything else is a bug,
+    of which the traceback is wanted.
 
     Args:
         error (BaseException): What was caught.

@@ -35,8 +35,7 @@ def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, s
 
     Args:
         path (str): One file, or a folder that is searched.
-        suffix (str | Sequence[str]): Endings of label files, as the data
-            set's ``label_suffix``.
+        suffix (str | Sequence[str]): Endings of label files, as the data set's ``label_suffix``.
 
     Returns:
         list[tuple[str, str]]: Path, and name below the folder without
@@ -89,12 +88,10 @@ class Generation:
         cfg (Config): Config of the checkpoint; a data set of several parts
             (ConcatDataset) must write all labels by one rule.
         checkpoint (str): Checkpoint file.
-        device (str): 'cpu', 'cuda', 'cuda:N', or 'auto': CUDA if there is
-            one. Defaults to 'auto'.
+        device (str): 'cpu', 'cuda', 'cuda:N', or 'auto': CUDA if there is one. Defaults to 'auto'.
 
     Raises:
-        SLNPError: If the checkpoint does not fit, or the device is not
-            there.
+        SLNPError: If the checkpoint does not fit, or the device is not there.
     """
 
     def __init__(self, cfg: Config, checkpoint: str, device: str = 'auto') -> None:

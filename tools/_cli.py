@@ -160,8 +160,7 @@ def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
 def find_checkpoint(place: str) -> str:
     """Give a checkpoint file: the path itself, or a work dir's last one.
 
-    The folder's note holds the path at training time; the folder may have
-    moved since.
+    The folder's note holds the path at training time; the folder may have moved since.
     """
     if os.path.isdir(place):
         note = Path(place, 'last_checkpoint')

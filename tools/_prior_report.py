@@ -112,14 +112,12 @@ def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> Prio
     Args:
         prior (nn.Module): :class:`NoisePriorVAE` in evaluation mode.
         images (Tensor): (N, 3, H, W), float32, [-1, 1], N >= 2.
-        num_samples (int): Samples for the spread, and columns of the
-            picture, >= 2. Defaults to 8.
+        num_samples (int): Samples for the spread, and columns of the picture, >= 2. Defaults to 8.
 
     Returns:
         PriorReport: ``active_units`` in [0, 1], by the model's own rule
-        over these images; ``kl_per_unit``, nats; ``recon_mae``, of the
-        posterior mean's reconstruction, and ``sample_std``, both in image
-        units ([-1, 1]).
+        over these images; ``kl_per_unit``, nats; ``recon_mae``, of the posterior mean's
+        reconstruction, and ``sample_std``, both in image units ([-1, 1]).
     """
     from slnp_mm.models.vaes import active_share
 

@@ -61,8 +61,7 @@ def legend(sample: dict, metainfo: dict) -> np.ndarray:
 def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     """Draw a sheet of samples, evenly spread over the set.
 
-    Samples with a problem are left out, so that a set which is not sound
-    yet can be looked at too.
+    Samples with a problem are left out, so that a set which is not sound yet can be looked at too.
 
     Args:
         dataset (SLNPDataset): Initialised, or seen by ``check_dataset``.

@@ -130,8 +130,7 @@ def run(args: argparse.Namespace) -> int:
         int: 0 if no problem was found, 1 otherwise.
 
     Raises:
-        SLNPError: If there is nothing to check, or a split that was asked
-            for is not there.
+        SLNPError: If there is nothing to check, or a split that was asked for is not there.
     """
     config = cli.read_config(args.config, args.cfg_options)
 

@@ -49,8 +49,7 @@ def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
 
     Returns:
         dict: ``problems``, a list of (kind, sentence); ``pixels``, (256, ),
-        int64, pixels of each class and of 255, or None; ``instances``, count
-        or -1.
+        int64, pixels of each class and of 255, or None; ``instances``, count or -1.
     """
     record = dict(problems=[], pixels=None, instances=-1)
     problems, results, orientation = record['problems'], dict(info), 1
@@ -193,8 +192,7 @@ def quick_check(
 ) -> int:
     """Check a few samples and raise on the first problem.
 
-    A sample that ``skip_corrupt`` will replace, and a picture that viewers
-    turn, are only logged.
+    A sample that ``skip_corrupt`` will replace, and a picture that viewers turn, are only logged.
 
     Args:
         dataset (SLNPDataset | dict): The set, or its config.

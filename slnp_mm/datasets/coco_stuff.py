@@ -53,8 +53,7 @@ class SLNPCOCOStuff(SLNPDataset):
 
     Args:
         split (str): 'train2017' or 'val2017'; sets ``data_prefix``.
-        train_ids (bool): Give mmseg's 171 train ids instead of the 182 raw
-            ones. Defaults to False.
+        train_ids (bool): Give mmseg's 171 train ids instead of the 182 raw ones. Defaults to False.
         instances (str): Where instances come from: 'png', 'json' or
             'components'. Defaults to 'png'.
         **kwargs: See ``SLNPDataset``.

@@ -17,9 +17,8 @@ _TABLE_SIZE = 65536
 class LabelCodec:
     """Rule that maps the ids of a data set's label files to class indices.
 
-    A file holds ids, by ``label_map``, ``reduce_zero_label`` and
-    ``unlabelled_ids``, or colors, by ``colours`` and ``unlabelled_colours``;
-    what comes out lies in 0..C-1 or is 255.
+    A file holds ids, by ``label_map``, ``reduce_zero_label`` and ``unlabelled_ids``, or colors, by
+    ``colours`` and ``unlabelled_colours``; what comes out lies in 0..C-1 or is 255.
 
     Args:
         num_classes (int): C, 1..255.
@@ -28,14 +27,11 @@ class LabelCodec:
             Defaults to (255, ), or to none if ``label_map`` has 255.
         reduce_zero_label (bool): 0 is unlabelled and class c is written
             c + 1, as in ADE20K. Defaults to False.
-        label_map (dict[int, int], optional): From id in the file to class
-            index, 255 = unlabelled. Ids outside it, and outside
-            ``unlabelled_ids``, are errors.
-        colours (Sequence, optional): RGB triples, 0..255, one a class, if
-            label files are colour pictures; palette files are then read by
-            their colours.
-        unlabelled_colours (Sequence): RGB triples that mean "unlabelled".
-            Defaults to ().
+        label_map (dict[int, int], optional): From id in the file to class index, 255 = unlabelled.
+            Ids outside it, and outside ``unlabelled_ids``, are errors.
+        colours (Sequence, optional): RGB triples, 0..255, one a class, if label files are colour
+            pictures; palette files are then read by their colours.
+        unlabelled_colours (Sequence): RGB triples that mean "unlabelled". Defaults to ().
 
     Raises:
         DataError: If the settings contradict each other.
@@ -173,8 +169,7 @@ class LabelCodec:
         """Decode one label map.
 
         Args:
-            raw (ndarray): Ids (H, W) or colours (H, W, 3), as read by
-                ``decode_ids``.
+            raw (ndarray): Ids (H, W) or colours (H, W, 3), as read by ``decode_ids``.
             path (str): Name of the file, for the error text.
 
         Returns:

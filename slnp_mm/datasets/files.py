@@ -175,8 +175,7 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
 
     Args:
         array (ndarray): (H, W) or (H, W, C).
-        orientation (int): EXIF orientation, 1..8; above 4, height and width
-            change places.
+        orientation (int): EXIF orientation, 1..8; above 4, height and width change places.
         back (bool): Undo the turn instead. Defaults to False.
 
     Returns:

@@ -43,8 +43,7 @@ class InstanceCache:
     one; runs with other settings have files of their own.
 
     Args:
-        root (str | None): Folder; 'auto' takes ``default_cache_dir()``;
-            None keeps nothing.
+        root (str | None): Folder; 'auto' takes ``default_cache_dir()``; None keeps nothing.
     """
 
     def __init__(self, root: str | None = 'auto') -> None:

@@ -58,10 +58,9 @@ def from_ids(
 ) -> Instances:
     """Read an id map in which every object has its own number.
 
-    The class of an id is the majority label under it. Ids may repeat
-    across classes (SPADE numbers things from 0 while stuff keeps its class
-    id): a part of an id with another class becomes an instance of its own
-    if it has at least a tenth of the id's pixels; a smaller sliver stays.
+    The class of an id is the majority label under it. Ids may repeat across classes (SPADE numbers
+    things from 0 while stuff keeps its class id): a part of an id with another class becomes an
+    instance of its own if it has at least a tenth of the id's pixels; a smaller sliver stays.
     Unlabelled pixels keep their id where the object has labelled ones.
 
     Source:
@@ -278,8 +277,7 @@ class InstanceSource:
     """Makes the instances of a picture from id map, JSON or label.
 
     Args:
-        background_ids (Sequence[int]): Ids in id maps that mean "no
-            object". Defaults to ().
+        background_ids (Sequence[int]): Ids in id maps that mean "no object". Defaults to ().
         background_below (int, optional): Ids below this mean "no object"
             too (Cityscapes: 1000). Defaults to None.
         json_file (str, optional): COCO ``instances_*.json``.
@@ -500,8 +498,7 @@ class COCOIndex:
             regions are left out: their pixels become one instance a class.
 
         Raises:
-            DataError: If the picture is not listed once, sizes differ or
-                an object cannot be read.
+            DataError: If the picture is not listed once, sizes differ or an object cannot be read.
         """
         info = self.find(img_path)
         size = info.get('height'), info.get('width')

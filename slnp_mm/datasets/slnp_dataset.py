@@ -55,29 +55,25 @@ _NAMES = dict(
 class SLNPDataset(BaseDataset):
     """Pictures with label maps and, optionally, instance maps.
 
-    Files are paired by their path below the folder, without suffix. The
-    pipeline starts from paths; ``SLNPLoadImage``, ``SLNPLoadLabel`` and
-    ``SLNPLoadInstances`` read them by the rules given here. A set of its
-    own states its difference in the class's constants.
+    Files are paired by their path below the folder, without suffix. The pipeline starts from paths;
+    ``SLNPLoadImage``, ``SLNPLoadLabel`` and ``SLNPLoadInstances`` read them by the rules given
+    here. A set of its own states its difference in the class's constants.
 
     Args:
         data_root (str, optional): Folder that holds the others. Defaults to
             ``DATA_ROOT``. ``~`` is the home folder in every path.
         split (str, optional): What ``{split}`` in ``FOLDERS`` stands for;
             only sets that have splits take it. Defaults to ``SPLIT``.
-        data_prefix (dict, optional): Folders ``img``, ``label`` and,
-            optionally, ``instance``, relative to ``data_root``. Defaults to
-            ``FOLDERS``.
+        data_prefix (dict, optional): Folders ``img``, ``label`` and, optionally, ``instance``,
+            relative to ``data_root``. Defaults to ``FOLDERS``.
         metainfo (dict, optional): ``classes`` (names, in the order of the
             ids) and ``palette`` (RGB triples, made up if missing).
-        ann_file (str): File of names, one a line, with or without suffix,
-            relative to ``data_root``: only these samples belong to the set.
-            Defaults to '', which takes all.
+        ann_file (str): File of names, one a line, with or without suffix, relative to
+            ``data_root``: only these samples belong to the set. Defaults to '', which takes all.
         img_suffix (str | Sequence[str], optional): Endings of pictures;
             upper and lower case are alike.
         label_suffix (str | Sequence[str], optional): Endings of label files.
-        instance_suffix (str | Sequence[str], optional): Endings of instance
-            files.
+        instance_suffix (str | Sequence[str], optional): Endings of instance files.
         label (dict, optional): Arguments of ``LabelCodec`` but
             ``num_classes``: how label files are written.
         instance (dict, optional): Arguments of ``InstanceSource`` but
@@ -85,11 +81,10 @@ class SLNPDataset(BaseDataset):
         image_size (int | tuple[int], optional): Side, or (height, width),
             that transforms without a size of their own use, so that one
             setting changes it: ``train_dataloader.dataset.image_size``.
-        exif_orientation (str, optional): Where a picture's EXIF data say
-            that it is shown turned: 'images' turns the picture (labels were
-            drawn on what a viewer shows), 'both' turns picture, label and
-            instances (labels lie on the stored pixels), 'ignore' turns
-            neither. Defaults to None: as 'ignore', but the check asks.
+        exif_orientation (str, optional): Where a picture's EXIF data say that it is shown turned:
+            'images' turns the picture (labels were drawn on what a viewer shows), 'both' turns
+            picture, label and instances (labels lie on the stored pixels), 'ignore' turns neither.
+            Defaults to None: as 'ignore', but the check asks.
         skip_corrupt (bool): Log, count and replace a picture that cannot
             be decoded, instead of stopping. Defaults to False.
         pipeline (Sequence): Transforms. Defaults to none.
@@ -450,8 +445,7 @@ class SLNPDataset(BaseDataset):
         Raises:
             CorruptFileError: If the sample cannot be decoded and
                 ``skip_corrupt`` is off, or no sample can be.
-            IndexError: If there is no such sample, which ends a loop over
-                the data set.
+            IndexError: If there is no such sample, which ends a loop over the data set.
         """
         if not -len(self) <= idx < len(self):
             raise IndexError(f'the data set has {len(self)} samples, got index {idx}')
@@ -489,8 +483,7 @@ class SLNPDataset(BaseDataset):
 def mmseg_metainfo(name: str) -> dict:
     """Read names and palette of one of mmseg's data sets.
 
-    mmseg is imported here, not at the top, so that ``import slnp_mm`` does
-    not load it.
+    mmseg is imported here, not at the top, so that ``import slnp_mm`` does not load it.
 
     Args:
         name (str): Class name, e.g. 'ADE20KDataset'.

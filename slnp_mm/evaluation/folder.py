@@ -37,8 +37,7 @@ def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
         dict[str, str]: Name below the folder without ending, to path.
 
     Raises:
-        SLNPError: If there is no such folder, it holds no image, or two of
-            one name.
+        SLNPError: If there is no such folder, it holds no image, or two of one name.
     """
     if not os.path.isdir(folder):
         raise SLNPError(f'Image folder {folder} does not exist.')
@@ -63,8 +62,7 @@ def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
         list[str]: Paths.
 
     Raises:
-        SLNPError: If an image is missing or there is one too many; all are
-            named.
+        SLNPError: If an image is missing or there is one too many; all are named.
     """
     if set(images).isdisjoint(wanted):
         flat = {os.path.basename(name): path for name, path in images.items()}
@@ -109,8 +107,7 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
     Args:
         cfg (Config): Config of a generator.
         labels (str, optional): Label folder in place of the config's.
-        reals (str, optional): Folder of real images in place of the
-            config's.
+        reals (str, optional): Folder of real images in place of the config's.
 
     Returns:
         SLNPDataset: Built in mmagic's scope; that inside a RepeatDataset.

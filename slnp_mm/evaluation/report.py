@@ -59,14 +59,12 @@ def build_report(
             ``checkpoint``, ``iteration``, ``seed``, ``images``.
         data (str, optional): Name of the data set.
         split (str, optional): Its split.
-        others (Dict[str, Any], optional): All figures of the evaluation;
-            the numbers that no metric here made (mmagic's ``SWD``) are
-            added and named in the protocol as ``others``.
+        others (Dict[str, Any], optional): All figures of the evaluation; the numbers that no metric
+            here made (mmagic's ``SWD``) are added and named in the protocol as ``others``.
 
     Returns:
         Dict[str, Any]: ``format``, ``figures`` by name (None for NaN and
-        infinity, which JSON does not know), ``per_class``, ``protocol``,
-        ``run``, ``versions``.
+        infinity, which JSON does not know), ``per_class``, ``protocol``, ``run``, ``versions``.
 
     Raises:
         ValueError: If no metric has a result.

@@ -45,9 +45,8 @@ class JudgedImages(NamedTuple):
 class SLNPGAN(BaseGAN):
     """SLNP-GAN: which loss when. The networks are in the configs.
 
-    One iteration is one update of the discriminators and, every
-    ``discriminator_steps``-th time, one of the generator on the same images,
-    which are generated once.
+    One iteration is one update of the discriminators and, every ``discriminator_steps``-th time,
+    one of the generator on the same images, which are generated once.
 
     Source:
         paper: SLNP-GAN, fig. 1, 1.3, Eq. (18)-(20).
@@ -64,21 +63,15 @@ class SLNPGAN(BaseGAN):
         gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
         feature_loss (dict, optional): Config of
             :class:`SLNPFeatureMatchingLoss`. None switches it off.
-        noise (str): 'prior' or 'random' (the ablation of fig. 11). Defaults
-            to 'prior'.
-        noise_prior (dict, optional): Config of :class:`NoisePriorVAE`;
-            read for 'prior' only.
-        prior_checkpoint (str, optional): The trained prior: a file, or a
-            work directory whose last checkpoint is taken. Read when training
-            starts, unless ``load_from`` or ``resume`` brought the prior: a
-            checkpoint of the GAN holds it.
-        prior_command (str): Command that makes ``prior_checkpoint``, for
-            the error. Defaults to 'python tools/train.py
-            configs/noise_prior_<data>.py'.
-        discriminator_steps (int): Discriminator updates per generator
-            update. Defaults to 1.
-        ema_config (dict, optional): Config of the averaged generator.
-            Defaults to None.
+        noise (str): 'prior' or 'random' (the ablation of fig. 11). Defaults to 'prior'.
+        noise_prior (dict, optional): Config of :class:`NoisePriorVAE`; read for 'prior' only.
+        prior_checkpoint (str, optional): The trained prior: a file, or a work directory whose last
+            checkpoint is taken. Read when training starts, unless ``load_from`` or ``resume``
+            brought the prior: a checkpoint of the GAN holds it.
+        prior_command (str): Command that makes ``prior_checkpoint``, for the error. Defaults to
+            'python tools/train.py configs/noise_prior_<data>.py'.
+        discriminator_steps (int): Discriminator updates per generator update. Defaults to 1.
+        ema_config (dict, optional): Config of the averaged generator. Defaults to None.
         code_share (float): Share in [0, 1] of a training batch whose noise is the code of its
             own photograph, Enc(x), rounded to at least one image. Only these are compared with
             their photographs, Eq. (19); the others have ``Z_np`` and are judged by D alone, so
@@ -238,21 +231,18 @@ class SLNPGAN(BaseGAN):
         """Generate images.
 
         Args:
-            inputs (dict): ``label`` (B, H, W), ``instances`` (B, K, H, W),
-                ``instance_labels`` (B, T), all int64; optionally ``img``
-                (B, 3, H, W) in [-1, 1], ``noise`` (white noise z), or in its place ``style``
-                (images (B, 3, H, W) in [-1, 1] whose codes are the noise),
-                ``sample_model`` ('ema' or 'orig') and ``sample_kwargs``
+            inputs (dict): ``label`` (B, H, W), ``instances`` (B, K, H, W), ``instance_labels`` (B,
+                T), all int64; optionally ``img`` (B, 3, H, W) in [-1, 1], ``noise`` (white noise
+                z), or in its place ``style`` (images (B, 3, H, W) in [-1, 1] whose codes are the
+                noise), ``sample_model`` ('ema' or 'orig') and ``sample_kwargs``
                 (``return_attention=True``).
-            data_samples (DataSample, optional): Stacked samples, for their
-                metainfo.
+            data_samples (DataSample, optional): Stacked samples, for their metainfo.
             mode (str, optional): Not used; in mmengine's signature.
 
         Returns:
             list[DataSample]: One an image, with ``fake_img`` and, lowest
-            stage first, ``stage_imgs``, BGR in [0, 255]; ``gt_sem_seg``
-            (H, W); ``gt_img`` if images were given; ``attention``, a list of
-            (N_h, N_w, T), if asked for.
+            stage first, ``stage_imgs``, BGR in [0, 255]; ``gt_sem_seg`` (H, W); ``gt_img`` if
+            images were given; ``attention``, a list of (N_h, N_w, T), if asked for.
         """
         name = self._get_valid_model(inputs)
         generator = self.generator_ema if name == 'ema' else self.generator

@@ -32,8 +32,7 @@ def _noise() -> tuple[np.ndarray, np.ndarray]:
 def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one scene.
 
-    Half of the scenes are streets, half landscapes. The same seed and size
-    give the same arrays.
+    Half of the scenes are streets, half landscapes. The same seed and size give the same arrays.
 
     Source:
         ours: the scenes, so that the whole method can run without any

@@ -45,9 +45,8 @@ class SLNPPackInputs(BaseTransform):
 
         Returns:
             dict: ``inputs`` with ``img`` (3, H, W), uint8, BGR; ``label``
-            (1, H, W), int64; ``instances`` (K, H, W), int64, -1 = none;
-            ``instance_labels`` (T_max, ), int64, -1 = empty slot; and
-            ``data_samples``, a DataSample with metainfo only.
+            (1, H, W), int64; ``instances`` (K, H, W), int64, -1 = none; ``instance_labels`` (T_max,
+            ), int64, -1 = empty slot; and ``data_samples``, a DataSample with metainfo only.
         """
         for key in self.keys:
             if key not in results:

@@ -24,10 +24,9 @@ from .processing import as_sides
 class SLNPLoadImage(BaseTransform):
     """Read and decode ``img_path``.
 
-    Adds ``img`` (H, W, 3), BGR, uint8, ``ori_shape`` (H, W) before resizing,
-    ``img_reduced``, by how much a JPEG was decoded smaller (1, 2, 4, 8), and
-    ``orientation``, the EXIF orientation of the file, 1..8, 1 = as stored.
-    It is applied if ``exif_orientation`` of the data set says so.
+    Adds ``img`` (H, W, 3), BGR, uint8, ``ori_shape`` (H, W) before resizing, ``img_reduced``, by
+    how much a JPEG was decoded smaller (1, 2, 4, 8), and ``orientation``, the EXIF orientation of
+    the file, 1..8, 1 = as stored. It is applied if ``exif_orientation`` of the data set says so.
 
     A JPEG larger than needed is decoded at 1/2, 1/4 or 1/8 of its size, as
     long as both sides stay at least as large as ``SLNPResize`` will ask
@@ -79,8 +78,7 @@ class SLNPLoadLabel(BaseTransform):
 
     Raises:
         CorruptFileError: If the file cannot be decoded.
-        DataError: If an id is out of range or the size is not the
-            picture's.
+        DataError: If an id is out of range or the size is not the picture's.
     """
 
     def transform(self, results: dict) -> dict:
@@ -110,9 +108,8 @@ class SLNPLoadLabel(BaseTransform):
 class SLNPLoadInstances(BaseTransform):
     """Add the instances: from id map, COCO JSON or connected components.
 
-    Adds ``instances`` (K, H, W), int16, -1 = none, and
-    ``instance_labels`` (n, ), int16, n <= T_max. Must follow
-    ``SLNPLoadLabel`` directly. The result is kept on disk.
+    Adds ``instances`` (K, H, W), int16, -1 = none, and ``instance_labels`` (n, ), int16, n <=
+    T_max. Must follow ``SLNPLoadLabel`` directly. The result is kept on disk.
 
     Args:
         max_instances (int): T_max, 1..32767: the largest are kept, the
@@ -123,8 +120,7 @@ class SLNPLoadInstances(BaseTransform):
             user's cache folder, None keeps nothing. Defaults to 'auto'.
 
     Raises:
-        DataError: If a setting is out of range or the instance map does
-            not fit the label.
+        DataError: If a setting is out of range or the instance map does not fit the label.
     """
 
     def __init__(

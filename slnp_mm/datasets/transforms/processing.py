@@ -14,14 +14,12 @@ MODES = ('square', 'short_side')
 class SLNPResize(BaseTransform):
     """Resize to one size, or so that the shorter side has a length.
 
-    The picture is averaged over areas where it shrinks and interpolated
-    bicubically where it grows; ids are taken from the nearest pixel, so no
-    id is invented.
+    The picture is averaged over areas where it shrinks and interpolated bicubically where it grows;
+    ids are taken from the nearest pixel, so no id is invented.
 
     Args:
-        size (int | tuple[int], optional): Side of the square, or (height,
-            width); for 'short_side' one number. Pixels, >= 1. None takes
-            the data set's ``image_size``. Defaults to None.
+        size (int | tuple[int], optional): Side of the square, or (height, width); for 'short_side'
+            one number. Pixels, >= 1. None takes the data set's ``image_size``. Defaults to None.
         mode (str): 'square' (aspect not kept) or 'short_side' (kept).
 
     Raises:
@@ -100,8 +98,7 @@ def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
     Averaging is done in two steps, bilinearly to a whole multiple of the
     new size and then by the mean of blocks: half the time of OpenCV's own
-    fractional area filter, and within 1 grey level (root mean square) of
-    it on photographs.
+    fractional area filter, and within 1 grey level (root mean square) of it on photographs.
     """
     old = image.shape[:2]
     if old == (height, width):

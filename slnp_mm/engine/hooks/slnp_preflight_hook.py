@@ -13,13 +13,11 @@ from slnp_mm.datasets.wrappers import parts
 class SLNPPreflightHook(Hook):
     """Check a few samples of the training and validation sets.
 
-    A problem ends the run with its sentence before the first iteration,
-    instead of a CUDA assert in the middle of it. Data sets that are not
-    ours are left alone.
+    A problem ends the run with its sentence before the first iteration, instead of a CUDA assert in
+    the middle of it. Data sets that are not ours are left alone.
 
     Args:
-        num_samples (int): Samples of each set, evenly spread, >= 1.
-            Defaults to 64.
+        num_samples (int): Samples of each set, evenly spread, >= 1. Defaults to 64.
         max_seconds (float): Time limit of each set. Defaults to 10.
 
     Raises:

@@ -21,10 +21,9 @@ from slnp_mm.evaluation.report import (
 class SLNPReportHook(Hook):
     """Figures with protocol, versions, config, checkpoint and seed.
 
-    After a validation ``val_report.json`` and ``val_report.md`` are written
-    to the work directory, after a test ``test_report.*``; the last one
-    stays. Figures of other metrics in the same evaluator, mmagic's ``SWD``
-    for one, are reported too. A run without a metric of slnp_mm writes
+    After a validation ``val_report.json`` and ``val_report.md`` are written to the work directory,
+    after a test ``test_report.*``; the last one stays. Figures of other metrics in the same
+    evaluator, mmagic's ``SWD`` for one, are reported too. A run without a metric of slnp_mm writes
     nothing.
     """
 

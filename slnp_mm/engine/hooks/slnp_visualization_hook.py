@@ -31,12 +31,10 @@ class SLNPVisualizationHook(Hook):
 
     Args:
         num_images (int): Rows. Defaults to 8.
-        train_interval (int, optional): Also every so many training
-            iterations, by generating from the first validation images
-            without touching the training's random numbers; a run without
-            a validation loader has none. Defaults to None, never.
-        cell_size (int, optional): Height of a picture in pixels. Defaults
-            to the largest picture's.
+        train_interval (int, optional): Also every so many training iterations, by generating from
+            the first validation images without touching the training's random numbers; a run
+            without a validation loader has none. Defaults to None, never.
+        cell_size (int, optional): Height of a picture in pixels. Defaults to the largest picture's.
 
     Raises:
         ValueError: If ``num_images`` or ``train_interval`` is below 1.
@@ -149,9 +147,8 @@ def sample_row(
     """Pictures and titles of one model output.
 
     Args:
-        sample (DataSample): With ``fake_img`` and, where known,
-            ``gt_sem_seg``, ``stage_imgs``, ``attention`` (one (N_h, N_w,
-            T) tensor or a list of them, a refiner each, the last is
+        sample (DataSample): With ``fake_img`` and, where known, ``gt_sem_seg``, ``stage_imgs``,
+            ``attention`` (one (N_h, N_w, T) tensor or a list of them, a refiner each, the last is
             shown), ``gt_img``. Images are (3, H, W) BGR 0..255.
         palette (Sequence[Sequence[int]]): RGB of each class.
         classes (np.ndarray, optional): (T,) classes of its instances.

@@ -15,9 +15,8 @@ def build_class_map(
     """Check a class map and make it a look-up table.
 
     Args:
-        class_map (Sequence[int], optional): Scorer id of each condition
-            class, ``ignore_index`` where the scorer has none. ``None``: both
-            speak the same ids.
+        class_map (Sequence[int], optional): Scorer id of each condition class, ``ignore_index``
+            where the scorer has none. ``None``: both speak the same ids.
         num_classes (int): Classes of the condition.
         num_scorer_classes (int): Classes of the scorer.
         ignore_index (int): Id of unlabelled pixels. Defaults to 255.
@@ -27,9 +26,8 @@ def build_class_map(
         outside the condition's classes; ``None`` for ``class_map=None``.
 
     Raises:
-        ValueError: If the counts differ without a map, the map has another
-            length than the condition has classes, or names an id that the
-            scorer does not have.
+        ValueError: If the counts differ without a map, the map has another length than the
+            condition has classes, or names an id that the scorer does not have.
     """
     if class_map is None:
         if num_classes != num_scorer_classes:

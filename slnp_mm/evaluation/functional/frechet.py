@@ -18,8 +18,7 @@ def feature_statistics(features: np.ndarray) -> Statistics:
         denominator, both float64, and N.
 
     Raises:
-        ValueError: If there are fewer than two rows, or a value is not
-            finite.
+        ValueError: If there are fewer than two rows, or a value is not finite.
     """
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or len(features) < 2:
@@ -41,13 +40,11 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
     Source:
         paper: Eq. (25). It prints the norm of the means without the square;
             the square is what FID is everywhere, so it is taken here.
-        reference: Dowson and Landau (1982); Heusel et al.,
-            arXiv:1706.08500.
-        ours: the trace of the root is taken from the eigenvalues of the
-            symmetric :math:`C_r^{1/2} C_g C_r^{1/2}`. It needs no matrix
-            root of a product, so it stays real and finite for singular
-            covariances, where scipy's ``sqrtm`` can fail; nothing is added
-            to the diagonal.
+        reference: Dowson and Landau (1982); Heusel et al., arXiv:1706.08500.
+        ours: the trace of the root is taken from the eigenvalues of the symmetric :math:`C_r^{1/2}
+            C_g C_r^{1/2}`. It needs no matrix root of a product, so it stays real and finite for
+            singular covariances, where scipy's ``sqrtm`` can fail; nothing is added to the
+            diagonal.
 
     Args:
         real (Statistics): Mean (D,), covariance (D, D), count.

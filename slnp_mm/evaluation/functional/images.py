@@ -34,8 +34,7 @@ def to_uint8(image: Tensor) -> np.ndarray:
             scoring the file written from it give the same figures.
 
     Args:
-        image (Tensor): (3, H, W), float in 0..255 (values outside are
-            clipped) or uint8.
+        image (Tensor): (3, H, W), float in 0..255 (values outside are clipped) or uint8.
 
     Returns:
         np.ndarray: (H, W, 3) uint8, channel order as given.

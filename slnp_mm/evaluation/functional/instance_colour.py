@@ -48,8 +48,7 @@ def instance_diversity(images: Sequence[np.ndarray], ids: np.ndarray) -> list[fl
         ours: noises should change instances, not only the whole picture.
 
     Args:
-        images (Sequence[np.ndarray]): K pictures of one label, K >= 2,
-            (H, W, 3) each, 0..255.
+        images (Sequence[np.ndarray]): K pictures of one label, K >= 2, (H, W, 3) each, 0..255.
         ids (np.ndarray): See :func:`instance_colours`.
 
     Returns:

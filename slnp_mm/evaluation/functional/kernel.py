@@ -49,9 +49,8 @@ def kernel_distance(
         real (np.ndarray): (N, D) features.
         fake (np.ndarray): (M, D) features.
         subsets (int): Number of subsets. Defaults to 100.
-        subset_size (int): Images in one; at most the smaller set. When it
-            is the whole of both sets, one subset is taken. Defaults to
-            1000.
+        subset_size (int): Images in one; at most the smaller set. When it is the whole of both
+            sets, one subset is taken. Defaults to 1000.
         seed (int): Of the draw. Defaults to 0.
 
     Returns:

@@ -29,16 +29,14 @@ def precision_recall(
     """Improved precision and recall by mmagic's distance code.
 
     Source:
-        reference: Kynkaanniemi et al., arXiv:1904.06991; distances by
-            mmagic 1.2 ``compute_pr_distances``. mmagic keeps the radii in
-            half precision; float32 is kept here, so that a point lies in
-            the manifold of its own set.
+        reference: Kynkaanniemi et al., arXiv:1904.06991; distances by mmagic 1.2
+            ``compute_pr_distances``. mmagic keeps the radii in half precision; float32 is kept
+            here, so that a point lies in the manifold of its own set.
 
     Args:
         real (np.ndarray): (N, D), N > ``neighbours``.
         fake (np.ndarray): (M, D), M > ``neighbours``.
-        neighbours (int): Which nearest neighbour gives the radius. Defaults
-            to 3.
+        neighbours (int): Which nearest neighbour gives the radius. Defaults to 3.
 
     Returns:
         Tuple[float, float]: Share of fake images inside the real manifold,

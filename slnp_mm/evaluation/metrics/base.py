@@ -23,11 +23,10 @@ Identity = tuple[Any, ...]
 class PairedMetric(BaseMetric):
     """Metric over (generated, real) pairs, exact under any launcher.
 
-    It runs in mmagic's ``MultiValLoop`` with mmagic's ``Evaluator`` and in
-    mmengine's ``ValLoop`` with mmengine's. The validation loader is used as
-    it is, workers included. In distributed runs its sampler repeats images
-    so that every process gets as many; each image counts once all the same,
-    because results are keyed by image.
+    It runs in mmagic's ``MultiValLoop`` with mmagic's ``Evaluator`` and in mmengine's ``ValLoop``
+    with mmengine's. The validation loader is used as it is, workers included. In distributed runs
+    its sampler repeats images so that every process gets as many; each image counts once all the
+    same, because results are keyed by image.
 
     Source:
         reference: mmagic 1.2, ``GenMetric`` builds a second loader without
@@ -73,15 +72,13 @@ class PairedMetric(BaseMetric):
         """Collect all processes' results, each image once, and compute.
 
         Args:
-            size (int, optional): Images of the data set, given by mmengine's
-                Evaluator and checked.
+            size (int, optional): Images of the data set, given by mmengine's Evaluator and checked.
 
         Returns:
             Dict[str, float]: The same on every process.
 
         Raises:
-            ValueError: If no image was seen, or another number than
-                ``size``.
+            ValueError: If no image was seen, or another number than ``size``.
         """
         parts = all_gather_object(list(self.results))
         self.results.clear()

@@ -26,11 +26,9 @@ class FeatureMetric(PairedMetric):
 
     Args:
         kernel (bool): Also the kernel distance. Defaults to True.
-        manifold (bool): Also precision and recall (3 neighbours). Defaults
-            to True.
-        cache (str, optional): ``.npz`` file that keeps features of real
-            images by content, so that they are computed once. Defaults to
-            None, kept in memory only.
+        manifold (bool): Also precision and recall (3 neighbours). Defaults to True.
+        cache (str, optional): ``.npz`` file that keeps features of real images by content, so that
+            they are computed once. Defaults to None, kept in memory only.
         collect_device (str): As in mmengine. Defaults to ``'cpu'``.
         prefix (str, optional): Put before each name. Defaults to None.
     """
@@ -95,9 +93,8 @@ class FeatureMetric(PairedMetric):
         """Distances over the set.
 
         Args:
-            results (List[Tuple[Tensor, Tensor, str]]): (D,) features of
-                the generated and the real image and the latter's key, in
-                data set order.
+            results (List[Tuple[Tensor, Tensor, str]]): (D,) features of the generated and the real
+                image and the latter's key, in data set order.
 
         Returns:
             Dict[str, float]: Figures under the names of ``NAMES``, and
@@ -136,10 +133,9 @@ class SLNPFID(FeatureMetric):
     Source:
         paper: Sec. 2.2, Eq. (25).
         reference: network of mmagic 1.2, see :class:`InceptionFeatures`.
-        ours: paired with the validation images: the real set is exactly
-            the images whose labels were drawn. The paper does not name its
-            real set. Precision and recall use Inception features too;
-            mmagic's own ``PR`` uses VGG16.
+        ours: paired with the validation images: the real set is exactly the images whose labels
+            were drawn. The paper does not name its real set. Precision and recall use Inception
+            features too; mmagic's own ``PR`` uses VGG16.
 
     Args:
         weights (str): Inception weights, see :class:`InceptionFeatures`.

@@ -53,9 +53,8 @@ class SLNPDiversity(PairedMetric):
     changes the global tone only. It needs ``instances`` in the inputs, as
     ``SLNPPackInputs`` gives them, and is left out without.
 
-    It needs a pass of its own over repeated batches, so it works in
-    mmagic's ``MultiValLoop`` only; the model must draw its noise anew at
-    each call, as ``SLNPGAN`` does.
+    It needs a pass of its own over repeated batches, so it works in mmagic's ``MultiValLoop`` only;
+    the model must draw its noise anew at each call, as ``SLNPGAN`` does.
 
     Source:
         ours: the paper claims diversity but gives no figure. LPIPS over
@@ -163,9 +162,8 @@ class SLNPDiversity(PairedMetric):
         Whole batches come, so there may be more labels than wanted.
 
         Args:
-            results (List[Tuple[float, List[Tuple[int, float]]]]): For each
-                label the distance of its pictures, and class (-1: unknown)
-                and distance of each of its instances.
+            results (List[Tuple[float, List[Tuple[int, float]]]]): For each label the distance of
+                its pictures, and class (-1: unknown) and distance of each of its instances.
 
         Returns:
             Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``;
@@ -210,8 +208,7 @@ def inputs_of(batch: Any, key: str, count: int) -> list[np.ndarray | None]:
     """One input of each image of a batch; None where missing.
 
     Args:
-        batch (Any): Of the loader: ``inputs``, a dict of lists or tensors,
-            or a list of dicts.
+        batch (Any): Of the loader: ``inputs``, a dict of lists or tensors, or a list of dicts.
         key (str): ``'instances'``, (K, H, W) int64 each, for one.
         count (int): Images in the batch.
     """

@@ -32,12 +32,10 @@ class SLNPSegMetric(PairedMetric):
             paper does not say any of them.
 
     Args:
-        scorer (dict): ``config`` and optional ``checkpoint``,
-            ``input_size``, ``resize_filter``, ``amp``, see
-            :class:`DeepLabV3Scorer`.
-        class_map (Sequence[int] or str, optional): Scorer id of each class
-            of the data set; ``'coco'`` for 182 -> 171; ``None`` when both
-            are the same.
+        scorer (dict): ``config`` and optional ``checkpoint``, ``input_size``, ``resize_filter``,
+            ``amp``, see :class:`DeepLabV3Scorer`.
+        class_map (Sequence[int] or str, optional): Scorer id of each class of the data set;
+            ``'coco'`` for 182 -> 171; ``None`` when both are the same.
         ignore_index (int): Unlabelled pixels, left out. Defaults to 255.
         collect_device (str): As in mmengine. Defaults to ``'cpu'``.
         prefix (str, optional): Put before each name. Defaults to None.
@@ -80,9 +78,8 @@ class SLNPSegMetric(PairedMetric):
 
         Args:
             data_batch (Any): Unused.
-            data_samples (Sequence[dict]): Each with ``fake_img`` and
-                ``gt_img`` (3, H, W), BGR 0..255, and ``gt_sem_seg`` (h, w)
-                int64 of data set ids.
+            data_samples (Sequence[dict]): Each with ``fake_img`` and ``gt_img`` (3, H, W), BGR
+                0..255, and ``gt_sem_seg`` (h, w) int64 of data set ids.
 
         Raises:
             ValueError: If one of them is missing.

@@ -14,8 +14,7 @@ def published_weights(metafile: str, model: str) -> tuple[str, str]:
     """URL and hash of a published model, read from mmseg's own metafile.
 
     Args:
-        metafile (str): Path inside mmseg's configs, e.g.
-            ``'deeplabv3/metafile.yaml'``.
+        metafile (str): Path inside mmseg's configs, e.g. ``'deeplabv3/metafile.yaml'``.
         model (str): ``Name`` of the entry.
 
     Returns:
@@ -51,8 +50,7 @@ def fetch(url: str, hash_prefix: str | None = None) -> str:
         str: Path of the local file.
 
     Raises:
-        FileNotFoundError: If the download fails; names the place where the
-            file can be put by hand.
+        FileNotFoundError: If the download fails; names the place where the file can be put by hand.
         ValueError: If the file's hash is another one.
     """
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
@@ -81,9 +79,8 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
     Args:
         config (str): Scorer config path, for the error text.
-        own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that
-            ``tools/train_scorer.py`` writes) or ``published`` (``metafile``
-            and ``model``).
+        own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that ``tools/train_scorer.py``
+            writes) or ``published`` (``metafile`` and ``model``).
         checkpoint (str, optional): What the caller asked for: a file or URL.
 
     Returns:

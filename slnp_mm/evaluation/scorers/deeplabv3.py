@@ -56,8 +56,7 @@ def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
             the order given and in float32, as mmseg does.
 
     Args:
-        areas (Sequence[Tensor]): One (4, C) float32 tensor an image, see
-            :func:`areas_of`.
+        areas (Sequence[Tensor]): One (4, C) float32 tensor an image, see :func:`areas_of`.
 
     Returns:
         Dict[str, np.ndarray]: ``aAcc`` (), ``IoU`` (C,), ``Acc`` (C,), all
@@ -87,8 +86,7 @@ class DeepLabV3Scorer:
         resize_filter (str, optional): Name of the filter. Defaults to the
             config's, else ``'area'``.
         device (str): Torch device. Defaults to ``'cpu'``.
-        amp (bool): Half precision on CUDA; no effect on the CPU. Defaults
-            to True.
+        amp (bool): Half precision on CUDA; no effect on the CPU. Defaults to True.
 
     Raises:
         FileNotFoundError: If config or weights are missing; the text gives

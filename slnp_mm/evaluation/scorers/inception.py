@@ -35,16 +35,14 @@ class InceptionFeatures:
     """2048 features of Inception v3's last pooling.
 
     Source:
-        reference: mmagic 1.2 ``InceptionV3`` and its torch.jit loading.
-            mmagic's default style is ``'StyleGAN'``; the literature on
-            label-to-image synthesis (SPADE, OASIS and the paper's
-            competitors) uses the PyTorch port of TensorFlow's weights, so
-            that is the default here. The two must not be compared.
+        reference: mmagic 1.2 ``InceptionV3`` and its torch.jit loading. mmagic's default style is
+            ``'StyleGAN'``; the literature on label-to-image synthesis (SPADE, OASIS and the paper's
+            competitors) uses the PyTorch port of TensorFlow's weights, so that is the default here.
+            The two must not be compared.
 
     Args:
-        weights (str): File: ``pt_inception-2015-12-05-6726825d.pth`` for
-            'pytorch', the scripted ``inception-2015-12-05.pt`` for
-            'StyleGAN'.
+        weights (str): File: ``pt_inception-2015-12-05-6726825d.pth`` for 'pytorch', the scripted
+            ``inception-2015-12-05.pt`` for 'StyleGAN'.
         style (str): 'pytorch' or 'StyleGAN'. Defaults to 'pytorch'.
         device (str): Torch device. Defaults to 'cpu'.
 

@@ -18,8 +18,7 @@ class DiscriminatorOutput(NamedTuple):
 
     Args:
         logits (Tensor): Decision map before the sigmoid, (B, 1, h', w').
-        features (list[Tensor]): Intermediate features for Eq. (19), finest
-            first.
+        features (list[Tensor]): Intermediate features for Eq. (19), finest first.
     """
 
     logits: Tensor
@@ -85,9 +84,8 @@ class SLNPDiscriminator(BaseModule):
     def _init_scales(self) -> None:
         """Keep the variance of image and features through the layers.
 
-        Class vectors start at unit length, as a one-hot vector has: longer
-        ones drown the image. PyTorch's default weights shrink the features
-        by half a layer, and with them Eq. (19).
+        Class vectors start at unit length, as a one-hot vector has: longer ones drown the image.
+        PyTorch's default weights shrink the features by half a layer, and with them Eq. (19).
         """
         nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
         for module in self.modules():

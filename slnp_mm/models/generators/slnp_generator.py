@@ -15,10 +15,8 @@ class GeneratorOutput(NamedTuple):
     """What :class:`SLNPGenerator` returns.
 
     Args:
-        images (list[Tensor]): One image a stage, lowest first,
-            (B, 3, H, W) in [-1, 1].
-        attention (list[Tensor]): Weights of each refiner, (B, N, T); empty
-            unless asked for.
+        images (list[Tensor]): One image a stage, lowest first, (B, 3, H, W) in [-1, 1].
+        attention (list[Tensor]): Weights of each refiner, (B, N, T); empty unless asked for.
     """
 
     images: list[Tensor]
@@ -54,12 +52,10 @@ class SLNPGenerator(BaseModule):
         noise_shape (Sequence[int]): Channels, rows and columns of the noise.
         global_generator (dict): Config of :class:`SLNPGlobalGenerator`;
             ``num_classes`` and ``noise_channels`` are filled in.
-        refiners (Sequence[dict]): Configs of :class:`SLNPLocalRefiner`, one
-            a further stage; ``num_classes``, ``in_channels``,
-            ``code_channels`` and ``attention`` are filled in. Empty for one
-            stage.
-        attention (bool): If False, refiners do without attention
-            (ablation). Defaults to True.
+        refiners (Sequence[dict]): Configs of :class:`SLNPLocalRefiner`, one a further stage;
+            ``num_classes``, ``in_channels``, ``code_channels`` and ``attention`` are filled in.
+            Empty for one stage.
+        attention (bool): If False, refiners do without attention (ablation). Defaults to True.
         instance_pathway (bool): If False, all pixels of a class are one
             instance (ablation). Defaults to True.
     """
@@ -139,15 +135,11 @@ class SLNPGenerator(BaseModule):
         """Generate one image a stage.
 
         Args:
-            label (Tensor): Label map at the last stage's size, (B, H, W),
-                int64, 0..C-1 or 255.
-            instances (Tensor): Layered instance ids, (B, K, H, W), int64,
-                -1..T-1.
-            instance_labels (Tensor): Class of each instance, (B, T), int64,
-                -1 for an empty slot.
+            label (Tensor): Label map at the last stage's size, (B, H, W), int64, 0..C-1 or 255.
+            instances (Tensor): Layered instance ids, (B, K, H, W), int64, -1..T-1.
+            instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np`` or random, (B, *noise_shape), float32.
-            return_attention (bool): Whether to return attention weights.
-                Defaults to False.
+            return_attention (bool): Whether to return attention weights. Defaults to False.
 
         Returns:
             GeneratorOutput: Images and attention weights.

@@ -32,27 +32,23 @@ class SLNPGlobalGenerator(BaseModule):
 
     Source:
         paper: SLNP-GAN, 1.2.1, fig. 5(a), Eq. (8) and (9).
-        ours: an instance's code is a linear map of its class vector, the
-            noise pooled over its mask and ``G'``; ``Enc(L_0)`` also reaches
-            the upsampling blocks of its own size, as F_0 would otherwise
-            have to draw outlines from the coarsest map.
+        ours: an instance's code is a linear map of its class vector, the noise pooled over its mask
+            and ``G'``; ``Enc(L_0)`` also reaches the upsampling blocks of its own size, as F_0
+            would otherwise have to draw outlines from the coarsest map.
 
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
         noise_channels (int): Channels of the noise.
         embed_channels (int): Length of class vectors. Defaults to 32.
-        code_channels (int): Length of ``G'`` and of instance codes.
-            Defaults to 64.
+        code_channels (int): Length of ``G'`` and of instance codes. Defaults to 64.
         base_channels (int): Channels of ``y_0``; doubled with every halving
             of the size. Defaults to 64.
         max_channels (int): Upper bound of channels. Defaults to 512.
         num_downs (int): Halvings before the residual blocks; the image size
             must be a multiple of ``2 ** num_downs``. Defaults to 3.
-        num_blocks (int): Residual blocks at the coarsest size. Defaults
-            to 6.
-        modulated (bool): Whether instance codes also modulate the norms of
-            the residual blocks (segmentation-aware normalisation). Defaults
-            to False, the paper's design.
+        num_blocks (int): Residual blocks at the coarsest size. Defaults to 6.
+        modulated (bool): Whether instance codes also modulate the norms of the residual blocks
+            (segmentation-aware normalisation). Defaults to False, the paper's design.
         noise_kind (str): 'white': cells of the noise are independent; coarse noise is repeated,
             and pooled over an instance with its variance kept. 'code': neighboring cells are
             alike, as in the code of an image; coarse noise is interpolated, and averaged over an
@@ -159,16 +155,14 @@ class SLNPGlobalGenerator(BaseModule):
         """Generate the global image.
 
         Args:
-            label (Tensor): Label map ``L_0``, (B, H, W), int64, 0..C-1 or
-                255.
+            label (Tensor): Label map ``L_0``, (B, H, W), int64, 0..C-1 or 255.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w), float32.
 
         Returns:
             tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W),
-            ``I_0`` (B, 3, H, W) in [-1, 1], instance codes
-            (B, T, code_channels).
+            ``I_0`` (B, 3, H, W) in [-1, 1], instance codes (B, T, code_channels).
         """
         label = to_class_index(label, self.num_classes)
         encoded, codes, y = self.encode(label, ids, instance_labels, noise)

@@ -31,26 +31,21 @@ class SLNPLocalRefiner(BaseModule):
 
     Source:
         paper: SLNP-GAN, 1.2.2, figs 5(b) and 6, Eq. (10)-(17).
-        ours: ``v'_i`` is the class vector plus the mean of ``Enc(L_1)`` over
-            the instance; residual blocks run at a quarter of the output
-            size, where they cost a sixteenth.
+        ours: ``v'_i`` is the class vector plus the mean of ``Enc(L_1)`` over the instance; residual
+            blocks run at a quarter of the output size, where they cost a sixteenth.
 
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
         in_channels (int): Channels of the previous stage's features.
-        code_channels (int): Length of the instance codes of stage 0.
-            Defaults to 64.
+        code_channels (int): Length of the instance codes of stage 0. Defaults to 64.
         embed_channels (int): Length of class vectors. Defaults to 32.
-        attention_channels (int): ``D`` of ``V_region`` and ``v'``. Defaults
-            to 128.
+        attention_channels (int): ``D`` of ``V_region`` and ``v'``. Defaults to 128.
         base_channels (int): Channels of ``y_1``. Defaults to 32.
         num_blocks (int): Residual blocks. Defaults to 4.
-        num_regions (int): Sub-regions of the previous image along a side.
-            Defaults to 16.
+        num_regions (int): Sub-regions of the previous image along a side. Defaults to 16.
         attention (bool): If False, an instance's own vector takes the place
             of its context (ablation). Defaults to True.
-        modulated (bool): See :class:`SLNPGlobalGenerator`. Defaults to
-            False.
+        modulated (bool): See :class:`SLNPGlobalGenerator`. Defaults to False.
     """
 
     def __init__(
@@ -96,8 +91,7 @@ class SLNPLocalRefiner(BaseModule):
         """Vectors ``v'_i`` of the instances of the fine label map.
 
         Args:
-            encoded (Tensor): ``Enc(L_1)`` on the grid of ``counts``,
-                (B, in_channels, h, w).
+            encoded (Tensor): ``Enc(L_1)`` on the grid of ``counts``, (B, in_channels, h, w).
             counts (Tensor): Pixels of an instance in a cell, (B, T, h * w).
             instance_labels (Tensor): (B, T), -1 for an empty slot.
 
@@ -172,15 +166,13 @@ class SLNPLocalRefiner(BaseModule):
         """Double the resolution and refine.
 
         Args:
-            label (Tensor): Label map ``L_1``, (B, H, W), int64, 0..C-1 or
-                255.
+            label (Tensor): Label map ``L_1``, (B, H, W), int64, 0..C-1 or 255.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             features (Tensor): ``y_0``, (B, in_channels, H / 2, W / 2).
             image (Tensor): ``I_0``, (B, 3, H / 2, W / 2) in [-1, 1].
             codes (Tensor): Instance codes of stage 0, (B, T, code_channels).
-            return_attention (bool): Whether to return the weights. Defaults
-                to False.
+            return_attention (bool): Whether to return the weights. Defaults to False.
 
         Returns:
             tuple[Tensor, Tensor, Tensor | None]: ``y_1``

@@ -75,8 +75,7 @@ class ResBlock(nn.Module):
 
     Args:
         in_channels (int): Input channels.
-        out_channels (int): Output channels; a 1x1 convolution carries the
-            skip where they differ.
+        out_channels (int): Output channels; a 1x1 convolution carries the skip where they differ.
         code_channels (int, optional): Length of the instance codes that
             modulate the norms. Defaults to None, plain group norm.
     """

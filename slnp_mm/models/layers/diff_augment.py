@@ -23,8 +23,7 @@ class AugmentParams(NamedTuple):
         size (tuple[int, int]): Height and width of the lowest stage.
         color (Tensor): Brightness to add in [-0.5, 0.5), factor of
             saturation in [0, 2), of contrast in [0.5, 1.5), (B, 3), float32.
-        shift (Tensor): Pixels of the lowest stage to move down and right,
-            (B, 2), int64.
+        shift (Tensor): Pixels of the lowest stage to move down and right, (B, 2), int64.
         hole (Tensor): First row and column of the box, in pixels of the
             lowest stage, (B, 2), int64; part of it may lie outside.
     """
@@ -41,21 +40,18 @@ class SLNPDiffAugment(nn.Module):
 
     Parameters are drawn once a sample and iteration and serve real images,
     generated images and label maps of every stage: features of real and
-    generated images, Eq. (19), stay comparable pixel by pixel. Shifts and
-    boxes are whole pixels of the lowest stage, so that an augmented lower
-    stage is the augmented higher one made smaller. What is moved in or cut
-    out is 0 (grey) in images and unlabelled in label maps.
+    generated images, Eq. (19), stay comparable pixel by pixel. Shifts and boxes are whole pixels of
+    the lowest stage, so that an augmented lower stage is the augmented higher one made smaller.
+    What is moved in or cut out is 0 (grey) in images and unlabelled in label maps.
 
     Source:
         paper: nothing; an option, off by default.
-        reference: DiffAugment, arXiv:2006.10738, its three policies, their
-            order and ranges.
+        reference: DiffAugment, arXiv:2006.10738, its three policies, their order and ranges.
         ours: one drawing for real and generated images, labels and stages.
 
     Args:
-        policy (Sequence[str]): Any of 'color' (brightness, saturation and
-            contrast), 'translation' (by up to 1/8 of a side) and 'cutout'
-            (a box of half the side). Defaults to all three.
+        policy (Sequence[str]): Any of 'color' (brightness, saturation and contrast), 'translation'
+            (by up to 1/8 of a side) and 'cutout' (a box of half the side). Defaults to all three.
 
     Raises:
         ValueError: If a policy is unknown.

@@ -1,9 +1,8 @@
 """Arithmetic on instances given as layered id maps.
 
-An id map ``ids`` (B, K, H, W) holds in each of its K layers the instance
-index 0..T-1 of a pixel or -1; the mask P_i is where any layer holds i. K is
-the greatest number of masks that overlap in a pixel. All costs grow with K
-and the number of pixels, not with T.
+An id map ``ids`` (B, K, H, W) holds in each of its K layers the instance index 0..T-1 of a pixel or
+-1; the mask P_i is where any layer holds i. K is the greatest number of masks that overlap in a
+pixel. All costs grow with K and the number of pixels, not with T.
 """
 
 import torch
@@ -67,13 +66,11 @@ def pool_mean(features: Tensor, weights: Tensor) -> Tensor:
 def pool_noise(noise: Tensor, weights: Tensor) -> Tensor:
     """Pool noise over each instance and keep its variance.
 
-    The weighted sum is divided by the root of the summed squared weights, so
-    that unit-variance noise stays so whatever the size of the instance; a
-    mean would silence large instances.
+    The weighted sum is divided by the root of the summed squared weights, so that unit-variance
+    noise stays so whatever the size of the instance; a mean would silence large instances.
 
     Source:
-        ours: the paper says only that noise and instances are encoded
-            together (1.2.1).
+        ours: the paper says only that noise and instances are encoded together (1.2.1).
 
     Args:
         noise (Tensor): (B, D, h, w), float.
@@ -94,10 +91,9 @@ def place(vectors: Tensor, ids: Tensor) -> Tensor:
 
     Source:
         paper: SLNP-GAN, Eq. (15).
-        ours: the maximum is taken over the instances that cover the pixel
-            (the text: "if several cover one pixel, max-pool them"); taken
-            over all i literally, the zeros of the others would clip every
-            negative entry.
+        ours: the maximum is taken over the instances that cover the pixel (the text: "if several
+            cover one pixel, max-pool them"); taken over all i literally, the zeros of the others
+            would clip every negative entry.
 
     Args:
         vectors (Tensor): One vector an instance, (B, T, D), float.
@@ -129,8 +125,7 @@ def class_layers(ids: Tensor, instance_labels: Tensor) -> Tensor:
 
     Args:
         ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
-        instance_labels (Tensor): Class of each instance, (B, T), int64, -1
-            for an empty slot.
+        instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for an empty slot.
 
     Returns:
         Tensor: (B, K, H, W), int64, class or -1.
@@ -146,8 +141,7 @@ def label_map(ids: Tensor, instance_labels: Tensor, num_classes: int, grid: tupl
         ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
         instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
         num_classes (int): ``L``, number of classes.
-        grid (tuple[int, int]): Rows and columns of M; (H, W) for one entry
-            a pixel.
+        grid (tuple[int, int]): Rows and columns of M; (H, W) for one entry a pixel.
 
     Returns:
         Tensor: M, (B, L, h, w), float32, 1 where an instance of class k

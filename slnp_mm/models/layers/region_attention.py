@@ -63,8 +63,7 @@ def instance_context(context: Tensor, cover: Tensor) -> Tensor:
 
     Args:
         context (Tensor): ``V_context``, (B, N, D), float.
-        cover (Tensor): Whether instance i covers sub-region j, (B, T, N),
-            bool.
+        cover (Tensor): Whether instance i covers sub-region j, (B, T, N), bool.
 
     Returns:
         Tensor: ``V_context^i``, (B, T, D); zero for an instance that covers

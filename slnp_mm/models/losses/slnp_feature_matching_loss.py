@@ -45,8 +45,7 @@ class SLNPFeatureMatchingLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            fake (Sequence[Tensor]): Features of generated images, one a
-                layer, (B, D, h, w).
+            fake (Sequence[Tensor]): Features of generated images, one a layer, (B, D, h, w).
             real (Sequence[Tensor]): Features of real images, same shapes.
             label (Tensor, optional): (B, H, W), int64; needed for ``class_balance``.
 

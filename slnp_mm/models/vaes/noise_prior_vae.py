@@ -79,12 +79,11 @@ class NoisePriorVAE(BaseModel):
 
     Source:
         paper: SLNP-GAN, 1.1, figs 2-4, Eq. (1)-(7).
-        ours: Eq. (5)-(7) exchange the roles of p and q; they are read as the
-            ELBO of figs 2-3, with x for the image: Eq. (6) is the
-            reconstruction term under a Gaussian of fixed ``recon_std``,
-            Eq. (7) the KL term. Both are divided by the number of image
-            values, so that neither size nor batch changes the learning rate.
-            ``Z_np`` is the mean of Enc, so that the same z repeats the image.
+        ours: Eq. (5)-(7) exchange the roles of p and q; they are read as the ELBO of figs 2-3, with
+            x for the image: Eq. (6) is the reconstruction term under a Gaussian of fixed
+            ``recon_std``, Eq. (7) the KL term. Both are divided by the number of image values, so
+            that neither size nor batch changes the learning rate. ``Z_np`` is the mean of Enc, so
+            that the same z repeats the image.
 
     Args:
         arrangement (str): 'vae' (figs 2-3): Enc halves, Dec doubles. 'fig4'
@@ -93,10 +92,8 @@ class NoisePriorVAE(BaseModel):
         image_size (int): Side of the square images, in pixels; data are
             resized to it by area. Defaults to 64.
         latent_channels (int): Channels of the noise. Defaults to 16.
-        base_channels (int): Channels of the widest-map blocks. Defaults
-            to 32.
-        num_scales (int): Halvings (doublings) between image and noise.
-            Defaults to 3.
+        base_channels (int): Channels of the widest-map blocks. Defaults to 32.
+        num_scales (int): Halvings (doublings) between image and noise. Defaults to 3.
         recon_std (float): Standard deviation of the reconstruction Gaussian,
             in image units ([-1, 1]), > 0. Defaults to 0.1.
         code_rank (int): Rank of the Gaussian that :meth:`fit_codes` fits to the codes of images
@@ -281,10 +278,9 @@ class NoisePriorVAE(BaseModel):
 
         Returns:
             dict[str, Tensor]: ``loss_recon`` (6) and ``loss_kl`` (7), nats
-            per image value; ``recon_mae``, mean absolute error in image
-            units; ``active_units``, share in [0, 1] of latent units whose
-            posterior mean varies over the batch; ``sample_std``, mean over
-            pixels of the spread of Dec(z) over z, image units.
+            per image value; ``recon_mae``, mean absolute error in image units; ``active_units``,
+            share in [0, 1] of latent units whose posterior mean varies over the batch;
+            ``sample_std``, mean over pixels of the spread of Dec(z) over z, image units.
         """
         image = F.adaptive_avg_pool2d(image, self.image_size)
         mean, log_var = self.encode(image)
@@ -315,8 +311,7 @@ class NoisePriorVAE(BaseModel):
 
         Returns:
             dict | list[DataSample] | tuple: Losses; one sample an image with
-            ``fake_img`` (reconstruction) and ``gt_img``, BGR in [0, 255];
-            mean and log variance.
+            ``fake_img`` (reconstruction) and ``gt_img``, BGR in [0, 255]; mean and log variance.
         """
         image = inputs['img']
         if mode == 'loss':

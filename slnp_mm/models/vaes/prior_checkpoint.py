@@ -12,8 +12,7 @@ def load_prior(prior: nn.Module, source: str | None, command: str) -> None:
 
     Args:
         prior (nn.Module): :class:`NoisePriorVAE` that takes the weights.
-        source (str, optional): Checkpoint file, or a work directory whose
-            last checkpoint is taken.
+        source (str, optional): Checkpoint file, or a work directory whose last checkpoint is taken.
         command (str): Command that makes it, for the error.
 
     Raises:
