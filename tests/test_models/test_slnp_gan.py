@@ -232,7 +232,9 @@ def test_gradients_accumulate_over_two_batches(make, tools):
                 label, inputs['instances'], inputs['instance_labels'], noise
             ).images
         reals = [F.avg_pool2d(image, 2), image]
-        loss, _ = twin._disc_loss(reals, fakes, [label[:, ::2, ::2], label])
+        labels = [label[:, ::2, ::2], label]
+        real, fake = (JudgedImages(x, labels, [None, None]) for x in (reals, fakes))
+        loss, _ = twin._disc_loss(real, fake)
         (loss / 2).backward()
     optimizer.step()
     for (name, one), two in zip(
