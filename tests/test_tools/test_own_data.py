@@ -267,6 +267,32 @@ def test_joined_folders_train_test_and_generate(trained, scorer, capsys):
     assert 'test_dataloader joins 2 data sets' in capsys.readouterr().err
 
 
+def test_a_repeated_folder_trains_tests_generates_and_is_scored(trained, scorer):
+    """Two pictures, twice: each is scored once, by its index."""
+    metric = dict(type='SLNPSegMetric', scorer=scorer(3))
+    (trained / 'configs/repeated.py').write_text(
+        "_base_ = 'slnp_mine.py'\n"
+        "one = dict(type='SLNPDataset', data_root='data/mine', image_size=64, "
+        'pipeline={{_base_.val_pipeline}}, metainfo={{_base_.test_dataloader.dataset.metainfo}}, '
+        "data_prefix=dict(img='images/train', label='labels/train'))\n"
+        "twice = dict(_delete_=True, type='RepeatDataset', times=2, dataset=one)\n"
+        'train_dataloader = dict(dataset=twice)\n'
+        'val_dataloader = test_dataloader = dict(dataset=twice)\n'
+        f'val_evaluator = test_evaluator = dict(metrics=[{metric}])\n'
+    )
+    words = ['configs/repeated.py', '--cfg-options', *UNSIZED]
+    assert use('train', *words) == 0
+    assert use('test', words[0], 'work_dirs/repeated', *words[1:]) == 0
+    count = len(list((trained / 'data/mine/images/train').iterdir()))
+    protocol = load_report('work_dirs/repeated/test_report.json')['protocol']
+    assert protocol['num_images'] == count and protocol['split'] == 'labels/train'
+
+    made = ['--labels', 'data/mine/labels/train', '--out', 'made', '--device', 'cpu']
+    assert use('generate', words[0], 'work_dirs/repeated', *made, *words[1:]) == 0
+    assert use('score', words[0], '--images', 'made', '--out', 'a.json', *words[1:]) == 0
+    assert load_report('a.json')['protocol']['num_images'] == count
+
+
 def test_parts_of_different_rules_are_refused_by_generate(trained, capsys):
     joined = join(trained, rule=', label=dict(label_map={0: 1})')
     words = ['--labels', 'data/mine/labels/more', '--out', 'made', '--device', 'cpu']
