@@ -1,26 +1,9 @@
 """Networks, losses and the training step."""
 
-from .discriminators import SLNPDiscriminator, SLNPPretrainedDiscriminator
-from .generators import SLNPGenerator, SLNPGlobalGenerator, SLNPLocalRefiner
-from .layers import SLNPDiffAugment
-from .losses import (
-    SLNPFeatureMatchingLoss,
-    SLNPGANLoss,
-)
-from .slnp_data_preprocessor import SLNPDataPreprocessor
-from .slnp_gan import SLNPGAN
-from .vaes import NoisePriorVAE
-
-__all__ = [
-    'NoisePriorVAE',
-    'SLNPDataPreprocessor',
-    'SLNPDiffAugment',
-    'SLNPDiscriminator',
-    'SLNPFeatureMatchingLoss',
-    'SLNPGAN',
-    'SLNPGANLoss',
-    'SLNPGenerator',
-    'SLNPGlobalGenerator',
-    'SLNPLocalRefiner',
-    'SLNPPretrainedDiscriminator',
-]
+from .discriminators import *  # noqa: F403
+from .generators import *  # noqa: F403
+from .layers import SLNPDiffAugment as SLNPDiffAugment
+from .losses import *  # noqa: F403
+from .slnp_data_preprocessor import SLNPDataPreprocessor as SLNPDataPreprocessor
+from .slnp_gan import SLNPGAN as SLNPGAN
+from .vaes import *  # noqa: F403
