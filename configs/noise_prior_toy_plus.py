@@ -10,5 +10,5 @@ train_dataloader = dict(batch_size=16, dataset=dict(image_size=64))
 val_dataloader = None
 test_dataloader = None
 
-train_cfg = dict(max_iters=300)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+train_cfg = dict(max_iters=200)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

@@ -37,8 +37,8 @@ del scorer
 test_evaluator = val_evaluator
 
 param_scheduler = dict(
-    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=200, end=400, by_epoch=False
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=150, end=300, by_epoch=False
 )
 train_dataloader = dict(batch_size=4)
-train_cfg = dict(max_iters=400, val_interval=400)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
+train_cfg = dict(max_iters=300, val_interval=300)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=150))

@@ -16,7 +16,7 @@ from stop_signals import stop_like_ctrl_c
 
 def list_steps(out: Path, seed: int) -> dict:
     """Give each step's command and its result, which for a training is its whole log."""
-    gan, scorer = 'configs/slnp_toy.py', Path('work_dirs/deeplabv3_toy/scorer.json')
+    gan, scorer = 'configs/slnp_toy_plus.py', Path('work_dirs/deeplabv3_toy/scorer.json')
     prior = out / 'noise_prior'
     seeded = f'--cfg-options randomness.seed={seed}'
     with_prior = f'{seeded} model.prior_checkpoint={prior}'
@@ -25,7 +25,7 @@ def list_steps(out: Path, seed: int) -> dict:
     return {
         'data': ('tools/make_toyscenes.py', Path('data/toyscenes/toyscenes.json')),
         'scorer': ('tools/train_scorer.py configs/scorers/deeplabv3_toy.py', scorer),
-        'prior': (f'{train} {prior} configs/noise_prior_toy.py {seeded}', out / 'prior.log'),
+        'prior': (f'{train} {prior} configs/noise_prior_toy_plus.py {seeded}', out / 'prior.log'),
         'gan': (f'{train} {out}/gan {gan} {with_prior} {once}', out / 'gan.log'),
         'scores': (f'{test} {out}/test {gan} {out}/gan {with_prior}', out / 'test/test_report.md'),
     }
