@@ -320,18 +320,13 @@ class SLNPGAN(BaseGAN):
             fakes = self.augment.images(fakes, params)
             labels = self.augment.labels(labels, params)
 
-        # frozen features, once for both updates
+        # discriminators, on frozen features that the generator's update takes again
         look = _unwrap(self.discriminator).look
         with disc_wrapper.optim_context(self.discriminator):
             with torch.no_grad():
-                seen_reals = look(reals)
+                real = JudgedImages(reals, labels, look(reals))
             with torch.set_grad_enabled(update_generator):
-                seen_fakes = look(fakes)
-        real = JudgedImages(reals, labels, seen_reals)
-        fake = JudgedImages(fakes, labels, seen_fakes)
-
-        # discriminators
-        with disc_wrapper.optim_context(self.discriminator):
+                fake = JudgedImages(fakes, labels, look(fakes))
             loss, log_vars = self._disc_loss(real, fake.detach())
             disc_wrapper.update_params(loss)
 
@@ -372,7 +367,7 @@ class SLNPGAN(BaseGAN):
         return (_iteration() + 1) % self.discriminator_steps == 0
 
     def _disc_loss(
-        self, real: 'JudgedImages', fake: 'JudgedImages'
+        self, real: JudgedImages, fake: JudgedImages
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Discriminators' part of Eq. (18), summed over stages.
 
@@ -390,7 +385,7 @@ class SLNPGAN(BaseGAN):
         return self.parse_losses(values)
 
     def _gen_loss(
-        self, real: 'JudgedImages', fake: 'JudgedImages', num_compared: int
+        self, real: JudgedImages, fake: JudgedImages, num_compared: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Generator's part of Eq. (20): Eq. (18) and (19) over stages.
 

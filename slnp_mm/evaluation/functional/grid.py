@@ -1,7 +1,4 @@
-"""Picture grids: one row an image, one titled column a kind of picture.
-
-Used by the visualisation hook and by ``tools/demo.py``.
-"""
+"""Picture grids: one row an image, one titled column a kind of picture."""
 
 from collections.abc import Sequence
 
