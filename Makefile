@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 BIN := $(VENV)/bin
-RANGES := $(addprefix requirements/,runtime.txt tests.txt lint.txt build.txt)
+RANGES := $(addprefix requirements/,runtime.txt painter.txt export.txt tests.txt lint.txt build.txt)
 
 .PHONY: help env demo test lint format lock
 .DEFAULT_GOAL := help
