@@ -85,6 +85,7 @@ class SLNPInferencer(BaseInferencer):
         classes (tuple[str]): Name of each class.
         palette (list[list[int]]): RGB of each class, 0..255.
         size_divisor (int): Sides of a label map must be multiples of this.
+        checkpoint (str): The file that was loaded.
         places (list[str]): Folders of the config's data set, which nothing is to be written to.
 
     Raises:
@@ -118,7 +119,11 @@ class SLNPInferencer(BaseInferencer):
                     "both, the zoo's model is taken"
                 )
             checkpoint = next(ZOO.glob('*.pth'))
-        checkpoint = find_checkpoint(checkpoint)
+        checkpoint = os.fspath(checkpoint)
+        if os.path.isdir(checkpoint):
+            checkpoint = last_checkpoint(checkpoint) or os.path.join(checkpoint, 'last_checkpoint')
+        check_file(checkpoint, 'checkpoint', 'train one with tools/train.py')
+        self.checkpoint = checkpoint
         if config is None:
             config = read_config(checkpoint)
         elif not isinstance(config, Config):
@@ -599,14 +604,6 @@ class SLNPInferencer(BaseInferencer):
                     f'no instance {key} to resample: the label map has {count}, '
                     f'0..{count - 1}; inferencer.instances(label) shows them'
                 )
-
-
-def find_checkpoint(place: str | os.PathLike) -> str:
-    """Give a checkpoint file: the path itself, or a work dir's last one."""
-    place = os.fspath(place)
-    if os.path.isdir(place):
-        place = last_checkpoint(place) or os.path.join(place, 'last_checkpoint')
-    return str(check_file(place, 'checkpoint', 'train one with tools/train.py'))
 
 
 def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, str]]:

@@ -243,7 +243,8 @@ class SLNPGAN(BaseGAN):
         Returns:
             list[DataSample]: One an image, with ``fake_img`` and, lowest
             stage first, ``stage_imgs``, BGR in [0, 255]; ``noise``, the generator's; ``gt_sem_seg``
-            (H, W); ``gt_img`` if images were given; ``attention``, a list of (N_h, N_w, T), if asked for.
+            (H, W); ``gt_img`` if images were given; ``attention``, a list of (N_h, N_w, T), if
+            asked for.
         """
         name = self._get_valid_model(inputs)
         generator = self.generator_ema if name == 'ema' else self.generator
