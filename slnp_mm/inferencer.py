@@ -334,7 +334,7 @@ class SLNPInferencer(BaseInferencer):
                 f'{num_samples} and {batch_size}'
             )
         maps = instances if isinstance(instances, (list, tuple)) else [instances]
-        if instances is not None and len(maps) != len(inputs):
+        if len(maps) != len(inputs) and instances is not None:
             raise SLNPError(
                 f'expected one instance map a label map ({len(inputs)}), but got {len(maps)}'
             )

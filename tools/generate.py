@@ -85,33 +85,48 @@ def check_args(args: argparse.Namespace) -> None:
             cli.keep_inputs(place, inputs, f'--{option}')
 
 
-def start_time(out: str, settings: dict) -> int:
-    """Since when ``out`` gets pictures of these settings, in ns; a note there keeps them."""
-    from slnp_mm.files import replace_file
+def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
+    """Files to be written, from each label map that lacks one.
 
-    note = Path(out, 'generate.json')
+    Finished is what is newer than its sources and than the note of these settings in ``--out``.
+    """
+    from slnp_mm.files import replace_file
+    from slnp_mm.inferencer import picture_name
+
+    note = Path(args.out, 'generate.json')
     if not note.is_file() or note.read_text('utf-8') != json.dumps(settings):
         with replace_file(note) as draft, open(draft, 'w', encoding='utf-8') as file:
             json.dump(settings, file)
-    return note.stat().st_mtime_ns
+
+    todo = {}
+    for label, (name, *read) in sources.items():
+        samples = range(args.num_noises) if args.num_noises > 1 else [None]
+        written = [
+            Path(folder, picture_name(name, k))
+            for k in samples
+            for folder in (args.out, args.attention)
+            if folder
+        ]
+        oldest = max(os.stat(file).st_mtime_ns for file in [note, label, *filter(None, read)])
+        if not all(x.is_file() and x.stat().st_mtime_ns >= oldest for x in written):
+            todo[label] = written
+    return todo
 
 
-def draw_sheet(inferencers: dict, labels: list, options: dict):
-    """Labels with their pictures, (H, W, 3), RGB; of two checkpoints, seed by seed."""
+def draw_sheet(models: dict, labels: list, maps: list, options: dict):
+    """Labels with their pictures, (H, W, 3), RGB; of two models, seed by seed."""
     from slnp_mm.evaluation.functional import colour_label, make_grid
 
-    seeds = range(options['seed'], options['seed'] + options['num_samples'])
+    results = [model(labels, instances=maps, **options) for model in models.values()]
+    count, palette = options['num_samples'], next(iter(models.values())).palette
     rows = []
-    for path, maps in labels:
-        results = [one(path, instances=maps, **options) for one in inferencers.values()]
-        first = results[0]['predictions'][0]
-        palette = next(iter(inferencers.values())).palette
-        pictures = zip(*(result['visualization'] for result in results))
-        rows.append(
-            [colour_label(first['label'], palette), *(x for pair in pictures for x in pair)]
-        )
-    names = [f'{name}{seed}' for seed in seeds for name in inferencers]
-    return make_grid(rows, ('label', *names))
+    for i in range(0, len(labels) * count, count):
+        row = [colour_label(results[0]['predictions'][i]['label'], palette)]
+        for k in range(count):
+            row += [result['visualization'][i + k] for result in results]
+        rows.append(row)
+    seeds = range(options['seed'], options['seed'] + count)
+    return make_grid(rows, ('label', *(f'{name}seed {s}' for s in seeds for name in models)))
 
 
 def main() -> None:
@@ -125,90 +140,67 @@ def main() -> None:
     from slnp_mm.datasets.check import spread
     from slnp_mm.datasets.instance_cache import file_stamp
     from slnp_mm.engine.hooks.slnp_visualization_hook import sample_row
-    from slnp_mm.errors import SLNPError, check_file
+    from slnp_mm.errors import check_file
     from slnp_mm.evaluation.functional import make_grid
     from slnp_mm.files import write_picture
-    from slnp_mm.inferencer import SLNPInferencer, find_labels, picture_name
+    from slnp_mm.inferencer import SLNPInferencer, find_labels
 
-    inferencer = SLNPInferencer(cfg, args.checkpoint, args.device, show_progress=False)
+    model = SLNPInferencer(cfg, args.checkpoint, args.device, show_progress=False)
+    models = {'': model}
+    if args.compare:
+        second = SLNPInferencer(None, args.compare, args.device, show_progress=False)
+        models = {'first, ': model, 'second, ': second}
     for option in ('out', 'attention', 'sheet'):
         if place := getattr(args, option):
-            cli.keep_inputs(place, inferencer.places, f'--{option}')
-    files = find_labels(args.labels, inferencer.dataset.suffixes['label'])
-    for path, name in files:
-        cli.keep_inputs(os.path.join(args.out, f'{name}.png'), [path])
-    maps = (
-        {path: os.path.join(args.instances, f'{name}.png') for path, name in files}
-        if args.instances
-        else {}
-    )
-    for place in maps.values():
-        check_file(place, 'instance map', 'add it')
+            cli.keep_inputs(place, model.places, f'--{option}')
 
-    # what is there, newer than its sources and of the same settings, is finished
+    # label maps, each with its name and instance map
+    sources = {}
+    for path, name in find_labels(args.labels, model.dataset.suffixes['label']):
+        cli.keep_inputs(os.path.join(args.out, f'{name}.png'), [path])
+        given = args.instances and os.path.join(args.instances, f'{name}.png')
+        if given:
+            check_file(given, 'instance map', 'add it')
+        sources[path] = (name, given)
     settings = dict(
-        model=[file_stamp(place or '') for place in (args.config, inferencer.checkpoint)],
+        model=[file_stamp(place or '') for place in (args.config, model.checkpoint)],
         cfg_options=str(args.cfg_options),
         seed=args.seed,
         instances=args.instances,
     )
-    since = start_time(args.out, settings)
-    targets = {}
-    for path, name in files:
-        names = [
-            picture_name(name, k if args.num_noises > 1 else None) for k in range(args.num_noises)
-        ]
-        targets[path] = [
-            Path(folder, name) for name in names for folder in (args.out, args.attention) if folder
-        ]
-
-    def is_finished(path: str) -> bool:
-        newest = max([since, *(os.stat(x).st_mtime_ns for x in (path, maps.get(path)) if x)])
-        return all(x.is_file() and x.stat().st_mtime_ns >= newest for x in targets[path])
-
-    todo = [path for path in targets if not is_finished(path)]
-    kept = len(files) - len(todo)
-    if kept:
-        print(f'{kept * args.num_noises} pictures are there already')
+    todo = unfinished(args, sources, settings)
+    if len(todo) < len(sources):
+        print(f'{(len(sources) - len(todo)) * args.num_noises} pictures are there already')
 
     options = dict(
         batch_size=args.batch_size, num_samples=args.num_noises, seed=args.seed, size='config'
     )
     start, done, total = time.time(), 0, len(todo) * args.num_noises
-    step = max(1, args.batch_size // args.num_noises)
-    for i in range(0, len(todo), step):
-        part = todo[i : i + step]
-        found = inferencer(
+    labels, step = list(todo), max(1, args.batch_size // args.num_noises)
+    for i in range(0, len(labels), step):
+        part = labels[i : i + step]
+        result = model(
             part,
             return_datasamples=True,
-            instances=[maps[path] for path in part] if maps else None,
+            instances=[sources[label][1] for label in part],
             return_attention=bool(args.attention),
             **options,
         )
-        places = iter([place for path in part for place in targets[path]])
-        for picture, sample in zip(found['visualization'], found['predictions']):
+        places = iter([place for label in part for place in todo[label]])
+        for picture, sample in zip(result['visualization'], result['predictions']):
             write_picture(next(places), picture)
             if args.attention:
-                row, titles = sample_row(sample, inferencer.palette, sample.instance_labels.numpy())
+                row, titles = sample_row(sample, model.palette, sample.instance_labels.numpy())
                 write_picture(next(places), make_grid([row], titles))
-            done += 1
+        done += len(result['visualization'])
         left = (time.time() - start) / done * (total - done)
         print(f'\r{done}/{total} pictures, {left:.0f} s left  ', end='', flush=True)
     print(f'\nwritten to {args.out}')
 
     if args.sheet:
-        models = {'seed ': inferencer}
-        if args.compare:
-            from slnp_mm.checkpoint import read_config
-
-            try:
-                other = read_config(args.compare)
-            except SLNPError:
-                other = cfg
-            second = SLNPInferencer(other, args.compare, args.device, show_progress=False)
-            models = {'first, seed ': inferencer, 'second, seed ': second}
-        chosen = [(path, maps.get(path)) for path, _ in spread(files, SHEET_ROWS)]
-        write_picture(args.sheet, draw_sheet(models, chosen, options))
+        chosen = spread(list(sources), SHEET_ROWS)
+        maps = [sources[label][1] for label in chosen]
+        write_picture(args.sheet, draw_sheet(models, chosen, maps, options))
         print(f'sheet: {args.sheet}')
 
 
