@@ -6,7 +6,7 @@ import glob
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +297,10 @@ class SLNPInferencer(BaseInferencer):
                 kept.append(step)
         return Compose(kept)
 
+    def _init_collate(self, cfg: Config) -> Callable:
+        """Batches are put together by :func:`_collate`."""
+        return _collate
+
     def _init_visualizer(self, cfg: Config) -> None:
         """Pictures are given back, not drawn on."""
 
@@ -353,10 +357,10 @@ class SLNPInferencer(BaseInferencer):
                 if batch and (
                     len(batch) == batch_size or batch[0]['label'].shape != one['label'].shape
                 ):
-                    yield _collate(batch, others, return_attention)
+                    yield self.collate_fn(batch, others, return_attention)
                     batch = []
                 batch.append(one)
-        yield _collate(batch, others, return_attention)
+        yield self.collate_fn(batch, others, return_attention)
 
     @torch.no_grad()
     def forward(self, inputs: dict) -> list[DataSample]:
@@ -590,7 +594,7 @@ class SLNPInferencer(BaseInferencer):
             data = read_bytes(path)
             image = turned(decode_image(data, path), exif_orientation(data))[..., ::-1]
         image = SLNPResize(self.image_size)(dict(img=np.ascontiguousarray(image)))['img']
-        image = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+        image = torch.tensor(image).permute(2, 0, 1)[None].float() / 127.5 - 1
         return self.model.style_code(image.to(self.model.device))[0].cpu()
 
     def _check_resample(self, ids: dict, sample: dict) -> None:

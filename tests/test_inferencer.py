@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -261,3 +262,11 @@ def test_config_in_a_checkpoint_is_not_run_if_it_is_code(text, tmp_path):
     torch.save(dict(meta=dict(cfg=f'x = 1\n{text}')), tmp_path / 'a.pth')
     with pytest.raises(SLNPError, match=re.escape('holds code besides values (line 2)')):
         read_config(tmp_path / 'a.pth')
+
+
+def test_documented_calls_run_as_written(repository):
+    text = (Path('docs') / 'inference.md').read_text()
+    (code,) = re.findall(r'```python\n(.*?)```', text, re.S)
+    names = {}
+    exec(code, names)
+    assert names['ids'][90, 80] == names['car'] and len(names['result']['visualization']) == 4

@@ -158,6 +158,8 @@ def main() -> None:
     sources = {}
     for path, name in find_labels(args.labels, model.dataset.suffixes['label']):
         cli.keep_inputs(os.path.join(args.out, f'{name}.png'), [path])
+        if not os.path.exists(args.labels):  # a glob: its next run would take pictures for labels
+            cli.keep_inputs(args.out, [os.path.dirname(path)])
         given = args.instances and os.path.join(args.instances, f'{name}.png')
         if given:
             check_file(given, 'instance map', 'add it')

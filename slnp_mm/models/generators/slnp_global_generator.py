@@ -114,8 +114,9 @@ class SLNPGlobalGenerator(BaseModule):
             instance_labels (Tensor): (B, T), -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w).
             resample (dict[int, Tensor], optional): From an instance 0..T-1 to other noise of the
-                same shape, which its code and the cells that it covers (each by its share) take;
-                the codes of all others stay bit for bit. Defaults to None.
+                same shape over which its code is pooled; all other codes stay bit for bit. On a
+                trained model the noise map, which keeps the cells of the instance, adds almost
+                nothing to that (docs/inference.md). Defaults to None.
 
         Returns:
             tuple[list[Tensor], Tensor, Tensor]: ``Enc(L_0)``, finest (the
@@ -130,12 +131,9 @@ class SLNPGlobalGenerator(BaseModule):
         noise = self._on_grid(noise, grid)
         pool = pool_mean if self.noise_kind == 'code' else pool_noise
         counts = region_counts(ids, grid, instance_labels.shape[1])
-        base, pooled = noise, pool(noise, counts)
+        pooled = pool(noise, counts)
         for index, other in (resample or {}).items():
-            other = self._on_grid(other, grid)
-            pooled[:, index] = pool(other, counts[:, [index]])[:, 0]
-            share = counts[:, index].unflatten(1, (1, *grid)) / 4**self.num_downs
-            noise = noise + share * (other - base)
+            pooled[:, index] = pool(self._on_grid(other, grid), counts[:, [index]])[:, 0]
         classes = instance_labels.masked_fill(instance_labels < 0, self.num_classes)
         codes = self.class_code(classes) + global_vector[:, None] + self.noise_fc(pooled)
         coarse = stride_ids(ids, 2**self.num_downs)

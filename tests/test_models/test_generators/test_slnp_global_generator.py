@@ -113,16 +113,6 @@ def test_resampled_instance_takes_other_noise_and_no_other_code_moves(scene, too
     rest = [i for i in range(tools.SLOTS) if i != 1]
     assert codes[:, rest].equal(both[0][1][:, rest])
 
-    # the noise of a cell goes over by the share of its pixels
-    seen = []
-    net.fuse.register_forward_pre_hook(lambda _, args: seen.append(args[0][:, -9:-6]))
-    for extra in (noise, None), (other, None), (noise, {1: other}):
-        net(label, ids, labels, *extra)
-    share = tools.naive_masks(ids, tools.SLOTS)[:, 1].double()
-    share = share.unflatten(2, (4, 4)).unflatten(1, (4, 4)).mean((2, 4))[:, None]
-    assert share.unique().tolist() == [0, 1]
-    torch.testing.assert_close(seen[2], seen[0] * (1 - share) + seen[1] * share)
-
 
 @pytest.mark.parametrize('size', [(16, 16), (24, 32)])
 def test_shapes_for_two_sizes(scene, size, tools):
