@@ -18,31 +18,9 @@ from .errors import SLNPError
 
 _STATISTICS = ('current', 'max', 'mean', 'min')
 # what the text of a dumped config is made of
-_PLAIN = (
-    ast.Module,
-    ast.Assign,
-    ast.Name,
-    ast.Store,
-    ast.Load,
-    ast.Constant,
-    ast.Call,
-    ast.keyword,
-    ast.Dict,
-    ast.List,
-    ast.Tuple,
-    ast.Set,
-    ast.UnaryOp,
-    ast.USub,
-)
+_PLAIN = 'Module Assign Name Store Load Constant Call keyword Dict List Tuple Set UnaryOp USub'
 # what a GAN's config has for training only
-_TRAINING = (
-    'discriminator',
-    'gan_loss',
-    'feature_loss',
-    'augment',
-    'ema_config',
-    'prior_checkpoint',
-)
+_TRAINING = 'discriminator gan_loss feature_loss augment ema_config prior_checkpoint'
 _NUMBER_TYPES = ('?', 'b', 'B', 'h', 'H', 'i', 'I', 'l', 'L', 'e', 'f', 'd')
 
 
@@ -217,7 +195,7 @@ def read_config(path: str | os.PathLike) -> Config:
         raise SLNPError(f'{path} holds no config: give the one that it was trained with')
     for node in ast.walk(ast.parse(text)):
         call = isinstance(node, ast.Call) and getattr(node.func, 'id', None) != 'dict'
-        if call or not isinstance(node, _PLAIN):
+        if call or type(node).__name__ not in _PLAIN.split():
             raise SLNPError(
                 f'the config in {path} holds code besides values (line '
                 f'{getattr(node, "lineno", 1)}), which is not run: give the config that it was '
@@ -228,7 +206,7 @@ def read_config(path: str | os.PathLike) -> Config:
 
 def sampling_config(model: dict) -> dict:
     """A model's config without what only the training of a GAN needs."""
-    return {key: value for key, value in model.items() if key not in _TRAINING}
+    return {key: value for key, value in model.items() if key not in _TRAINING.split()}
 
 
 def sampling_state(state: dict) -> dict:

@@ -44,7 +44,7 @@ from .datasets.files import (
     read_bytes,
     turned,
 )
-from .datasets.transforms import SLNPLoadInstances, SLNPLoadLabel, SLNPPackInputs, SLNPResize
+from .datasets.transforms import SLNPLoadInstances, SLNPLoadLabel, SLNPResize
 from .datasets.transforms.processing import as_sides
 from .datasets.wrappers import part_configs, places
 from .errors import DataError, SLNPError, check_device, check_file
@@ -91,19 +91,6 @@ class SLNPInferencer(BaseInferencer):
     Raises:
         SLNPError: If a file is missing, the checkpoint does not fit, or the device is not there.
     """
-
-    preprocess_kwargs = {
-        'instances',
-        'num_samples',
-        'seed',
-        'noise',
-        'style',
-        'resample',
-        'size',
-        'return_attention',
-    }
-    visualize_kwargs = {'out_dir'}
-    postprocess_kwargs = {'return_stages'}
 
     def __init__(
         self,
@@ -201,6 +188,12 @@ class SLNPInferencer(BaseInferencer):
                 does not take is told with the nearest that work.
         """
         entries = self._inputs_to_list(inputs)
+        names = [name for name, _ in entries]
+        if out_dir is not None and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise SLNPError(
+                f'two label maps are named {twice}: generate one by one, or leave out_dir out'
+            )
         batches = self.preprocess(
             entries,
             batch_size,
@@ -262,13 +255,10 @@ class SLNPInferencer(BaseInferencer):
         _check_alike(settings)
         with DefaultScope.overwrite_default_scope('mmagic'):
             datasets = [_rules_only(part) for part in settings]
-            steps = Compose(
-                [
-                    dict(step, cache_dir=None) if step['type'] == 'SLNPLoadInstances' else step
-                    for step in settings[0]['pipeline']
-                    if step['type'] not in SKIPPED
-                ]
-            ).transforms
+            steps = [step for step in settings[0]['pipeline'] if step['type'] not in SKIPPED]
+            changed = dict(SLNPLoadInstances=dict(cache_dir=None), SLNPPackInputs=dict(keys=PACKED))
+            steps = [dict(step, **changed.get(step['type'], {})) for step in steps]
+            steps = Compose(steps).transforms
         self.dataset = datasets[0]
         self.dataset.make_rules()
         self.places = [place for dataset in datasets for place in places(dataset)]
@@ -289,13 +279,9 @@ class SLNPInferencer(BaseInferencer):
         if size is None:
             raise SLNPError('the config says no size: set image_size of test_dataloader.dataset')
         self.image_size = as_sides(size)
-        kept = []
-        for step in steps:
-            if isinstance(step, SLNPPackInputs):
-                step = SLNPPackInputs(PACKED, ())
-            if not isinstance(step, (SLNPLoadLabel, SLNPLoadInstances)):
-                kept.append(step)
-        return Compose(kept)
+        return Compose(
+            [step for step in steps if not isinstance(step, (SLNPLoadLabel, SLNPLoadInstances))]
+        )
 
     def _init_collate(self, cfg: Config) -> Callable:
         """Batches are put together by :func:`_collate`."""
@@ -383,14 +369,8 @@ class SLNPInferencer(BaseInferencer):
         """Give (H, W, 3), RGB, uint8, and write them if ``out_dir`` is given."""
         pictures = [_rgb(sample.fake_img) for sample in preds]
         if out_dir is not None:
-            names = [picture_name(s.metainfo['label_name'], s.metainfo['sample']) for s in preds]
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
-                raise SLNPError(
-                    f'two label maps are named {min(twice)[:-4]}; generate them one by one, or '
-                    'leave out_dir out'
-                )
-            for name, picture in zip(names, pictures):
+            for sample, picture in zip(preds, pictures):
+                name = picture_name(sample.metainfo['label_name'], sample.metainfo['sample'])
                 write_picture(os.path.join(out_dir, name), picture)
         return pictures
 
@@ -432,9 +412,7 @@ class SLNPInferencer(BaseInferencer):
             max_instances=self._loader.max_instances,
             label_path=where,
             img_path=where,
-            image_size=self.dataset.image_size,
-            palette=self.palette,
-            label_codec=self.dataset.codec,
+            **self.dataset.rules(),
         )
 
         steps = self.pipeline.transforms
@@ -462,13 +440,14 @@ class SLNPInferencer(BaseInferencer):
         raw = decode_ids(data, where, codec.reads_colors)
         if codec.reads_colors:
             return codec(raw, where)
+        colored = decode_ids(data, where, colors=True)
+        known = colored.ndim == 3 and set(np.unique(id24(colored)).tolist()) <= set(self._colors)
         if raw.ndim == 3:
             grey = (raw[..., :1] == raw[..., :3]).all()
-            return codec(raw, where) if grey else self._classes_of(raw, where)
+            return codec(raw, where) if grey and not known else self._classes_of(raw, where)
 
         # indices of a palette: its colors, if they are known, must say the same
-        colored = decode_ids(data, where, colors=True)
-        if colored.ndim == 3 and set(np.unique(id24(colored)).tolist()) <= set(self._colors):
+        if known:
             by_color = self._classes_of(colored, where)
             try:
                 by_index = codec(raw, where)
@@ -541,11 +520,8 @@ class SLNPInferencer(BaseInferencer):
         style: Picture | None,
     ) -> list[tuple[int | None, Tensor]]:
         """Seed and noise of each picture, or of the samples of every label map."""
-        given = [
-            name
-            for name, value in dict(seed=seed, noise=noise, style=style).items()
-            if value is not None
-        ]
+        given = dict(seed=seed, noise=noise, style=style)
+        given = [name for name, value in given.items() if value is not None]
         if len(given) > 1:
             raise SLNPError(f'{" and ".join(given)} each say what the noise is: give one of them')
         if style is not None:

@@ -212,7 +212,7 @@ def test_out_dir_gets_the_pictures(zoo, label, tmp_path):
     written = sorted((tmp_path / 'out').iterdir())
     assert [path.name for path in written] == ['a_0.png', 'a_1.png']
     np.testing.assert_array_equal(np.asarray(Image.open(written[1])), found['visualization'][1])
-    with pytest.raises(SLNPError, match='two label maps are named a;'):
+    with pytest.raises(SLNPError, match='two label maps are named a: '):
         zoo([tmp_path / 'a.png'] * 2, out_dir=tmp_path / 'out')
 
 
