@@ -215,6 +215,55 @@ class SLNPInferencer(BaseInferencer):
 
     # What a painter needs
 
+    def read_label(self, source: Picture, where: str | None = None) -> np.ndarray:
+        """Read one label map of any size as classes.
+
+        Args:
+            source: A label map, as in a call.
+            where (str, optional): What error texts call it. Defaults to None: the path.
+
+        Returns:
+            ndarray: (H, W), uint8, 0..C-1, 255 = unlabelled.
+
+        Raises:
+            SLNPError: If it cannot be read, or an id or a color is of no class.
+        """
+        path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
+        where = where or path or 'the label map'
+        codec = self.dataset.codec
+        if isinstance(source, np.ndarray):
+            if source.ndim == 3:
+                return self._classes_of(source, where)
+            return self._check_classes(source, where)
+        if path is None and not isinstance(source, Image.Image):
+            raise SLNPError(
+                f'a label map is a path, an array or a PIL image, but {where} is a '
+                f'{type(source).__name__}'
+            )
+        data = _png(source) if path is None else read_bytes(path)
+        raw = decode_ids(data, where, codec.reads_colors)
+        if codec.reads_colors:
+            return codec(raw, where)
+        colored = decode_ids(data, where, colors=True)
+        known = colored.ndim == 3 and set(np.unique(id24(colored)).tolist()) <= set(self._colors)
+        if raw.ndim == 3:
+            grey = (raw[..., :1] == raw[..., :3]).all()
+            return codec(raw, where) if grey and not known else self._classes_of(raw, where)
+
+        # indices of a palette: its colors, if they are known, must say the same
+        if known:
+            by_color = self._classes_of(colored, where)
+            try:
+                by_index = codec(raw, where)
+            except DataError:
+                return by_color
+            if not np.array_equal(by_color, by_index):
+                raise SLNPError(
+                    f'{where} is a palette file whose indices and colors name other classes; save '
+                    'it as grey PNG of ids, or as RGB'
+                )
+        return codec(raw, where)
+
     def instances(
         self,
         label: Picture,
@@ -397,7 +446,7 @@ class SLNPInferencer(BaseInferencer):
         """Read one label map into the tensors of the batch contract, and its name."""
         name, source = entry
         where = os.fspath(source) if isinstance(source, (str, os.PathLike)) else f'label map {name}'
-        label = self._read_label(source, where)
+        label = self.read_label(source, where)
         if isinstance(instances, Image.Image):
             instances = decode_ids(_png(instances), f'the instance map of {where}')
         elif instances is not None and not isinstance(instances, np.ndarray):
@@ -423,42 +472,6 @@ class SLNPInferencer(BaseInferencer):
         sample = Compose(steps)(results)['inputs']
         self._check_size(sample['label'].shape[-2:], where)
         return dict(sample, name=name)
-
-    def _read_label(self, source: Picture, where: str) -> np.ndarray:
-        """Read classes, (H, W), uint8, from what a call takes."""
-        codec = self.dataset.codec
-        if isinstance(source, np.ndarray):
-            if source.ndim == 3:
-                return self._classes_of(source, where)
-            return self._check_classes(source, where)
-        if not isinstance(source, (str, os.PathLike, Image.Image)):
-            raise SLNPError(
-                f'a label map is a path, an array or a PIL image, but {where} is a '
-                f'{type(source).__name__}'
-            )
-        data = _png(source) if isinstance(source, Image.Image) else read_bytes(where)
-        raw = decode_ids(data, where, codec.reads_colors)
-        if codec.reads_colors:
-            return codec(raw, where)
-        colored = decode_ids(data, where, colors=True)
-        known = colored.ndim == 3 and set(np.unique(id24(colored)).tolist()) <= set(self._colors)
-        if raw.ndim == 3:
-            grey = (raw[..., :1] == raw[..., :3]).all()
-            return codec(raw, where) if grey and not known else self._classes_of(raw, where)
-
-        # indices of a palette: its colors, if they are known, must say the same
-        if known:
-            by_color = self._classes_of(colored, where)
-            try:
-                by_index = codec(raw, where)
-            except DataError:
-                return by_color
-            if not np.array_equal(by_color, by_index):
-                raise SLNPError(
-                    f'{where} is a palette file whose indices and colors name other classes; save '
-                    'it as grey PNG of ids, or as RGB'
-                )
-        return codec(raw, where)
 
     def _check_classes(self, label: np.ndarray, where: str) -> np.ndarray:
         """An array of classes as uint8."""
