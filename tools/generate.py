@@ -107,8 +107,8 @@ def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
             for folder in (args.out, args.attention)
             if folder
         ]
-        oldest = max(os.stat(file).st_mtime_ns for file in [note, label, *filter(None, read)])
-        if not all(x.is_file() and x.stat().st_mtime_ns >= oldest for x in written):
+        since = max(os.stat(file).st_mtime_ns for file in [note, label, *filter(None, read)])
+        if not all(x.is_file() and x.stat().st_mtime_ns >= since for x in written):
             todo[label] = written
     return todo
 
