@@ -36,6 +36,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['slnp_mm', 'slnp_mm.*']),
+    package_data={'slnp_mm': ['zoo/*.pth', 'zoo/*.yml', 'zoo/*.md']},
     python_requires='>=3.10,<3.13',
     install_requires=read_requirements('requirements/runtime.txt'),
     extras_require={

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pickle
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import find_latest_checkpoint
 from torch import nn
@@ -15,6 +17,10 @@ from torch import nn
 from .errors import SLNPError
 
 _STATISTICS = ('current', 'max', 'mean', 'min')
+# what the text of a dumped config is made of
+_PLAIN = 'Module Assign Name Store Load Constant Call keyword Dict List Tuple Set UnaryOp USub'
+# what a GAN's config has for training only
+_TRAINING = 'discriminator gan_loss feature_loss augment ema_config prior_checkpoint'
 _NUMBER_TYPES = ('?', 'b', 'B', 'h', 'H', 'i', 'I', 'l', 'L', 'e', 'f', 'd')
 
 
@@ -133,7 +139,13 @@ def check_checkpoint(path: str | os.PathLike, model: nn.Module, whole: bool = Tr
     Raises:
         SLNPError: If the file is damaged, holds more than plain data, or does not fit.
     """
-    stored = read_checkpoint(path, 'meta')
+    check_state(read_checkpoint(path, 'meta'), model, path, whole)
+
+
+def check_state(
+    stored: dict, model: nn.Module, path: str | os.PathLike, whole: bool = True
+) -> None:
+    """Check what :func:`read_checkpoint` gave; see :func:`check_checkpoint`."""
     hint = _class_hint(stored)
     stored = stored.get('state_dict', stored)
     own = getattr(model, 'module', model).state_dict()
@@ -161,3 +173,55 @@ def _class_hint(checkpoint: dict) -> str:
     if not classes:
         return 'another number of classes?'
     return f'its data set has {len(classes)} classes'
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """Read the config that a checkpoint was trained with from the checkpoint itself.
+
+    The text that mmengine stores there is Python, which loading a config runs; so it must be what
+    mmengine writes: assignments of plain values.
+
+    Args:
+        path (str or PathLike): Checkpoint of mmengine, or of ``tools/publish.py``.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        SLNPError: If there is none, or its text does more than assign values.
+    """
+    text = (read_checkpoint(path, 'meta').get('meta') or {}).get('cfg')
+    if not isinstance(text, str):
+        raise SLNPError(f'{path} holds no config: give the one that it was trained with')
+    for node in ast.walk(ast.parse(text)):
+        call = isinstance(node, ast.Call) and getattr(node.func, 'id', None) != 'dict'
+        if call or type(node).__name__ not in _PLAIN.split():
+            raise SLNPError(
+                f'the config in {path} holds code besides values (line '
+                f'{getattr(node, "lineno", 1)}), which is not run: give the config that it was '
+                'trained with'
+            )
+    return Config.fromstring(text, '.py')
+
+
+def sampling_config(model: dict) -> dict:
+    """A model's config without what only the training of a GAN needs."""
+    return {key: value for key, value in model.items() if key not in _TRAINING.split()}
+
+
+def sampling_state(state: dict) -> dict:
+    """Weights of the model that :func:`sampling_config` builds.
+
+    Args:
+        state (dict): State dict of :class:`SLNPGAN`.
+
+    Returns:
+        dict: Its noise prior and, as ``generator``, the averaged generator if there is one.
+    """
+    averaged = 'generator_ema.module.'
+    source = averaged if any(key.startswith(averaged) for key in state) else 'generator.'
+    kept = {key: value for key, value in state.items() if key.startswith('noise_prior.')}
+    for key, value in state.items():
+        if key.startswith(source):
+            kept[f'generator.{key.removeprefix(source)}'] = value
+    return kept

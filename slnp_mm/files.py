@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 
 @contextmanager
 def replace_file(path: str | os.PathLike) -> Iterator[str]:
@@ -33,3 +36,15 @@ def replace_file(path: str | os.PathLike) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
+
+
+def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write a PNG file; its folder is made.
+
+    Args:
+        path (str or PathLike): The file.
+        image (ndarray): (H, W, 3), RGB, uint8.
+    """
+    # OpenCV writes only where the path is text
+    with replace_file(path) as draft, open(draft, 'wb') as file:
+        file.write(cv2.imencode('.png', image[..., ::-1])[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from mmagic.registry import DATASETS, MODELS
 from mmengine.config import Config
@@ -18,7 +19,7 @@ from torch.utils.data import Dataset
 from slnp_mm.checkpoint import check_checkpoint
 from slnp_mm.datasets.wrappers import part_configs
 from slnp_mm.errors import SLNPError
-from slnp_mm.generation import SKIPPED
+from slnp_mm.inferencer import SKIPPED
 
 BATCH = 32
 # Steps that the prior does not need, or that change the picture at random.
@@ -149,15 +150,14 @@ def _to_bgr(images: Tensor) -> Tensor:
     return ((images + 1) * 127.5).clamp(0, 255).flip(1)
 
 
-def draw_report(report: PriorReport) -> Tensor:
+def draw_report(report: PriorReport) -> np.ndarray:
     """Lay the pictures out: real, reconstructed, sampled.
 
     Returns:
-        Tensor: (3, H, W), BGR in [0, 255].
+        ndarray: (H, W, 3), RGB, uint8.
     """
     from slnp_mm.evaluation.functional import make_grid, to_uint8
 
     columns = min(len(row) for row in report.rows)
     rows = [[to_uint8(x) for x in row[:columns]] for row in report.rows]
-    grid = torch.from_numpy(make_grid(rows, cell_size=96))
-    return grid.permute(2, 0, 1)
+    return make_grid(rows, cell_size=96)[..., ::-1]

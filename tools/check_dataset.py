@@ -104,12 +104,11 @@ def show_progress(split: str):
 
 def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
     """Write a sheet of the samples that can be drawn; False if there are none."""
-    import cv2
     from _sheet import make_sheet
 
     from slnp_mm.datasets.wrappers import places
     from slnp_mm.errors import DataError
-    from slnp_mm.files import replace_file
+    from slnp_mm.files import write_picture
 
     cli.keep_inputs(path, places(dataset), '--sheet')
     try:
@@ -117,8 +116,7 @@ def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
     except DataError as error:
         print(f'no sheet: {error}', file=sys.stderr)
         return False
-    with replace_file(path) as draft, open(draft, 'wb') as file:
-        file.write(cv2.imencode('.png', sheet[..., ::-1])[1])
+    write_picture(path, sheet)
     print(f'sheet of samples: {path}')
     return True
 

@@ -1,11 +1,16 @@
-"""Generate pictures for label maps with a trained checkpoint."""
+"""Generate pictures for label maps: with the zoo's model, or a config and its checkpoint."""
 
 import argparse
+import glob
+import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import _cli as cli
+
+SHEET_ROWS = 16
 
 
 def parse_args() -> argparse.Namespace:
@@ -14,14 +19,21 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('config', type=cli.path, help='the config it was trained with')
     parser.add_argument(
-        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
+        'config', type=cli.path, nargs='?', help='the config the checkpoint was trained with'
     )
     parser.add_argument(
-        '--labels', type=cli.path, required=True, help='a label map, or a folder of them'
+        'checkpoint', type=cli.path, nargs='?', help='checkpoint file, or a work dir: its last one'
     )
-    parser.add_argument('--out', type=cli.path, required=True, help='folder for pictures')
+    parser.add_argument(
+        '--labels', type=cli.path, required=True, help='a label map, a folder of them, or a glob'
+    )
+    parser.add_argument(
+        '--out',
+        type=cli.path,
+        required=True,
+        help='folder for pictures; those of the same settings that are there are kept',
+    )
     parser.add_argument(
         '--instances',
         type=cli.path,
@@ -32,38 +44,166 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-noises', type=cli.number, default=1, help='pictures a label map')
     parser.add_argument('--batch-size', type=cli.number, default=8)
     parser.add_argument('--device', type=cli.device, help='cpu, cuda or cuda:N', default='auto')
+    parser.add_argument(
+        '--attention', type=cli.path, help='folder for label, stages and attention map (fig. 12)'
+    )
+    parser.add_argument(
+        '--sheet', type=cli.path, help=f'PNG of up to {SHEET_ROWS} labels with their pictures'
+    )
+    parser.add_argument(
+        '--compare', type=cli.path, help='checkpoint, or a work dir, shown beside it on the sheet'
+    )
     cli.add_config_options(parser)
     return parser.parse_args()
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """End the tool with a sentence if arguments or files do not fit together."""
+    if bool(args.config) != bool(args.checkpoint):
+        cli.stop("give a config and its checkpoint, or neither to take the zoo's model")
+    if args.cfg_options and not args.config:
+        cli.stop("--cfg-options is for a config, but the zoo's model has its own")
+    if args.compare and not args.sheet:
+        cli.stop('--compare shows its pictures on the sheet: add --sheet FILE.png')
+    if args.sheet and not args.sheet.lower().endswith('.png'):
+        cli.stop(f'--sheet is a PNG file, but got {args.sheet}')
+    for name in ('checkpoint', 'compare'):
+        if getattr(args, name):
+            setattr(args, name, cli.find_checkpoint(getattr(args, name)))
+
+    def there(place: str) -> bool:
+        return os.path.exists(place) or bool(glob.glob(place, recursive=True))
+
+    cli.need(args.labels, 'label map', 'give a file, or a folder of them', there)
+    if args.instances:
+        cli.need(args.instances, 'folder of instance maps', 'check --instances', os.path.isdir)
+    inputs = [args.labels, *filter(None, [args.instances])]
+    for option in ('out', 'attention', 'sheet'):
+        if place := getattr(args, option):
+            if option != 'sheet':
+                cli.need_folder(place)
+            cli.keep_inputs(place, inputs, f'--{option}')
+
+
+def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
+    """Files to be written, from each label map that lacks one.
+
+    Finished is what is newer than its sources and than the note of these settings in ``--out``.
+    """
+    from slnp_mm.files import replace_file
+    from slnp_mm.inferencer import picture_name
+
+    note = Path(args.out, 'generate.json')
+    if not note.is_file() or note.read_text('utf-8') != json.dumps(settings):
+        with replace_file(note) as draft, open(draft, 'w', encoding='utf-8') as file:
+            json.dump(settings, file)
+
+    todo = {}
+    for label, (name, *read) in sources.items():
+        samples = range(args.num_noises) if args.num_noises > 1 else [None]
+        written = [
+            Path(folder, picture_name(name, k))
+            for k in samples
+            for folder in (args.out, args.attention)
+            if folder
+        ]
+        since = max(os.stat(file).st_mtime_ns for file in [note, label, *filter(None, read)])
+        if not all(x.is_file() and x.stat().st_mtime_ns >= since for x in written):
+            todo[label] = written
+    return todo
+
+
+def draw_sheet(models: dict, labels: list, maps: list, options: dict):
+    """Labels with their pictures, (H, W, 3), RGB; of two models, seed by seed."""
+    from slnp_mm.evaluation.functional import colour_label, make_grid
+
+    results = [model(labels, instances=maps, **options) for model in models.values()]
+    count, palette = options['num_samples'], next(iter(models.values())).palette
+    rows = []
+    for i in range(0, len(labels) * count, count):
+        row = [colour_label(results[0]['predictions'][i]['label'], palette)]
+        for k in range(count):
+            row += [result['visualization'][i + k] for result in results]
+        rows.append(row)
+    seeds = range(options['seed'], options['seed'] + count)
+    return make_grid(rows, ('label', *(f'{name}seed {s}' for s in seeds for name in models)))
 
 
 def main() -> None:
     """Generate, with progress, and say where the pictures are."""
     args = parse_args()
-    checkpoint = cli.find_checkpoint(args.checkpoint)
-    cli.need(args.labels, 'label map', 'give a file, or a folder of them', os.path.exists)
-    cli.need_folder(args.out)
-    if args.instances:
-        cli.need(args.instances, 'folder of instance maps', 'check --instances', os.path.isdir)
-    cli.keep_inputs(args.out, [args.labels, *filter(None, [args.instances])])
-    cfg = cli.read_config(args.config, args.cfg_options)
+    check_args(args)
+    cfg = args.config and cli.read_config(args.config, args.cfg_options)
 
-    cli.import_custom(cfg)
-    from slnp_mm.generation import Generation, find_labels
+    if cfg:
+        cli.import_custom(cfg)
+    from slnp_mm.datasets.check import spread
+    from slnp_mm.datasets.instance_cache import file_stamp
+    from slnp_mm.engine.hooks.slnp_visualization_hook import sample_row
+    from slnp_mm.errors import check_file
+    from slnp_mm.evaluation.functional import make_grid
+    from slnp_mm.files import write_picture
+    from slnp_mm.inferencer import SLNPInferencer, find_labels
 
-    generation = Generation(cfg, checkpoint, args.device)
-    cli.keep_inputs(args.out, generation.places)
-    files = find_labels(args.labels, generation.dataset.suffixes['label'])
-    for path, name in files:
+    model = SLNPInferencer(cfg, args.checkpoint, args.device, show_progress=False)
+    models = {'': model}
+    if args.compare:
+        second = SLNPInferencer(None, args.compare, args.device, show_progress=False)
+        models = {'first, ': model, 'second, ': second}
+    for option in ('out', 'attention', 'sheet'):
+        if place := getattr(args, option):
+            cli.keep_inputs(place, model.places, f'--{option}')
+
+    # label maps, each with its name and instance map
+    sources = {}
+    for path, name in find_labels(args.labels, model.dataset.suffixes['label']):
         cli.keep_inputs(os.path.join(args.out, f'{name}.png'), [path])
+        if not os.path.exists(args.labels):  # a glob: its next run would take pictures for labels
+            cli.keep_inputs(args.out, [os.path.dirname(path)])
+        given = args.instances and os.path.join(args.instances, f'{name}.png')
+        if given:
+            check_file(given, 'instance map', 'add it')
+        sources[path] = (name, given)
+    settings = dict(
+        model=[file_stamp(place or '') for place in (args.config, model.checkpoint)],
+        cfg_options=str(args.cfg_options),
+        seed=args.seed,
+        instances=args.instances,
+    )
+    todo = unfinished(args, sources, settings)
+    if len(todo) < len(sources):
+        print(f'{(len(sources) - len(todo)) * args.num_noises} pictures are there already')
 
-    start, done, total = time.time(), 0, len(files) * args.num_noises
-    pictures = generation.run(files, args.instances, args.seed, args.num_noises, args.batch_size)
-    for name, save in pictures:
-        save(os.path.join(args.out, name))
-        done += 1
+    options = dict(
+        batch_size=args.batch_size, num_samples=args.num_noises, seed=args.seed, size='config'
+    )
+    start, done, total = time.time(), 0, len(todo) * args.num_noises
+    labels, step = list(todo), max(1, args.batch_size // args.num_noises)
+    for i in range(0, len(labels), step):
+        part = labels[i : i + step]
+        result = model(
+            part,
+            return_datasamples=True,
+            instances=[sources[label][1] for label in part],
+            return_attention=bool(args.attention),
+            **options,
+        )
+        places = iter([place for label in part for place in todo[label]])
+        for picture, sample in zip(result['visualization'], result['predictions']):
+            write_picture(next(places), picture)
+            if args.attention:
+                row, titles = sample_row(sample, model.palette, sample.instance_labels.numpy())
+                write_picture(next(places), make_grid([row], titles))
+        done += len(result['visualization'])
         left = (time.time() - start) / done * (total - done)
         print(f'\r{done}/{total} pictures, {left:.0f} s left  ', end='', flush=True)
     print(f'\nwritten to {args.out}')
+
+    if args.sheet:
+        chosen = spread(list(sources), SHEET_ROWS)
+        maps = [sources[label][1] for label in chosen]
+        write_picture(args.sheet, draw_sheet(models, chosen, maps, options))
+        print(f'sheet: {args.sheet}')
 
 
 if __name__ == '__main__':

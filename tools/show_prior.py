@@ -49,7 +49,7 @@ def main() -> None:
     from _prior_report import build_prior, draw_report, read_images, report_prior, training_set
 
     from slnp_mm.datasets.wrappers import places
-    from slnp_mm.generation import write_picture
+    from slnp_mm.files import write_picture
 
     prior, preprocessor = build_prior(cfg, checkpoint)
     dataset = training_set(cfg)

@@ -323,7 +323,7 @@ class InstanceSource:
         self,
         label: np.ndarray,
         img_path: str,
-        instance_path: str,
+        instances: str | np.ndarray | None,
         max_instances: int,
         max_overlap: int,
     ) -> Instances:
@@ -332,7 +332,7 @@ class InstanceSource:
         Args:
             label (ndarray): (H, W), uint8, 0..C-1 or 255.
             img_path (str): The picture; its name is looked up in the JSON.
-            instance_path (str): The id map, '' if there is none.
+            instances (str | ndarray, optional): The id map, a file or (H, W) integers.
             max_instances (int): T_max.
             max_overlap (int): Layers K.
 
@@ -345,15 +345,20 @@ class InstanceSource:
         if self.index is not None:
             masks, classes = self.index.masks(img_path, label.shape)
             found = from_masks(masks, classes, label, max_overlap)
-        elif instance_path:
-            found = self._from_file(label, instance_path, max_overlap)
+        elif isinstance(instances, np.ndarray) or instances:
+            found = self._from_map(label, instances, max_overlap)
         else:
             found = self._pad(from_label(label), max_overlap)
-        return keep_largest(found, max_instances, instance_path or img_path)
+        where = instances if isinstance(instances, str) and instances else img_path
+        return keep_largest(found, max_instances, where)
 
-    def _from_file(self, label: np.ndarray, path: str, max_overlap: int) -> Instances:
+    def _from_map(
+        self, label: np.ndarray, instances: str | np.ndarray, max_overlap: int
+    ) -> Instances:
         """Read an id map of 8, 16, 24 or 32 bits."""
-        raw = decode_ids(read_bytes(path), path)
+        raw, path = instances, 'the id map'
+        if isinstance(instances, str):
+            raw, path = decode_ids(read_bytes(instances), instances), instances
         if raw.ndim == 3:
             raw = id24(raw)
         if raw.shape != label.shape:

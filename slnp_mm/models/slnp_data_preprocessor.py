@@ -20,7 +20,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
 
     # An own list: the parent's `non_image_keys` extends the class attribute,
     # so that keys leak into every other preprocessor of the process.
-    _NON_IMAGE_KEYS = ['noise', 'label', 'instances', 'instance_labels']
+    _NON_IMAGE_KEYS = ['noise', 'code', 'label', 'instances', 'instance_labels']
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[])

@@ -234,20 +234,24 @@ class SLNPGAN(BaseGAN):
             inputs (dict): ``label`` (B, H, W), ``instances`` (B, K, H, W), ``instance_labels`` (B,
                 T), all int64; optionally ``img`` (B, 3, H, W) in [-1, 1], ``noise`` (white noise
                 z), or in its place ``style`` (images (B, 3, H, W) in [-1, 1] whose codes are the
-                noise), ``sample_model`` ('ema' or 'orig') and ``sample_kwargs``
-                (``return_attention=True``).
+                noise) or ``code`` (the generator's noise itself, (B, *noise_shape)),
+                ``sample_model`` ('ema' or 'orig') and ``sample_kwargs`` of
+                :class:`SLNPGenerator` (``return_attention=True``, ``resample``).
             data_samples (DataSample, optional): Stacked samples, for their metainfo.
             mode (str, optional): Not used; in mmengine's signature.
 
         Returns:
             list[DataSample]: One an image, with ``fake_img`` and, lowest
-            stage first, ``stage_imgs``, BGR in [0, 255]; ``gt_sem_seg`` (H, W); ``gt_img`` if
-            images were given; ``attention``, a list of (N_h, N_w, T), if asked for.
+            stage first, ``stage_imgs``, BGR in [0, 255]; ``noise``, the generator's; ``gt_sem_seg``
+            (H, W); ``gt_img`` if images were given; ``attention``, a list of (N_h, N_w, T), if
+            asked for.
         """
         name = self._get_valid_model(inputs)
         generator = self.generator_ema if name == 'ema' else self.generator
         label = inputs['label']
-        if 'style' in inputs:
+        if 'code' in inputs:
+            noise = inputs['code']
+        elif 'style' in inputs:
             noise = self.style_code(inputs['style'])
         else:
             noise = self.noise_fn(inputs.get('noise'), len(label))
@@ -258,11 +262,12 @@ class SLNPGAN(BaseGAN):
             noise,
             **inputs.get('sample_kwargs', {}),
         )
-        return self._pack(output, inputs, data_samples)
+        return self._pack(output, noise, inputs, data_samples)
 
     def _pack(
         self,
         output: GeneratorOutput,
+        noise: Tensor,
         inputs: dict[str, Tensor],
         data_samples: DataSample | None,
     ) -> list[DataSample]:
@@ -275,6 +280,7 @@ class SLNPGAN(BaseGAN):
             sample = DataSample(metainfo={key: value[index] for key, value in metas.items()})
             sample.fake_img = stages[-1][index]
             sample.stage_imgs = [stage[index] for stage in stages]
+            sample.noise = noise[index]
             sample.gt_sem_seg = label
             if 'img' in inputs:
                 sample.gt_img = restore(inputs['img'][index])

@@ -37,7 +37,7 @@ from slnp_mm.datasets.files import decode_image, list_files, turned
 from slnp_mm.datasets.instances import COCOIndex
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.folder import list_images, names_in, pair
-from slnp_mm.generation import find_labels
+from slnp_mm.inferencer import find_labels
 
 LOAD = [dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel')]
 INSTANCES = dict(type='SLNPLoadInstances', cache_dir=None)

@@ -87,7 +87,7 @@ def test_picture_has_a_row_each_for_real_reconstruction_and_sample(prior):
     assert [len(row) for row in report.rows] == [3, 3, 4]
     assert (report.rows[0] == 255).all()
     picture = draw_report(report)
-    assert picture.shape[0] == 3 and picture.shape[2] > picture.shape[1] * 0.9
+    assert picture.shape[2] == 3 and picture.shape[1] > picture.shape[0] * 0.9
 
 
 @pytest.mark.slow

@@ -131,6 +131,7 @@ class SLNPGenerator(BaseModule):
         instance_labels: Tensor,
         noise: Tensor,
         return_attention: bool = False,
+        resample: dict[int, Tensor] | None = None,
     ) -> GeneratorOutput:
         """Generate one image a stage.
 
@@ -140,6 +141,8 @@ class SLNPGenerator(BaseModule):
             instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np`` or random, (B, *noise_shape), float32.
             return_attention (bool): Whether to return attention weights. Defaults to False.
+            resample (dict[int, Tensor], optional): From an instance to other noise for it alone,
+                see :meth:`SLNPGlobalGenerator.encode`. Defaults to None.
 
         Returns:
             GeneratorOutput: Images and attention weights.
@@ -157,6 +160,7 @@ class SLNPGenerator(BaseModule):
             stride_ids(instances, factor),
             instance_labels,
             noise,
+            resample,
         )
         output = GeneratorOutput([image], [])
         for refiner in self.refiners:

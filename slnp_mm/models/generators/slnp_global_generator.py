@@ -104,6 +104,7 @@ class SLNPGlobalGenerator(BaseModule):
         ids: Tensor,
         instance_labels: Tensor,
         noise: Tensor,
+        resample: dict[int, Tensor] | None = None,
     ) -> tuple[list, Tensor, Tensor]:
         """Semantic encoding: features of the label, codes of the instances.
 
@@ -112,6 +113,10 @@ class SLNPGlobalGenerator(BaseModule):
             ids (Tensor): Instance ids, (B, K, H, W), -1..T-1.
             instance_labels (Tensor): (B, T), -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w).
+            resample (dict[int, Tensor], optional): From an instance 0..T-1 to other noise of the
+                same shape over which its code is pooled; all other codes stay bit for bit. On a
+                trained model the noise map, which keeps the cells of the instance, adds almost
+                nothing to that (docs/inference.md). Defaults to None.
 
         Returns:
             tuple[list[Tensor], Tensor, Tensor]: ``Enc(L_0)``, finest (the
@@ -123,15 +128,14 @@ class SLNPGlobalGenerator(BaseModule):
             encoded.append(down(encoded[-1]))
         grid = tuple(encoded[-1].shape[-2:])
         global_vector = self.global_fc(encoded[-1].mean((2, 3)))  # G'
-        if self.noise_kind == 'code':
-            noise, pool = F.interpolate(noise, size=grid, mode='bilinear'), pool_mean
-        else:
-            noise, pool = resize_noise(noise, grid), pool_noise
+        noise = self._on_grid(noise, grid)
+        pool = pool_mean if self.noise_kind == 'code' else pool_noise
         counts = region_counts(ids, grid, instance_labels.shape[1])
+        pooled = pool(noise, counts)
+        for index, other in (resample or {}).items():
+            pooled[:, index] = pool(self._on_grid(other, grid), counts[:, [index]])[:, 0]
         classes = instance_labels.masked_fill(instance_labels < 0, self.num_classes)
-        codes = (
-            self.class_code(classes) + global_vector[:, None] + self.noise_fc(pool(noise, counts))
-        )
+        codes = self.class_code(classes) + global_vector[:, None] + self.noise_fc(pooled)
         coarse = stride_ids(ids, 2**self.num_downs)
         fused = torch.cat(
             [
@@ -145,12 +149,19 @@ class SLNPGlobalGenerator(BaseModule):
         )
         return encoded, codes, self.fuse(fused)
 
+    def _on_grid(self, noise: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Bring noise to the grid of the residual blocks, by its kind."""
+        if self.noise_kind == 'code':
+            return F.interpolate(noise, size=grid, mode='bilinear')
+        return resize_noise(noise, grid)
+
     def forward(
         self,
         label: Tensor,
         ids: Tensor,
         instance_labels: Tensor,
         noise: Tensor,
+        resample: dict[int, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Generate the global image.
 
@@ -159,13 +170,14 @@ class SLNPGlobalGenerator(BaseModule):
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w), float32.
+            resample (dict[int, Tensor], optional): See :meth:`encode`. Defaults to None.
 
         Returns:
             tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W),
             ``I_0`` (B, 3, H, W) in [-1, 1], instance codes (B, T, code_channels).
         """
         label = to_class_index(label, self.num_classes)
-        encoded, codes, y = self.encode(label, ids, instance_labels, noise)
+        encoded, codes, y = self.encode(label, ids, instance_labels, noise, resample)
         coarse = stride_ids(ids, 2**self.num_downs)
         for block in self.blocks:
             y = block(y, codes, coarse)

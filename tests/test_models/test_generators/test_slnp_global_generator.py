@@ -102,6 +102,18 @@ def test_codes_join_class_global_vector_and_noise(scene, tools):
             torch.testing.assert_close(seen['codes'][b, i], want)
 
 
+@pytest.mark.parametrize('kind', ['white', 'code'])
+def test_resampled_instance_takes_other_noise_and_no_other_code_moves(scene, tools, kind):
+    net, (label, ids, labels, noise), _ = scene
+    net.noise_kind = kind
+    other = torch.randn_like(noise)
+    both = [net.encode(label.clamp(max=tools.CLASSES), ids, labels, x) for x in (noise, other)]
+    _, codes, _ = net.encode(label.clamp(max=tools.CLASSES), ids, labels, noise, {1: other})
+    assert codes[:, 1].equal(both[1][1][:, 1]) and not codes[:, 1].equal(both[0][1][:, 1])
+    rest = [i for i in range(tools.SLOTS) if i != 1]
+    assert codes[:, rest].equal(both[0][1][:, rest])
+
+
 @pytest.mark.parametrize('size', [(16, 16), (24, 32)])
 def test_shapes_for_two_sizes(scene, size, tools):
     net, _, _ = scene
