@@ -5,10 +5,10 @@ _base_ = [
     './_base_/schedules/noise_prior.py',
 ]
 
-model = dict(data_preprocessor=dict(num_classes=10))
+model = dict(base_channels=8, data_preprocessor=dict(num_classes=10))
 train_dataloader = dict(batch_size=16, dataset=dict(image_size=64))
 val_dataloader = None
 test_dataloader = None
 
-train_cfg = dict(max_iters=200)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
+train_cfg = dict(max_iters=300)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
