@@ -11,12 +11,7 @@ model = dict(
     generator=dict(
         global_generator=dict(base_channels=32, max_channels=256, num_blocks=4),
         refiners=[
-            dict(
-                type='SLNPLocalRefiner',
-                base_channels=24,
-                attention_channels=64,
-                num_blocks=3,
-            )
+            dict(type='SLNPLocalRefiner', base_channels=24, attention_channels=64, num_blocks=3)
         ],
     ),
     discriminator=dict(base_channels=32, max_channels=256),
@@ -45,11 +40,6 @@ optim_wrapper = dict(
 )
 del amm
 param_scheduler = dict(
-    type='LinearLR',
-    start_factor=1.0,
-    end_factor=0.05,
-    begin=20000,
-    end=40000,
-    by_epoch=False,
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=20000, end=40000, by_epoch=False
 )
 train_cfg = dict(max_iters=40000, val_interval=5000)

@@ -20,21 +20,12 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(
-        base_channels=32,
-        max_channels=256,
-        num_layers=3,
-    ),
+    discriminator=dict(base_channels=32, max_channels=256, num_layers=3),
     gan_loss=dict(gan_type='hinge'),
     noise_prior=dict(image_size=32, num_scales=2),
     prior_checkpoint='work_dirs/noise_prior_toy',
     prior_command='python tools/train.py configs/noise_prior_toy.py',
-    ema_config=dict(
-        type='ExponentialMovingAverage',
-        momentum=0.01,
-        interval=1,
-        start_iter=200,
-    ),
+    ema_config=dict(type='ExponentialMovingAverage', momentum=0.01, interval=1, start_iter=200),
 )
 
 scorer = dict(config='configs/scorers/deeplabv3_toy.py')
@@ -58,12 +49,7 @@ optim_wrapper = dict(
 del amm
 
 param_scheduler = dict(
-    type='LinearLR',
-    start_factor=1.0,
-    end_factor=0.05,
-    begin=300,
-    end=600,
-    by_epoch=False,
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=300, end=600, by_epoch=False
 )
 
 train_dataloader = dict(batch_size=4, dataset=dict(image_size=64))

@@ -43,9 +43,8 @@ def history_statistic(owner: type, name: str) -> Callable:
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise ValueError(
-            'a checkpoint may look up only the statistics '
-            f'{", ".join(_STATISTICS)} of HistoryBuffer, but it asks for '
-            f'{name!r} of {owner!r}; it is not loaded'
+            f'a checkpoint may look up only the statistics {", ".join(_STATISTICS)} of '
+            f'HistoryBuffer, but it asks for {name!r} of {owner!r}; it is not loaded'
         )
     return getattr(HistoryBuffer, name)
 
@@ -65,9 +64,8 @@ def checkpoint_globals() -> list:
             ``weights_only=True`` by default.
 
     Returns:
-        list: Classes and functions, or pairs of one and the name under
-        which a checkpoint mentions it. numpy 1 and numpy 2 write different
-        names for the same function, so both are given.
+        list: Classes and functions, or pairs of one and the name under which a checkpoint mentions
+        it. numpy 1 and numpy 2 write different names for the same function, so both are given.
     """
     rebuild = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
@@ -152,17 +150,15 @@ def check_state(
     for key, value in own.items():
         if key in stored and stored[key].shape != value.shape:
             raise SLNPError(
-                f'{path} does not fit this config: {key} is '
-                f'{tuple(stored[key].shape)} in the file, but '
-                f'{tuple(value.shape)} here; use the config it was trained '
-                f'with ({hint}), or train anew'
+                f'{path} does not fit this config: {key} is {tuple(stored[key].shape)} in the '
+                f'file, but {tuple(value.shape)} here; use the config it was trained with '
+                f'({hint}), or train anew'
             )
     missing = [key for key in own if key not in stored]
     if missing and (whole or len(missing) == len(own)):
         raise SLNPError(
-            f'{path} does not fit this config: it lacks {len(missing)} of '
-            f'{len(own)} entries of the model (first: {missing[0]}); use '
-            'the config it was trained with'
+            f'{path} does not fit this config: it lacks {len(missing)} of {len(own)} entries of '
+            f'the model (first: {missing[0]}); use the config it was trained with'
         )
 
 

@@ -44,10 +44,7 @@ _KNOWN = (
         'the processes that load data have no shared memory left: lower num_workers of the '
         'loader (0 needs none), or give the container more (docker run --shm-size=8g)',
     ),
-    (
-        'EADDRINUSE',
-        'another run uses this port: give torchrun another one (--master_port=29501)',
-    ),
+    ('EADDRINUSE', 'another run uses this port: give torchrun another one (--master_port=29501)'),
     (
         'does not match meta information of the first dataset',
         'the parts of a ConcatDataset have other classes or colors: give each the same '
@@ -132,9 +129,8 @@ def check_device(device: str) -> str:
         return device
     if not torch.cuda.is_available():
         raise SLNPError(
-            f'{device} was asked for, but torch finds no CUDA device here: '
-            'use the CPU (leave the option out), or install a driver and a '
-            'torch that match the GPU'
+            f'{device} was asked for, but torch finds no CUDA device here: use the CPU (leave the '
+            'option out), or install a driver and a torch that match the GPU'
         )
     count = torch.cuda.device_count()
     if (wanted.index or 0) >= count:

@@ -24,8 +24,7 @@ pytestmark = pytest.mark.usefixtures('repository')
 
 
 @pytest.mark.parametrize(
-    'path',
-    sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py')),
+    'path', sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py'))
 )
 def test_config_loads(path):
     cfg = Config.fromfile(path)
@@ -68,10 +67,7 @@ def test_gan_and_its_prior_agree(path, tiny):
     assert gan.model.prior_command.startswith('python tools/train.py configs/')
     dataset = DATASETS.build({**gan.train_dataloader.dataset, 'lazy_init': True})
     count = len(dataset.metainfo['classes'])
-    assert {
-        gan.model.num_classes,
-        prior.model.data_preprocessor.num_classes,
-    } == {count}
+    assert {gan.model.num_classes, prior.model.data_preprocessor.num_classes} == {count}
 
 
 @pytest.mark.parametrize('path', PRIORS)

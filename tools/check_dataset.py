@@ -30,9 +30,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--workers', type=int, help='processes (all cores)')
     parser.add_argument(
-        '--limit',
-        type=int,
-        help='check only this many samples of each split, evenly spread',
+        '--limit', type=int, help='check only this many samples of each split, evenly spread'
     )
     cli.add_config_options(parser)
     return parser.parse_args()

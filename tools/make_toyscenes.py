@@ -10,8 +10,7 @@ import _cli as cli
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument('--out', type=cli.path, default='data/toyscenes', help='folder')
     parser.add_argument('--num-train', type=cli.number, default=800)
@@ -41,12 +40,7 @@ def main() -> None:
         )
 
     new = write_toyscenes(
-        args.out,
-        args.num_train,
-        args.num_val,
-        args.size,
-        args.seed,
-        progress=progress,
+        args.out, args.num_train, args.num_val, args.size, args.seed, progress=progress
     )
     words = 'written' if new else 'already there, kept'
     print(

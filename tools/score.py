@@ -32,11 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
     parser.add_argument('--batch-size', type=cli.number, default=16)
     parser.add_argument('--compare', nargs=2, type=cli.path, metavar='REPORT')
-    parser.add_argument(
-        '--force',
-        action='store_true',
-        help='compare although protocols differ',
-    )
+    parser.add_argument('--force', action='store_true', help='compare although protocols differ')
     cli.add_config_options(parser)
     args = parser.parse_args()
     asked = args.config or args.images or args.training or args.out

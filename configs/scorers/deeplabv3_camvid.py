@@ -1,12 +1,9 @@
-# Judge of CamVid at 128 px:
-# python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py
+# Judge of CamVid at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py
 _base_ = './_base_/deeplabv3_small.py'
 
 work_dir = 'work_dirs/deeplabv3_camvid'
 scorer = dict(
-    checkpoint='work_dirs/deeplabv3_camvid/scorer.pth',
-    input_size=(128, 128),
-    resize_filter='area',
+    checkpoint='work_dirs/deeplabv3_camvid/scorer.pth', input_size=(128, 128), resize_filter='area'
 )
 model = dict(
     backbone=dict(stem_channels=48, base_channels=48),
@@ -26,9 +23,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = dict(
-    type='OneCycleLR',
-    eta_max=4e-3,
-    total_steps=1200,
-    pct_start=0.2,
-    by_epoch=False,
+    type='OneCycleLR', eta_max=4e-3, total_steps=1200, pct_start=0.2, by_epoch=False
 )

@@ -14,11 +14,7 @@ model = dict(
 )
 
 train_dataloader = dict(
-    dataset=dict(
-        type='mmagic.SLNPCityscapes',
-        data_root='data/cityscapes',
-        split='train',
-    )
+    dataset=dict(type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='train')
 )
 val_dataloader = dict(
     dataset=dict(type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='val')
@@ -32,9 +28,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = dict(
-    type='OneCycleLR',
-    eta_max=4e-3,
-    total_steps=1200,
-    pct_start=0.2,
-    by_epoch=False,
+    type='OneCycleLR', eta_max=4e-3, total_steps=1200, pct_start=0.2, by_epoch=False
 )

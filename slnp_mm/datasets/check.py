@@ -186,9 +186,7 @@ def _same_randomness() -> Iterator[None]:
 
 
 def quick_check(
-    dataset: SLNPDataset | dict,
-    num_samples: int = 64,
-    max_seconds: float = 10.0,
+    dataset: SLNPDataset | dict, num_samples: int = 64, max_seconds: float = 10.0
 ) -> int:
     """Check a few samples and raise on the first problem.
 
@@ -241,12 +239,7 @@ class CheckReport:
             many images reach it. Defaults to None.
     """
 
-    def __init__(
-        self,
-        classes: Sequence[str],
-        name: str,
-        max_instances: int | None = None,
-    ) -> None:
+    def __init__(self, classes: Sequence[str], name: str, max_instances: int | None = None) -> None:
         self.classes, self.name = tuple(classes), name
         self.max_instances = max_instances
         self.problems: dict[str, list[str]] = {}
@@ -366,9 +359,8 @@ class CheckReport:
             str: Several lines.
         """
         lines = [
-            f'{self.name}: {self.num_checked} of {self.num_listed} images '
-            f'checked in {self.seconds:.1f} s '
-            f'({self.images_per_second:.0f} images/s)'
+            f'{self.name}: {self.num_checked} of {self.num_listed} images checked in '
+            f'{self.seconds:.1f} s ({self.images_per_second:.0f} images/s)'
         ]
         for kind, texts in self.problems.items():
             lines.append(f'  {_TITLES[kind]}: {len(texts)}')
@@ -395,9 +387,8 @@ class CheckReport:
             lines.append(f'  instances an image: mean {count.mean():.1f}, max {count.max()}')
             if self.at_limit:
                 lines.append(
-                    f'  at the limit max_instances={self.max_instances}: '
-                    f'{self.at_limit} images; their smallest instances are '
-                    'merged class by class'
+                    f'  at the limit max_instances={self.max_instances}: {self.at_limit} images; '
+                    'their smallest instances are merged class by class'
                 )
         lines.append(f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels')
         empty = self.empty_classes
@@ -411,8 +402,7 @@ class CheckReport:
         for i in np.argsort(-self.pixels[:num])[:num_classes]:
             if self.pixels[i]:
                 lines.append(
-                    f'  {i:4d} {self.classes[i]:<20.20s} '
-                    f'{100 * self.pixels[i] / total:6.2f} % of pixels, in '
-                    f'{self.images[i]} images'
+                    f'  {i:4d} {self.classes[i]:<20.20s} {100 * self.pixels[i] / total:6.2f} % of '
+                    f'pixels, in {self.images[i]} images'
                 )
         return lines

@@ -253,9 +253,8 @@ class LabelCodec:
         many = len(wrong) - 1
         more = f' and {many} other id{"s" * (many > 1)} are' if many else ' is'
         return (
-            f'{path}: label id {first} ({wrong[first]} pixels){more} '
-            f'outside the allowed range {self.allowed()}; likely cause: '
-            f'{likely_cause(wrong, self)}'
+            f'{path}: label id {first} ({wrong[first]} pixels){more} outside the allowed range '
+            f'{self.allowed()}; likely cause: {likely_cause(wrong, self)}'
         )
 
     def allowed(self) -> str:
@@ -292,9 +291,8 @@ def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
         )
     if ids == {num}:
         return (
-            f'ids run to {num}, one too far: is reduce_zero_label unset, is '
-            f'{num} the unlabelled one (unlabelled_ids=({num}, 255)), or does '
-            'the class list miss one?'
+            f'ids run to {num}, one too far: is reduce_zero_label unset, is {num} the unlabelled '
+            f'one (unlabelled_ids=({num}, 255)), or does the class list miss one?'
         )
     if min(ids) < 0:
         return (
@@ -328,8 +326,7 @@ def _file_ids(name: str, values: Iterable) -> tuple[int, ...]:
     for one in ids:
         if not 0 <= one < _TABLE_SIZE:
             raise DataError(
-                f'{name} must hold ids of 8- or 16-bit label files, '
-                f'0..{_TABLE_SIZE - 1}, got {one}; save the labels with '
-                'other ids'
+                f'{name} must hold ids of 8- or 16-bit label files, 0..{_TABLE_SIZE - 1}, got '
+                f'{one}; save the labels with other ids'
             )
     return ids

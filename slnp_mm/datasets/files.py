@@ -63,9 +63,8 @@ def list_files(folder: str, suffix: Suffix) -> tuple[dict[str, str], Counter]:
         suffix (str | Sequence[str]): Endings; upper and lower case are alike.
 
     Returns:
-        tuple: From the name below the folder without suffix
-        (``train/bonn/0000``) to the path, sorted; and how many other files
-        there are of each ending.
+        tuple: From the name below the folder without suffix (``train/bonn/0000``) to the path,
+        sorted; and how many other files there are of each ending.
 
     Raises:
         DataError: If two files have one name, or a folder cannot be read.
@@ -197,10 +196,9 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
 def _check_complete(data: bytes, path: str) -> None:
     """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong.
 
-    A JPEG has no checksum: it must have an end mark after the start of its
-    scan (one before it belongs to a thumbnail). Without it, the file is
-    decoded by Pillow, which refuses truncated files; zeros at the end, as
-    an interrupted copy leaves them, are taken off first.
+    A JPEG has no checksum: it must have an end mark after the start of its scan (one before it
+    belongs to a thumbnail). Without it, the file is decoded by Pillow, which refuses truncated
+    files; zeros at the end, as an interrupted copy leaves them, are taken off first.
     """
     if data[:8] == _PNG:
         _check_png(data, path)
@@ -267,8 +265,7 @@ def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
             which is faster. Defaults to 1.
 
     Returns:
-        ndarray: (H, W, 3), BGR, uint8, H and W divided by ``reduce``
-        (rounded up).
+        ndarray: (H, W, 3), BGR, uint8, H and W divided by ``reduce`` (rounded up).
 
     Raises:
         CorruptFileError: If the file is truncated, damaged or no picture.
@@ -321,9 +318,8 @@ def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
     _check_complete(data, path)
     if data[:2] == b'\xff\xd8':
         raise DataError(
-            f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG '
-            'compression invents ids at every border; make it again from '
-            'the source as PNG'
+            f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG compression invents ids at '
+            'every border; make it again from the source as PNG'
         )
     if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
         ids = _decode_cv2(data, cv2.IMREAD_UNCHANGED)

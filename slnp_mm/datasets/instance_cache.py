@@ -37,10 +37,9 @@ def file_stamp(path: str) -> str:
 class InstanceCache:
     """Instance maps of a data set, one small file a picture.
 
-    A file holds the hash of all that made it, so that the map of a changed
-    label file is computed anew, and a checksum, so that a damaged one is.
-    Files appear by renaming: several workers or runs may write the same
-    one; runs with other settings have files of their own.
+    A file holds the hash of all that made it, so that the map of a changed label file is computed
+    anew, and a checksum, so that a damaged one is. Files appear by renaming: several workers or
+    runs may write the same one; runs with other settings have files of their own.
 
     Args:
         root (str | None): Folder; 'auto' takes ``default_cache_dir()``; None keeps nothing.
@@ -106,14 +105,7 @@ class InstanceCache:
         lengths = np.diff(np.append(starts, flat.size)).astype(np.int32)
         values = flat[starts] if flat.size else flat[:0]
         body = found.classes.astype(np.int16).tobytes() + values.tobytes() + lengths.tobytes()
-        head = _HEAD.pack(
-            _MAGIC,
-            digest,
-            *found.layers.shape,
-            len(found.classes),
-            len(values),
-            0,
-        )
+        head = _HEAD.pack(_MAGIC, digest, *found.layers.shape, len(found.classes), len(values), 0)
         check = zlib.crc32(head[:-4] + body)
         self._write(path, head[:-4] + struct.pack('<I', check) + body)
 
@@ -130,9 +122,8 @@ class InstanceCache:
             if temp and os.path.exists(temp):
                 os.unlink(temp)
             warnings.warn(
-                f'instance maps are not cached: cannot write to '
-                f'{self.root} ({error.strerror}); set cache_dir of '
-                'SLNPLoadInstances to a writable folder',
+                f'instance maps are not cached: cannot write to {self.root} ({error.strerror}); '
+                'set cache_dir of SLNPLoadInstances to a writable folder',
                 stacklevel=2,
             )
             self.root = None

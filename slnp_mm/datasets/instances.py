@@ -51,10 +51,7 @@ def from_label(label: np.ndarray) -> Instances:
 
 
 def from_ids(
-    raw: np.ndarray,
-    label: np.ndarray,
-    background: Sequence[int] = (),
-    path: str = 'the id map',
+    raw: np.ndarray, label: np.ndarray, background: Sequence[int] = (), path: str = 'the id map'
 ) -> Instances:
     """Read an id map in which every object has its own number.
 
@@ -117,10 +114,7 @@ def _join_regions(ids: np.ndarray, classes: np.ndarray, region: np.ndarray) -> t
 
 
 def from_masks(
-    masks: Sequence[np.ndarray],
-    classes: Sequence[int],
-    label: np.ndarray,
-    max_overlap: int,
+    masks: Sequence[np.ndarray], classes: Sequence[int], label: np.ndarray, max_overlap: int
 ) -> Instances:
     """Pack masks that may overlap into ``max_overlap`` layers.
 
@@ -209,11 +203,7 @@ def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
 
 
 def _merge(
-    layers: np.ndarray,
-    classes: np.ndarray,
-    order: np.ndarray,
-    max_instances: int,
-    path: str,
+    layers: np.ndarray, classes: np.ndarray, order: np.ndarray, max_instances: int, path: str
 ) -> tuple:
     """Keep as many large instances as possible, join the rest by class."""
     kinds = classes[order]
@@ -313,11 +303,9 @@ class InstanceSource:
 
     def stamp(self) -> str:
         """All settings that change the result, as text."""
-        mapping = self.index.category_map if self.index else None
-        return (
-            f'{_VERSION}|{self.background_ids}|{self.background_below}|'
-            f'{sorted(mapping.items()) if mapping else mapping}'
-        )
+        mapping = self.index and self.index.category_map
+        mapping = sorted(mapping.items()) if mapping else mapping
+        return f'{_VERSION}|{self.background_ids}|{self.background_below}|{mapping}'
 
     def make(
         self,
@@ -363,9 +351,8 @@ class InstanceSource:
             raw = id24(raw)
         if raw.shape != label.shape:
             raise DataError(
-                f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but '
-                f'its label is {label.shape[1]}x{label.shape[0]} '
-                '(width x height); both must have one size'
+                f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but its label is '
+                f'{label.shape[1]}x{label.shape[0]} (width x height); both must have one size'
             )
         background = set(self.background_ids)
         if self.background_below is not None:
@@ -485,9 +472,8 @@ class COCOIndex:
             found = [one for one in found if path.endswith('/' + _slashes(one['file_name']))]
         if len(found) != 1:
             raise DataError(
-                f'{img_path} is listed {len(found)} times in '
-                f'{self.json_file}, expected once; is it the JSON of another '
-                'split, or do its file names lack their folders?'
+                f'{img_path} is listed {len(found)} times in {self.json_file}, expected once; is '
+                'it the JSON of another split, or do its file names lack their folders?'
             )
         return found[0]
 

@@ -214,16 +214,14 @@ class SLNPDataset(BaseDataset):
         if not classes or isinstance(classes, str):
             raise DataError(
                 f'{type(self).__name__} needs the class names in id order: '
-                "metainfo=dict(classes=('sky', 'road', ...)), got "
-                f'{classes!r}'
+                f"metainfo=dict(classes=('sky', 'road', ...)), got {classes!r}"
             )
         info['classes'] = tuple(classes)
         palette = info.get('palette') or distinct_palette(len(classes))
         if len(palette) != len(classes):
             raise DataError(
-                f'palette has {len(palette)} colours for '
-                f'{len(classes)} classes; give one RGB triple '
-                'a class'
+                f'palette has {len(palette)} colours for {len(classes)} classes; give one RGB '
+                'triple a class'
             )
         info['palette'] = [list(map(int, colour)) for colour in palette]
         return info
@@ -382,9 +380,8 @@ class SLNPDataset(BaseDataset):
         if not files:
             there = ', '.join(f'{n} {end}' for end, n in other.most_common(3))
             raise DataError(
-                f'no {key} file ending in {" or ".join(self.suffixes[key])} in {folder}'
-                f', which holds {there or "no file at all"}; set {key}_suffix '
-                'or data_prefix in the config'
+                f'no {key} file ending in {" or ".join(self.suffixes[key])} in {folder}, which '
+                f'holds {there or "no file at all"}; set {key}_suffix or data_prefix in the config'
             )
         return files
 
@@ -402,9 +399,8 @@ class SLNPDataset(BaseDataset):
                 lonely = sorted(set(found[one]) - set(found[other]))
                 count = f'{len(lonely)} such file{"s" * (len(lonely) > 1)}'
                 texts += [
-                    f'{_WORDS[one]} {found[one][stem]} has no {_WORDS[other]} '
-                    f'in {self.data_prefix[other]} ({count}); add it or '
-                    f'remove the {_WORDS[one]}'
+                    f'{_WORDS[one]} {found[one][stem]} has no {_WORDS[other]} in '
+                    f'{self.data_prefix[other]} ({count}); add it or remove the {_WORDS[one]}'
                     for stem in lonely
                 ]
         return texts
@@ -420,12 +416,10 @@ class SLNPDataset(BaseDataset):
             ending = os.path.splitext(found['img'][image])[1]
             hint = f": img_suffix='{image[len(other) :]}{ending}'"
         return (
-            f'none of the {len(found["img"])} images in '
-            f'{self.data_prefix["img"]} has a partner of its name in '
-            f'{self.data_prefix[kind]}, whose first file is '
-            f'{os.path.relpath(found[kind][other], self.data_prefix[kind])}; '
-            f'rename the files, or set img_suffix and {kind}_suffix to what '
-            f'follows the common part of the names{hint}'
+            f'none of the {len(found["img"])} images in {self.data_prefix["img"]} has a partner of '
+            f'its name in {self.data_prefix[kind]}, whose first file is '
+            f'{os.path.relpath(found[kind][other], self.data_prefix[kind])}; rename the files, or '
+            f'set img_suffix and {kind}_suffix to what follows the common part of the names{hint}'
         )
 
     @property
@@ -494,10 +488,7 @@ def mmseg_metainfo(name: str) -> dict:
     import mmseg.datasets
 
     info = getattr(mmseg.datasets, name).METAINFO
-    return dict(
-        classes=tuple(info['classes']),
-        palette=[list(color) for color in info['palette']],
-    )
+    return dict(classes=tuple(info['classes']), palette=[list(color) for color in info['palette']])
 
 
 def distinct_palette(num: int) -> list[list[int]]:

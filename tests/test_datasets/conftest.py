@@ -114,8 +114,7 @@ def make_ade(root):
             name = f'ADE_{split[:5]}_{i:08d}'
             write_jpg(root / f'images/{split}/{name}.jpg', seed=i)
             write_png(
-                root / f'annotations/{split}/{name}.png',
-                blocks([0, 1, 2, 150]).astype(np.uint8),
+                root / f'annotations/{split}/{name}.png', blocks([0, 1, 2, 150]).astype(np.uint8)
             )
     return root
 
@@ -143,8 +142,7 @@ def make_camvid(root, last=10):
         for i in range(3):
             write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
             write_png(
-                root / f'annotations/{split}/{i}.png',
-                blocks([0, 3, last, 255]).astype(np.uint8),
+                root / f'annotations/{split}/{i}.png', blocks([0, 3, last, 255]).astype(np.uint8)
             )
     return root
 

@@ -158,10 +158,7 @@ def test_quick_check_passes_counts_and_raises(folder_pair, files):
 
 def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair, monkeypatch):
     lines = []
-    monkeypatch.setattr(
-        'slnp_mm.datasets.check.print_log',
-        lambda text, *_: lines.append(text),
-    )
+    monkeypatch.setattr('slnp_mm.datasets.check.print_log', lambda text, *_: lines.append(text))
     (folder_pair / 'images/1.jpg').write_bytes(b'x')
     assert quick_check(config(folder_pair, skip_corrupt=True)) == 3
     (line,) = lines
@@ -202,13 +199,7 @@ def test_hook_leaves_other_sets_alone_and_checks_its_arguments():
 
 def test_overlay_mixes_colours_and_leaves_unlabelled_pixels():
     image = np.full((1, 2, 3), 100, np.uint8)
-    out = overlay(
-        image,
-        np.uint8([[0, 255]]),
-        np.full((1, 1, 2), -1),
-        [[200, 0, 0]],
-        share=0.5,
-    )
+    out = overlay(image, np.uint8([[0, 255]]), np.full((1, 1, 2), -1), [[200, 0, 0]], share=0.5)
     assert out.tolist() == [[[150, 50, 50], [100, 100, 100]]]
 
 
@@ -251,18 +242,7 @@ def test_tool_ends_with_0_and_writes_json_and_sheet(folder_pair, tool, tmp_path,
         f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'
         'val_dataloader = train_dataloader'
     )
-    assert (
-        tool(
-            text,
-            '--json',
-            str(out),
-            '--sheet',
-            str(tmp_path / 's.png'),
-            '--workers',
-            '1',
-        )
-        == 0
-    )
+    assert tool(text, '--json', str(out), '--sheet', str(tmp_path / 's.png'), '--workers', '1') == 0
     assert list(json.loads(out.read_text())) == ['train']  # equal: once
     assert (tmp_path / 's.png').exists()
     assert '3/3' in capsys.readouterr().err  # the progress bar
@@ -297,8 +277,7 @@ def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys):
         f'one, two = {config(folder_pair)!r}, {other!r}\n'
         "both = dict(type='ConcatDataset', datasets=[one, two])\n"
         'train_dataloader = dict(dataset=both)\n'
-        'val_dataloader = dict(dataset=dict('
-        "type='RepeatDataset', times=2, dataset=one))"
+        "val_dataloader = dict(dataset=dict(type='RepeatDataset', times=2, dataset=one))"
     )
     assert tool(text, '--workers', '1') == 0
     out = capsys.readouterr().out

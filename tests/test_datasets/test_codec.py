@@ -59,10 +59,7 @@ def _write_low_bit_png(path, ids, bits):
 def test_palette_png_gives_the_index_not_the_colour(tmp_path, files):
     palette = [[200, 0, 0], [0, 200, 0], [9, 9, 9]]
     files.png(tmp_path / 'a.png', np.uint8([[2, 1], [0, 0]]), palette)
-    assert decode(tmp_path / 'a.png', LabelCodec(3)).tolist() == [
-        [2, 1],
-        [0, 0],
-    ]
+    assert decode(tmp_path / 'a.png', LabelCodec(3)).tolist() == [[2, 1], [0, 0]]
 
 
 def test_rgb_colours_become_ids(tmp_path, files):
@@ -99,16 +96,8 @@ def test_table_remaps_ids():
             r'allowed range 0\.\.2 \(unlabelled: 255\)',
         ),
         (dict(), [[3, 1, 2]], 'is reduce_zero_label unset'),
-        (
-            dict(unlabelled_ids=(0,)),
-            [[0, 1, 255]],
-            '255 only: does unlabelled_ids lack 255',
-        ),
-        (
-            dict(unlabelled_ids=()),
-            [[0, 1, 255]],
-            '255 only: is unlabelled_ids unset',
-        ),
+        (dict(unlabelled_ids=(0,)), [[0, 1, 255]], '255 only: does unlabelled_ids lack 255'),
+        (dict(unlabelled_ids=()), [[0, 1, 255]], '255 only: is unlabelled_ids unset'),
         (dict(), [[3, 1]], r'3 the unlabelled one \(unlabelled_ids=\(3, 255'),
         (dict(), [[9, 9, 8]], r'8 \(1 pixels\) and 1 other id are outside'),
         (
@@ -160,15 +149,9 @@ def test_grey_label_where_colours_are_set_is_named():
         (dict(num_classes=0), r'must be 1\.\.255 .* got 0'),
         (dict(num_classes=256), 'got 256'),
         (dict(num_classes=2, label_map={1: 2}), 'sends id 1 to 2'),
-        (
-            dict(num_classes=2, label_map={}, reduce_zero_label=True),
-            'not both',
-        ),
+        (dict(num_classes=2, label_map={}, reduce_zero_label=True), 'not both'),
         (dict(num_classes=2, colours=[[0, 0, 0]]), r'\(2\), got 1'),
-        (
-            dict(num_classes=1, colours=[[0, 0, 300]]),
-            r'RGB triples of 0\.\.255',
-        ),
+        (dict(num_classes=1, colours=[[0, 0, 300]]), r'RGB triples of 0\.\.255'),
         (dict(num_classes=2, colours=[[0, 0, 0]] * 2), 'share one RGB colour'),
     ],
 )

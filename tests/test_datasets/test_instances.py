@@ -18,11 +18,7 @@ def test_components_separate_touching_classes_and_islands():
     found = keep_largest(from_label(label), 9, 'a')
     # class 1 is one piece of 5, class 0 two pieces of 4 and 2
     assert found.classes.tolist() == [1, 0, 0]
-    assert found.layers[0].tolist() == [
-        [2, 2, 0, 1],
-        [0, 0, 0, 1],
-        [-1, 0, 1, 1],
-    ]
+    assert found.layers[0].tolist() == [[2, 2, 0, 1], [0, 0, 0, 1], [-1, 0, 1, 1]]
 
 
 def test_components_count_diagonal_neighbours():

@@ -25,13 +25,7 @@ import pytest
 from mmagic.registry import DATASETS
 from PIL import Image
 
-from slnp_mm.datasets import (
-    DataError,
-    SLNPCityscapes,
-    SLNPCOCOStuff,
-    check_dataset,
-    quick_check,
-)
+from slnp_mm.datasets import DataError, SLNPCityscapes, SLNPCOCOStuff, check_dataset, quick_check
 from slnp_mm.datasets.codec import LabelCodec
 from slnp_mm.datasets.files import decode_image, list_files, turned
 from slnp_mm.datasets.instances import COCOIndex
@@ -436,10 +430,7 @@ def test_sound_polygon_beside_a_line_is_kept(tmp_path):
 @pytest.mark.parametrize(
     'keys, words',
     [
-        (
-            dict(category_id=9),
-            r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0',
-        ),
+        (dict(category_id=9), r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0'),
         (dict(category_id='car'), 'category id car has no class'),
         (
             dict(segmentation=dict(size=[48, 64], counts=[0, 48 * 64])),

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 from mmagic.registry import DATASETS
 
-from slnp_mm.datasets import (
-    SLNPADE20K,
-    CorruptFileError,
-    DataError,
-    SLNPCOCOStuff,
-    SLNPDataset,
-)
+from slnp_mm.datasets import SLNPADE20K, CorruptFileError, DataError, SLNPCOCOStuff, SLNPDataset
 from slnp_mm.datasets.instances import COCOIndex
 
 PIPELINE = [
@@ -28,12 +22,7 @@ CLASSES = dict(classes=('a', 'b', 'c'))
 
 
 def build(root, **kwargs):
-    cfg = dict(
-        type='SLNPDataset',
-        data_root=str(root),
-        metainfo=CLASSES,
-        pipeline=PIPELINE,
-    )
+    cfg = dict(type='SLNPDataset', data_root=str(root), metainfo=CLASSES, pipeline=PIPELINE)
     return DATASETS.build({**cfg, **kwargs})
 
 
@@ -44,11 +33,7 @@ def test_any_folder_pair_works_by_config_alone(folder_pair):
     assert len(dataset) == 3 and len(dataset.metainfo['palette']) == 3
     assert meta['img_path'].endswith('images/1.jpg')
     assert meta['label_path'].endswith('labels/1.png')
-    assert (meta['sample_idx'], meta['ori_shape'], meta['img_shape']) == (
-        1,
-        (24, 32),
-        (16, 16),
-    )
+    assert (meta['sample_idx'], meta['ori_shape'], meta['img_shape']) == (1, (24, 32), (16, 16))
     assert sample['inputs']['instance_labels'].tolist() == [0, 1, 2] + [-1] * 5
 
 
@@ -238,8 +223,7 @@ def test_skip_corrupt_replaces_counts_and_logs(one_cut, caplog):
 def test_skip_corrupt_log_names_file_and_count(one_cut, monkeypatch):
     lines = []
     monkeypatch.setattr(
-        'slnp_mm.datasets.slnp_dataset.print_log',
-        lambda text, **_: lines.append(text),
+        'slnp_mm.datasets.slnp_dataset.print_log', lambda text, **_: lines.append(text)
     )
     build(one_cut, skip_corrupt=True)[1]
     assert 'replaced a sample, 1 so far: cannot decode' in lines[0]
@@ -321,10 +305,7 @@ def test_runs_share_a_cold_cache_that_is_being_damaged(folder_pair, tmp_path):
 def test_cache_follows_a_changed_label(folder_pair, files):
     dataset = build(folder_pair)
     assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 3
-    files.png(
-        folder_pair / 'labels/0.png',
-        files.blocks([1, 0, 1, 0, 2]).astype(np.uint8),
-    )
+    files.png(folder_pair / 'labels/0.png', files.blocks([1, 0, 1, 0, 2]).astype(np.uint8))
     assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 5
 
 

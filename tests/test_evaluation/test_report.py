@@ -114,10 +114,7 @@ def test_report_holds_the_protocol_and_survives_saving(toy, tmp_path):
     assert protocol['ignored_pixels'] == 5 * 2 * 32
     assert protocol['label_pixels'] == 5 * 32 * 32
     assert len(protocol['segmentation']['sha256']) == 64
-    assert (protocol['data'], protocol['split']) == (
-        'SLNPDataset',
-        'labels/val',
-    )
+    assert (protocol['data'], protocol['split']) == ('SLNPDataset', 'labels/val')
     assert [row['class'] for row in result['per_class']] == list('abcd')
     path, table = report.save_report(result, str(tmp_path / 'out' / 'r.json'))
     loaded = report.load_report(path)
@@ -135,10 +132,7 @@ def test_another_scorer_or_count_is_a_difference(toy):
     second['protocol']['segmentation']['checkpoint'] = 'renamed.pth'
     second['protocol']['num_images'] = 4
     gaps = report.differences(first, second)
-    assert [gap.split(':')[0] for gap in gaps] == [
-        'num_images',
-        'segmentation',
-    ]
+    assert [gap.split(':')[0] for gap in gaps] == ['num_images', 'segmentation']
 
 
 @pytest.fixture
@@ -206,10 +200,7 @@ def test_two_scorers_stay_apart_by_their_prefix(toy, tiny_scorer):
     root, cfg = toy
     small = dict(tiny_scorer, input_size=(16, 16))
     one = cfg.test_evaluator.metrics
-    cfg.test_evaluator.metrics = [
-        dict(one, prefix='big'),
-        dict(one, scorer=small, prefix='small'),
-    ]
+    cfg.test_evaluator.metrics = [dict(one, prefix='big'), dict(one, scorer=small, prefix='small')]
     result, figures = make_report(cfg, root / 'made')
     assert result['figures'] == figures
     assert figures['big/PA'] != figures['small/PA']
@@ -218,10 +209,7 @@ def test_two_scorers_stay_apart_by_their_prefix(toy, tiny_scorer):
     for name in ('big', 'small'):
         (line,) = [x for x in rows if x.startswith(f'| {name}/PA')]
         cells = [cell.strip() for cell in line.strip('|').split('|')]
-        assert cells[1:3] == [
-            str(figures[f'{name}/PA']),
-            str(figures[f'{name}/real/PA']),
-        ]
+        assert cells[1:3] == [str(figures[f'{name}/PA']), str(figures[f'{name}/real/PA'])]
     assert len(result['per_class']) == 8
     other = json.loads(json.dumps(result))
     other['protocol']['small/segmentation']['sha256'] = 'f' * 64

@@ -32,10 +32,7 @@ def write(path, **protocol):
 
 
 def test_compare_refuses_other_protocols(tool, tmp_path, capsys):
-    paths = [
-        write(tmp_path / 'a.json', split='val'),
-        write(tmp_path / 'b.json', split='train'),
-    ]
+    paths = [write(tmp_path / 'a.json', split='val'), write(tmp_path / 'b.json', split='train')]
     assert tool.compare(paths, force=False) == 1
     assert 'protocols differ in split: val and train' in (capsys.readouterr().err)
     assert tool.compare(paths, force=True) == 0

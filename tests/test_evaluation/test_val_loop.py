@@ -16,11 +16,7 @@ from mmengine.runner import Runner
 
 from slnp_mm.evaluation.folder import build_dataset, score_folder
 from slnp_mm.evaluation.metrics import SLNPSegMetric
-from slnp_mm.evaluation.scorers.training import (
-    set_data_root,
-    set_length,
-    train_scorer,
-)
+from slnp_mm.evaluation.scorers.training import set_data_root, set_length, train_scorer
 
 pytestmark = pytest.mark.usefixtures('repository')
 DATA = Path(os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data'))
@@ -86,16 +82,11 @@ def test_swd_of_mmagic_is_reported_beside_the_score(datasets, scorer, tmp_path, 
 
 
 def test_tensorboard_gets_the_grid_and_the_score(datasets, scorer, tmp_path, tiny):
-    from tensorboard.backend.event_processing.event_accumulator import (
-        EventAccumulator,
-    )
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     seg = dict(type='SLNPSegMetric', scorer=scorer(11))
     cfg = gan_config(tiny, datasets['camvid'], tmp_path, 64, [seg])
-    cfg.visualizer.vis_backends = [
-        dict(type='LocalVisBackend'),
-        dict(type='TensorboardVisBackend'),
-    ]
+    cfg.visualizer.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
     runner = Runner.from_cfg(cfg)
     runner.train()
     runner.visualizer.close()
@@ -148,12 +139,7 @@ def test_trained_scorer_records_how_it_was_made(datasets, tmp_path):
     cfg, scorer = small_scorer(datasets['camvid'], tmp_path / 's', 2)
     record = train_scorer(cfg)
     assert record['data'] == dict(
-        dataset='SLNPCamVid',
-        root='camvid',
-        train='train',
-        train_images=2,
-        val='val',
-        val_images=2,
+        dataset='SLNPCamVid', root='camvid', train='train', train_images=2, val='val', val_images=2
     )
     assert record['iterations'] == 2 and record['seed'] == 0
     assert record['input_size'] == [128, 128]

@@ -301,10 +301,7 @@ def call(monkeypatch, *words):
 
 @pytest.mark.parametrize(
     'words, text',
-    [
-        (['--only', 'SGD'], r"got \['SGD'\]"),
-        (['--plot', 'x.png'], 'names no curves to plot'),
-    ],
+    [(['--only', 'SGD'], r"got \['SGD'\]"), (['--plot', 'x.png'], 'names no curves to plot')],
 )
 def test_bad_arguments_are_refused(words, text, monkeypatch):
     with pytest.raises(SystemExit, match=text):

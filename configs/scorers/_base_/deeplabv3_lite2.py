@@ -82,9 +82,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-2),
     paramwise_cfg=dict(
-        custom_keys=dict(backbone=dict(lr_mult=0.25)),
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
+        custom_keys=dict(backbone=dict(lr_mult=0.25)), norm_decay_mult=0.0, bias_decay_mult=0.0
     ),
     clip_grad=dict(max_norm=5.0),
 )

@@ -44,8 +44,7 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 
-# Pixels and labels come from the generator's own pipeline; only augmentation
-# is mmseg's.
+# Pixels and labels come from the generator's own pipeline; only augmentation is mmseg's.
 size = (128, 128)
 load = [
     dict(type='mmagic.SLNPLoadImage'),
@@ -55,12 +54,7 @@ load = [
 ]
 train_pipeline = [
     *load,
-    dict(
-        type='RandomResize',
-        scale=size[::-1],
-        ratio_range=(1.0, 1.5),
-        keep_ratio=True,
-    ),
+    dict(type='RandomResize', scale=size[::-1], ratio_range=(1.0, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),

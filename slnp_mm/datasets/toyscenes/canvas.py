@@ -28,9 +28,7 @@ def make_noise(seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
         for step in octaves:
             small = rng.standard_normal((_NOISE_SIZE // step,) * 2)
             total += cv2.resize(
-                small.astype(np.float32),
-                (_NOISE_SIZE,) * 2,
-                interpolation=cv2.INTER_CUBIC,
+                small.astype(np.float32), (_NOISE_SIZE,) * 2, interpolation=cv2.INTER_CUBIC
             )
         fields.append((total - total.mean()) / total.std())
     return fields[0], fields[1]
@@ -131,12 +129,7 @@ class Canvas:
         """
         points = np.asarray(points, np.float32)
         if not grain and (factor is None or np.ndim(factor) == 0):
-            self._plain(
-                points,
-                colour * self.tint * (1 if factor is None else factor),
-                cls,
-                obj,
-            )
+            self._plain(points, colour * self.tint * (1 if factor is None else factor), cls, obj)
             return
         x0, y0, x1, y1 = self.box(points)
         if x1 <= x0 or y1 <= y0:
@@ -146,11 +139,7 @@ class Canvas:
         self.stamp(mask > 0, (x0, y0), colour, cls, obj, factor, grain)
 
     def _plain(
-        self,
-        points: np.ndarray,
-        colour: np.ndarray,
-        cls: int | None,
-        obj: int | None,
+        self, points: np.ndarray, colour: np.ndarray, cls: int | None, obj: int | None
     ) -> None:
         """Fill a polygon with one colour; much faster than ``stamp``."""
         corners = [np.round(points).astype(np.int32)]
@@ -185,11 +174,7 @@ class Canvas:
         if grain:
             paint = paint * self.texture(height, width, grain)
         area = (slice(y0, y0 + height), slice(x0, x0 + width))
-        np.copyto(
-            self.image[area],
-            np.clip(paint, 0, 255).astype(np.uint8),
-            where=mask[..., None],
-        )
+        np.copyto(self.image[area], np.clip(paint, 0, 255).astype(np.uint8), where=mask[..., None])
         if cls is not None:
             self.label[area][mask] = cls
             self.ids[area][mask] = UNLABELLED if obj is None else obj
@@ -215,11 +200,7 @@ class Canvas:
         """
         size = self.side // 2
         image = cv2.resize(self.image, (size, size), interpolation=cv2.INTER_AREA)
-        return (
-            image,
-            self.label[1::2, 1::2].copy(),
-            self.ids[1::2, 1::2].copy(),
-        )
+        return (image, self.label[1::2, 1::2].copy(), self.ids[1::2, 1::2].copy())
 
 
 def ellipse_points(
@@ -227,10 +208,4 @@ def ellipse_points(
 ) -> np.ndarray:
     """Corners of an ellipse, (num, 2), x and y in canvas pixels."""
     angle = np.linspace(0, 2 * np.pi, num, endpoint=False)
-    return np.stack(
-        [
-            centre[0] + axes[0] * np.cos(angle),
-            centre[1] + axes[1] * np.sin(angle),
-        ],
-        1,
-    )
+    return np.stack([centre[0] + axes[0] * np.cos(angle), centre[1] + axes[1] * np.sin(angle)], 1)

@@ -5,22 +5,9 @@ from functools import lru_cache
 import numpy as np
 
 from .canvas import Canvas, make_noise
-from .land import (
-    Road,
-    draw_cloud,
-    draw_grass,
-    draw_mountain,
-    draw_sky,
-    draw_water,
-)
+from .land import Road, draw_cloud, draw_grass, draw_mountain, draw_sky, draw_water
 from .palette import LIGHT_ODDS, LIGHTS, WATER
-from .things import (
-    draw_building,
-    draw_car,
-    draw_person,
-    draw_post,
-    draw_tree,
-)
+from .things import draw_building, draw_car, draw_person, draw_post, draw_tree
 
 
 @lru_cache(maxsize=1)
@@ -35,8 +22,7 @@ def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.n
     Half of the scenes are streets, half landscapes. The same seed and size give the same arrays.
 
     Source:
-        ours: the scenes, so that the whole method can run without any
-        download.
+        ours: the scenes, so that the whole method can run without any download.
 
     Args:
         seed (tuple[int]): Seed, e.g. (data set seed, split, number).
@@ -141,12 +127,7 @@ def _draw_landscape(canvas: Canvas, horizon: float) -> None:
         depth = rng.uniform(0.03, 0.3)
         base = horizon + depth * (side - horizon)
         width = side * (0.12 + 0.4 * depth)
-        where = (
-            rng.uniform(0, 0.85) * side,
-            base,
-            width,
-            width * rng.uniform(0.55, 0.95),
-        )
+        where = (rng.uniform(0, 0.85) * side, base, width, width * rng.uniform(0.55, 0.95))
         jobs.append((base, draw_building, where))
     for _ in range(rng.integers(0, 3)):
         depth = rng.uniform(0.15, 0.9)

@@ -20,14 +20,7 @@ def draw_sky(canvas: Canvas, horizon: float) -> None:
     glow = 0.75 * across * down
     paint = paint * (1 - glow) + glow * np.float32(light.glow)
     paint = paint * canvas.texture(side, side, 0.012, coarse=True)
-    canvas.stamp(
-        np.ones((side, side), bool),
-        (0, 0),
-        paint,
-        SKY,
-        canvas.new_id(),
-        lit=False,
-    )
+    canvas.stamp(np.ones((side, side), bool), (0, 0), paint, SKY, canvas.new_id(), lit=False)
 
 
 def draw_cloud(canvas: Canvas, horizon: float) -> None:
@@ -106,14 +99,7 @@ def draw_grass(canvas: Canvas, horizon: float) -> None:
     blades = canvas.texture(height, side, 1.0, stretch=(3.0, 1.2)) - 1
     factor = near * (1 + blades * np.linspace(0.05, 0.17, height)[:, None, None])
     factor = factor * canvas.texture(height, side, 0.09, coarse=True, stretch=(0.6, 2.0))
-    canvas.stamp(
-        np.ones((height, side), bool),
-        (0, y0),
-        colour,
-        GRASS,
-        canvas.new_id(),
-        factor,
-    )
+    canvas.stamp(np.ones((height, side), bool), (0, y0), colour, GRASS, canvas.new_id(), factor)
 
 
 class Road:
@@ -143,12 +129,7 @@ class Road:
         rng = canvas.rng
         shade = rng.uniform(78, 116)
         colour = np.float32([shade * 1.04, shade, shade * 0.98])
-        corners = [
-            self.at(0.0, -1),
-            self.at(0.0, 1),
-            self.at(1.02, 1),
-            self.at(1.02, -1),
-        ]
+        corners = [self.at(0.0, -1), self.at(0.0, 1), self.at(1.02, 1), self.at(1.02, -1)]
         obj = canvas.new_id()
         canvas.polygon(corners, colour, ROAD, obj, grain=0.06)
         paint = np.float32((226, 232, 234))
@@ -178,10 +159,7 @@ def draw_water(canvas: Canvas, horizon: float) -> None:
     """Draw a lake that mirrors the sky, with ripples and glints."""
     side, rng, light = canvas.side, canvas.rng, canvas.light
     top = horizon + rng.uniform(0.0, 0.12) * side
-    centre = (
-        rng.uniform(0.1, 0.9) * side,
-        top + rng.uniform(0.12, 0.26) * side,
-    )
+    centre = (rng.uniform(0.1, 0.9) * side, top + rng.uniform(0.12, 0.26) * side)
     axes = (rng.uniform(0.35, 0.8) * side, centre[1] - top)
     points = ellipse_points(centre, axes, 40)
     points[:, 0] += rng.normal(0, 0.008 * side, len(points))

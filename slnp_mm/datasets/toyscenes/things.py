@@ -4,17 +4,7 @@ import numpy as np
 
 from ..codec import UNLABELLED
 from .canvas import Canvas, ellipse_points
-from .palette import (
-    BUILDING,
-    CAR,
-    CAR_PAINTS,
-    CLOTHES,
-    PERSON,
-    SKINS,
-    TREE,
-    WALLS,
-    pick,
-)
+from .palette import BUILDING, CAR, CAR_PAINTS, CLOTHES, PERSON, SKINS, TREE, WALLS, pick
 
 
 def _rect(x0: float, y0: float, x1: float, y1: float) -> list:
@@ -40,43 +30,22 @@ def draw_building(canvas: Canvas, x: float, base: float, width: float, height: f
     edge = x - side_w if left_dark else x + width
     top = base - height
     canvas.polygon(
-        _rect(edge, top, edge + side_w, base),
-        wall,
-        BUILDING,
-        obj,
-        np.float32(0.62),
-        grain=0.03,
+        _rect(edge, top, edge + side_w, base), wall, BUILDING, obj, np.float32(0.62), grain=0.03
     )
     canvas.polygon(
-        _rect(x, top, x + width, base),
-        wall,
-        BUILDING,
-        obj,
-        np.float32(front),
-        grain=0.045,
+        _rect(x, top, x + width, base), wall, BUILDING, obj, np.float32(front), grain=0.045
     )
     if height < 1.3 * width and rng.random() < 0.75:
         _draw_gable(canvas, x, top, width, side_w, left_dark, obj)
     else:
         slab = wall * rng.uniform(0.5, 0.75)
         lo, hi = min(x, edge), max(x + width, edge + side_w)
-        canvas.polygon(
-            _rect(lo - 1, top - 0.03 * height, hi + 1, top + 2),
-            slab,
-            BUILDING,
-            obj,
-        )
+        canvas.polygon(_rect(lo - 1, top - 0.03 * height, hi + 1, top + 2), slab, BUILDING, obj)
     _draw_windows(canvas, x, top, width, height)
 
 
 def _draw_gable(
-    canvas: Canvas,
-    x: float,
-    top: float,
-    width: float,
-    side_w: float,
-    left_dark: bool,
-    obj: int,
+    canvas: Canvas, x: float, top: float, width: float, side_w: float, left_dark: bool, obj: int
 ) -> None:
     """Draw a pitched roof over the front and the side wall."""
     tile = pick(canvas.rng, ((50, 62, 150), (60, 70, 110), (74, 60, 58)))
@@ -85,12 +54,7 @@ def _draw_gable(
     shift = -side_w if left_dark else side_w
     far = x if left_dark else x + width
     canvas.polygon(
-        [
-            (peak, top - rise),
-            (peak + shift, top - rise),
-            (far + shift, top),
-            (far, top),
-        ],
+        [(peak, top - rise), (peak + shift, top - rise), (far + shift, top), (far, top)],
         tile,
         BUILDING,
         obj,
@@ -98,11 +62,7 @@ def _draw_gable(
         grain=0.08,
     )
     canvas.polygon(
-        [(x - 2, top), (peak, top - rise), (x + width + 2, top)],
-        tile,
-        BUILDING,
-        obj,
-        grain=0.08,
+        [(x - 2, top), (peak, top - rise), (x + width + 2, top)], tile, BUILDING, obj, grain=0.08
     )
 
 
@@ -141,34 +101,14 @@ def draw_tree(canvas: Canvas, x: float, base: float, height: float) -> None:
     trunk = np.float32((44, 66, 96)) * rng.uniform(0.7, 1.15)
     half = max(1.5, 0.045 * height)
     canvas.polygon(
-        _rect(x - half, base - 0.4 * height, x + half, base),
-        trunk,
-        TREE,
-        obj,
-        grain=0.1,
+        _rect(x - half, base - 0.4 * height, x + half, base), trunk, TREE, obj, grain=0.1
     )
-    leaf = pick(
-        rng,
-        (
-            (36, 96, 44),
-            (40, 110, 70),
-            (30, 78, 46),
-            (44, 124, 108),
-            (38, 88, 30),
-        ),
-        10,
-    )
+    leaf = pick(rng, ((36, 96, 44), (40, 110, 70), (30, 78, 46), (44, 124, 108), (38, 88, 30)), 10)
     if rng.random() < 0.35:
         for k in range(3):
             w = height * (0.3 - 0.07 * k)
             y = base - height * (0.14 + 0.25 * k)
-            _leaves(
-                canvas,
-                [(x - w, y), (x, y - 0.4 * height), (x + w, y)],
-                leaf * 0.8,
-                obj,
-                lean,
-            )
+            _leaves(canvas, [(x - w, y), (x, y - 0.4 * height), (x + w, y)], leaf * 0.8, obj, lean)
         return
     crown = base - 0.66 * height
     points = ellipse_points((x, crown), (0.32 * height, 0.35 * height), 26)
@@ -203,25 +143,13 @@ def draw_car(canvas: Canvas, x: float, base: float, length: float) -> None:
         return np.stack([x + turn * (arr[:, 0] - 0.5) * length, base - high * arr[:, 1]], 1)
 
     canvas.darken(ellipse_points((x, base), (0.55 * length, 0.2 * high)), 0.55)
-    body = [
-        (0, 0.25),
-        (0, 0.85),
-        (0.04, 1.05),
-        (0.3, 1.12),
-        (0.9, 1.05),
-        (1, 0.8),
-        (1, 0.25),
-    ]
+    body = [(0, 0.25), (0, 0.85), (0.04, 1.05), (0.3, 1.12), (0.9, 1.05), (1, 0.8), (1, 0.25)]
     cabin_top = rng.uniform(1.75, 2.05)
     cabin = [(0.14, 1.05), (0.24, cabin_top), (0.62, cabin_top), (0.8, 1.05)]
     canvas.polygon(place(cabin), paint, CAR, obj, np.float32(1.06))
     canvas.polygon(place(body), paint, CAR, obj, grain=0.02)
     canvas.polygon(
-        place([(0, 0.25), (0, 0.5), (1, 0.5), (1, 0.25)]),
-        paint,
-        None,
-        None,
-        np.float32(0.62),
+        place([(0, 0.25), (0, 0.5), (1, 0.5), (1, 0.25)]), paint, None, None, np.float32(0.62)
     )
     glass = np.float32((140, 116, 92)) * rng.uniform(0.5, 0.9)
     up = cabin_top - 0.12
@@ -275,12 +203,7 @@ def draw_person(canvas: Canvas, x: float, base: float, height: float) -> None:
             obj,
         )
     canvas.polygon(
-        [
-            (x - wide, neck),
-            (x + wide, neck),
-            (x + 0.8 * wide, hip + 2),
-            (x - 0.8 * wide, hip + 2),
-        ],
+        [(x - wide, neck), (x + wide, neck), (x + 0.8 * wide, hip + 2), (x - 0.8 * wide, hip + 2)],
         shirt,
         PERSON,
         obj,

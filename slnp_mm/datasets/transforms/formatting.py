@@ -76,10 +76,9 @@ class SLNPPackInputs(BaseTransform):
 class SLNPLabelToImage(BaseTransform):
     """Add the label as a colour picture or as one-hot planes.
 
-    So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use
-    our data sets: ``img_{label_domain}`` is made of the label and
-    ``img_{image_domain}`` is the picture. mmagic calls the generated
-    picture ``fake_{image_domain}`` and our scores read ``fake_img``.
+    So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use our data sets:
+    ``img_{label_domain}`` is made of the label and ``img_{image_domain}`` is the picture. mmagic
+    calls the generated picture ``fake_{image_domain}`` and our scores read ``fake_img``.
 
     Args:
         mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled;
@@ -94,10 +93,7 @@ class SLNPLabelToImage(BaseTransform):
     """
 
     def __init__(
-        self,
-        mode: str = 'palette',
-        label_domain: str = 'mask',
-        image_domain: str = 'img',
+        self, mode: str = 'palette', label_domain: str = 'mask', image_domain: str = 'img'
     ) -> None:
         if mode not in ('palette', 'onehot'):
             raise ValueError(f"mode must be 'palette' or 'onehot', got {mode!r}")

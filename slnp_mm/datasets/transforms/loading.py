@@ -95,9 +95,8 @@ class SLNPLoadLabel(BaseTransform):
                     "set to 'images' if the labels were drawn on the picture as it is shown"
                 )
             raise DataError(
-                f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image '
-                f'{results["img_path"]} is {shape[1]}x{shape[0]} (width x '
-                f'height); both must have one size{hint}',
+                f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image {results["img_path"]} '
+                f'is {shape[1]}x{shape[0]} (width x height); both must have one size{hint}',
                 kind='size',
             )
         results['label'] = codec(raw, path)
@@ -124,10 +123,7 @@ class SLNPLoadInstances(BaseTransform):
     """
 
     def __init__(
-        self,
-        max_instances: int = 64,
-        max_overlap: int = 1,
-        cache_dir: str | None = 'auto',
+        self, max_instances: int = 64, max_overlap: int = 1, cache_dir: str | None = 'auto'
     ) -> None:
         if not 1 <= max_instances <= 32767:
             raise DataError(f'max_instances must be 1..32767, got {max_instances}')
@@ -154,11 +150,7 @@ class SLNPLoadInstances(BaseTransform):
         label = turned(results['label'], turn, back=True)
         if found is None or found.layers.shape[1:] != label.shape:
             found = source.make(
-                label,
-                results['img_path'],
-                paths[1],
-                self.max_instances,
-                self.max_overlap,
+                label, results['img_path'], paths[1], self.max_instances, self.max_overlap
             )
             self.cache.save(name, made_of, found)
         layers = found.layers

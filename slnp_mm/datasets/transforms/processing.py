@@ -87,9 +87,8 @@ def _check_detail(results: dict, height: int, width: int) -> None:
     if reduced and (height > now[0] or width > now[1]):
         raise DataError(
             f'SLNPResize wants {width}x{height}, but SLNPLoadImage decoded '
-            f'{results.get("img_path", "the picture")} at {now[1]}x{now[0]} '
-            'only (width x height); give decode_size of SLNPLoadImage the '
-            'size of SLNPResize, or None'
+            f'{results.get("img_path", "the picture")} at {now[1]}x{now[0]} only (width x height); '
+            'give decode_size of SLNPLoadImage the size of SLNPResize, or None'
         )
 
 
@@ -152,19 +151,14 @@ class SLNPCrop(BaseTransform):
         room = [s - c for s, c in zip(shape, self.size)]
         if min(room) < 0:
             raise DataError(
-                f'{results.get("img_path", "picture")} is {shape[1]}x'
-                f'{shape[0]}, smaller than the crop {self.size[1]}x'
-                f'{self.size[0]} (width x height); put SLNPResize before'
+                f'{results.get("img_path", "picture")} is {shape[1]}x{shape[0]}, smaller than the '
+                f'crop {self.size[1]}x{self.size[0]} (width x height); put SLNPResize before'
             )
         if self.mode == 'random':
             top, left = (int(np.random.randint(r + 1)) for r in room)
         else:
             top, left = (r // 2 for r in room)
-        window = (
-            Ellipsis,
-            slice(top, top + self.size[0]),
-            slice(left, left + self.size[1]),
-        )
+        window = (Ellipsis, slice(top, top + self.size[0]), slice(left, left + self.size[1]))
         results['img'] = results['img'][window[1:]]
         for key in ('label', 'instances'):
             if key in results:
@@ -216,10 +210,7 @@ class SLNPColorJitter(BaseTransform):
     """
 
     def __init__(
-        self,
-        brightness: float = 0.1,
-        contrast: float = 0.1,
-        saturation: float = 0.1,
+        self, brightness: float = 0.1, contrast: float = 0.1, saturation: float = 0.1
     ) -> None:
         self.strengths = (brightness, contrast, saturation)
         if not all(0 <= x <= 1 for x in self.strengths):

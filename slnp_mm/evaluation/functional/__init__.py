@@ -3,13 +3,7 @@
 from .class_map import build_class_map, map_label
 from .frechet import feature_statistics, frechet_distance
 from .grid import colour_attention, colour_label, make_grid
-from .images import (
-    RESIZE_FILTERS,
-    check_filter,
-    resize_image,
-    resize_label,
-    to_uint8,
-)
+from .images import RESIZE_FILTERS, check_filter, resize_image, resize_label, to_uint8
 from .instance_colour import instance_colours, instance_diversity
 from .kernel import kernel_distance, polynomial_mmd
 from .manifold import pairwise_diversity, precision_recall

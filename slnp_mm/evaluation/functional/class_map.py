@@ -32,10 +32,9 @@ def build_class_map(
     if class_map is None:
         if num_classes != num_scorer_classes:
             raise ValueError(
-                f'The scorer has {num_scorer_classes} classes, the data set '
-                f'{num_classes}: give `class_map` with one scorer id '
-                f'(0..{num_scorer_classes - 1}, or {ignore_index} for none) '
-                'for each class of the data set.'
+                f'The scorer has {num_scorer_classes} classes, the data set {num_classes}: give '
+                f'`class_map` with one scorer id (0..{num_scorer_classes - 1}, or {ignore_index} '
+                'for none) for each class of the data set.'
             )
         return None
     if len(class_map) != num_classes:

@@ -14,8 +14,7 @@ def feature_statistics(features: np.ndarray) -> Statistics:
         features (np.ndarray): (N, D) float, N >= 2.
 
     Returns:
-        Statistics: Mean (D,), covariance (D, D) with N - 1 in the
-        denominator, both float64, and N.
+        Statistics: Mean (D,), covariance (D, D) with N - 1 in the denominator, both float64, and N.
 
     Raises:
         ValueError: If there are fewer than two rows, or a value is not finite.
@@ -73,9 +72,8 @@ def warn_few(count: int, dims: int) -> None:
     """Warn when a covariance cannot have full rank."""
     if count <= dims:
         warnings.warn(
-            f'{count} images for {dims} feature dimensions: the covariance '
-            'is singular and the Frechet distance is biased upwards; compare '
-            'only with figures of the same count.',
+            f'{count} images for {dims} feature dimensions: the covariance is singular and the '
+            'Frechet distance is biased upwards; compare only with figures of the same count.',
             stacklevel=3,
         )
 

@@ -17,8 +17,7 @@ def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndar
         palette (Sequence[Sequence[int]]): RGB of each class.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 RGB; ids outside the palette (255 =
-        unlabelled) are black.
+        np.ndarray: (H, W, 3) uint8 RGB; ids outside the palette (255 = unlabelled) are black.
     """
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = np.asarray(palette, np.uint8)[:256]
@@ -53,11 +52,7 @@ def colour_attention(
         top = np.asarray(classes)[attention.argmax(axis=2)]
         colour = colour_label(np.where(top < 0, 255, top), palette)
     painted = np.round(colour * np.clip(weight, 0, 1)[..., None])
-    return cv2.resize(
-        painted.astype(np.uint8),
-        (size[1], size[0]),
-        interpolation=cv2.INTER_NEAREST,
-    )
+    return cv2.resize(painted.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
 
 
 def make_grid(
@@ -96,11 +91,7 @@ def make_grid(
     height, width = _cell(rows, height)
     head = 0 if titles is None else max(20, height // 8)
     grid = np.full(
-        (
-            head + gap + len(rows) * (height + gap),
-            gap + columns * (width + gap),
-            3,
-        ),
+        (head + gap + len(rows) * (height + gap), gap + columns * (width + gap), 3),
         BACKGROUND,
         np.uint8,
     )
@@ -109,9 +100,7 @@ def make_grid(
         for c, picture in enumerate(row):
             left = gap + c * (width + gap)
             grid[top : top + height, left : left + width] = cv2.resize(
-                picture,
-                (width, height),
-                interpolation=_filter(picture.shape[0], height),
+                picture, (width, height), interpolation=_filter(picture.shape[0], height)
             )
     for c, title in enumerate(titles or ()):
         _write(grid, title, gap + c * (width + gap), width, head)

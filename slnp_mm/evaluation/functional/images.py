@@ -63,15 +63,12 @@ def resize_image(image: np.ndarray, size: tuple[int, int], filter_name: str) -> 
         filter_name (str): Key of :data:`RESIZE_FILTERS`.
 
     Returns:
-        np.ndarray: (size[0], size[1], 3) uint8; the input itself when the
-        size is already right.
+        np.ndarray: (size[0], size[1], 3) uint8; the input itself when the size is already right.
     """
     if tuple(image.shape[:2]) == tuple(size):
         return image
     return cv2.resize(
-        image,
-        (size[1], size[0]),
-        interpolation=RESIZE_FILTERS[check_filter(filter_name)],
+        image, (size[1], size[0]), interpolation=RESIZE_FILTERS[check_filter(filter_name)]
     )
 
 

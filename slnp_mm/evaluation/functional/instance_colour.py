@@ -16,8 +16,7 @@ def instance_colours(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
             none; an instance may lie in several layers.
 
     Returns:
-        np.ndarray: (M, 3) float64, grey levels, one row an id that occurs,
-        ascending.
+        np.ndarray: (M, 3) float64, grey levels, one row an id that occurs, ascending.
 
     Raises:
         ValueError: If picture and ids differ in height or width.
@@ -39,10 +38,9 @@ def instance_colours(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
 def instance_diversity(images: Sequence[np.ndarray], ids: np.ndarray) -> list[float]:
     """Mean distance of each instance's colour between pictures of one label.
 
-    The picture's mean colour is taken off first, so that a change of the
-    global tone counts nothing, unless it clips at black or white. What is
-    left is the root of the mean square over the three channels: a grey
-    instance that turns g levels brighter against its picture counts g.
+    The picture's mean colour is taken off first, so that a change of the global tone counts
+    nothing, unless it clips at black or white. What is left is the root of the mean square over the
+    three channels: a grey instance that turns g levels brighter against its picture counts g.
 
     Source:
         ours: noises should change instances, not only the whole picture.
@@ -52,8 +50,7 @@ def instance_diversity(images: Sequence[np.ndarray], ids: np.ndarray) -> list[fl
         ids (np.ndarray): See :func:`instance_colours`.
 
     Returns:
-        List[float]: One an instance, mean over the K (K - 1) / 2 pairs,
-        grey levels of 0..255.
+        List[float]: One an instance, mean over the K (K - 1) / 2 pairs, grey levels of 0..255.
     """
     colours = np.stack([instance_colours(image, ids) for image in images], 1)
     return [pairwise_diversity(rows) / 3**0.5 for rows in colours]

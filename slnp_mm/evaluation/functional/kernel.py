@@ -37,11 +37,7 @@ def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def kernel_distance(
-    real: np.ndarray,
-    fake: np.ndarray,
-    subsets: int = 100,
-    subset_size: int = 1000,
-    seed: int = 0,
+    real: np.ndarray, fake: np.ndarray, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Mean and spread of the MMD over random subsets.
 

@@ -45,9 +45,7 @@ def precision_recall(
     Raises:
         ValueError: If a set is not larger than ``neighbours``.
     """
-    from mmagic.evaluation.metrics.precision_and_recall import (
-        compute_pr_distances,
-    )
+    from mmagic.evaluation.metrics.precision_and_recall import compute_pr_distances
 
     sets = [torch.as_tensor(np.asarray(s, np.float32)) for s in (real, fake)]
     if min(map(len, sets)) <= neighbours:

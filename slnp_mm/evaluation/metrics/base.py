@@ -5,12 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import (
-    all_gather_object,
-    broadcast_object_list,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size, is_main_process
 from mmengine.evaluator import BaseMetric
 from torch import nn
 from torch.utils.data import DataLoader
@@ -125,9 +120,8 @@ class PairedMetric(BaseMetric):
         if index is None and path is None:
             if get_world_size() > 1:
                 raise ValueError(
-                    'Expected `sample_idx` or `img_path` in the data '
-                    'samples of a distributed run, got neither: add them to '
-                    '`meta_keys` of the packing transform.'
+                    'Expected `sample_idx` or `img_path` in the data samples of a distributed run, '
+                    'got neither: add them to `meta_keys` of the packing transform.'
                 )
             return (len(self.results), '')
         return (-1 if index is None else int(index), str(path or ''))

@@ -109,9 +109,7 @@ class FeatureMetric(PairedMetric):
         for name, value in split_half(real, self.kernel).items():
             out[f'real/{self.NAMES[name]}'] = round(value, 6)
         self.last_report = dict(
-            figures=dict(out),
-            num_images=len(results),
-            features=self._extractor.describe(),
+            figures=dict(out), num_images=len(results), features=self._extractor.describe()
         )
         return out
 
@@ -144,11 +142,7 @@ class SLNPFID(FeatureMetric):
     """
 
     NAMES = dict(
-        frechet='FID',
-        kernel='KID',
-        kernel_std='KID_std',
-        precision='precision',
-        recall='recall',
+        frechet='FID', kernel='KID', kernel_std='KID_std', precision='precision', recall='recall'
     )
 
     def __init__(self, weights: str, style: str = 'pytorch', **kwargs) -> None:

@@ -47,10 +47,9 @@ class RepeatedLoader:
 class SLNPDiversity(PairedMetric):
     """Mean pairwise distance over noises for one label.
 
-    ``instance_diversity`` is the mean over instances (of all labels) of the
-    distance between their mean colours, after the mean colour of each
-    picture is taken off, in grey levels of 0..255: it stays 0 if noise
-    changes the global tone only. It needs ``instances`` in the inputs, as
+    ``instance_diversity`` is the mean over instances (of all labels) of the distance between their
+    mean colours, after the mean colour of each picture is taken off, in grey levels of 0..255: it
+    stays 0 if noise changes the global tone only. It needs ``instances`` in the inputs, as
     ``SLNPPackInputs`` gives them, and is left out without.
 
     It needs a pass of its own over repeated batches, so it works in mmagic's ``MultiValLoop`` only;
@@ -122,9 +121,8 @@ class SLNPDiversity(PairedMetric):
         """Scores, or the text of an error for every process to raise."""
         if not any(parts):
             return (
-                'SLNPDiversity saw no label with all its '
-                f"{self.num_noises} pictures: it needs mmagic's "
-                'MultiValLoop and Evaluator, which repeat each label.'
+                f'SLNPDiversity saw no label with all its {self.num_noises} pictures: it needs '
+                "mmagic's MultiValLoop and Evaluator, which repeat each label."
             )
         return super()._evaluate_parts(parts, None)
 
@@ -166,9 +164,8 @@ class SLNPDiversity(PairedMetric):
                 its pictures, and class (-1: unknown) and distance of each of its instances.
 
         Returns:
-            Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``;
-            ``instance_diversity`` if instances were given. The report holds
-            the latter for each class too.
+            Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``; ``instance_diversity`` if
+            instances were given. The report holds the latter for each class too.
         """
         name = 'scorer' if self.scorer_cfg is not None else 'lpips'
         results = results[: self.num_images]
@@ -189,11 +186,7 @@ class SLNPDiversity(PairedMetric):
                 for i, name in enumerate(names)
                 if i in by_class
             },
-            features=dict(
-                self._net.describe(),
-                labels=len(results),
-                num_noises=self.num_noises,
-            ),
+            features=dict(self._net.describe(), labels=len(results), num_noises=self.num_noises),
         )
         return out
 

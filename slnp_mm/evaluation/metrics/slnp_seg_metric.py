@@ -92,13 +92,7 @@ class SLNPSegMetric(PairedMetric):
         real_areas = self._score_real(scorer, reals, labels)
         for i, sample in enumerate(data_samples):
             ignored = int((labels[i] == self.ignore_index).sum())
-            value = (
-                fake_areas[i],
-                real_areas[i],
-                ignored,
-                labels[i].numel(),
-                fakes[i].shape[:2],
-            )
+            value = (fake_areas[i], real_areas[i], ignored, labels[i].numel(), fakes[i].shape[:2])
             self.results.append((self.identity(sample), value))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
@@ -108,10 +102,9 @@ class SLNPSegMetric(PairedMetric):
             results (List[tuple]): One entry an image, in data set order.
 
         Returns:
-            Dict[str, float]: ``PA``, ``mIoU``, ``mAcc`` of the generated
-            images, ``real/...`` of the real ones, in percent rounded to two
-            digits as mmseg does, and ``share/PA``, ``share/mIoU``: percent
-            of the ceiling reached.
+            Dict[str, float]: ``PA``, ``mIoU``, ``mAcc`` of the generated images, ``real/...`` of
+            the real ones, in percent rounded to two digits as mmseg does, and ``share/PA``,
+            ``share/mIoU``: percent of the ceiling reached.
         """
         fake, real, ignored, pixels, shapes = zip(*results)
         names = (self.dataset_meta or {}).get('classes')
@@ -166,10 +159,7 @@ class SLNPSegMetric(PairedMetric):
         return map_label(label, self._table)
 
     def _score(
-        self,
-        scorer: DeepLabV3Scorer,
-        images: list[np.ndarray],
-        labels: list[Tensor],
+        self, scorer: DeepLabV3Scorer, images: list[np.ndarray], labels: list[Tensor]
     ) -> list[Areas]:
         if len({image.shape for image in images}) > 1:
             return [
@@ -182,10 +172,7 @@ class SLNPSegMetric(PairedMetric):
         ]
 
     def _score_real(
-        self,
-        scorer: DeepLabV3Scorer,
-        images: list[np.ndarray],
-        labels: list[Tensor],
+        self, scorer: DeepLabV3Scorer, images: list[np.ndarray], labels: list[Tensor]
     ) -> list[Areas]:
         """Score real images, each content once in the life of the metric."""
         keys = [_content_key(i, lab) for i, lab in zip(images, labels)]
@@ -217,9 +204,8 @@ def summarise(areas: Sequence[Areas]) -> dict[str, Any]:
         areas (Sequence[Areas]): One (4, C) tensor an image.
 
     Returns:
-        Dict[str, Any]: ``PA``, ``mIoU``, ``mAcc`` rounded to two digits,
-        ``IoU`` and ``Acc`` lists of C percentages (None for a class in
-        neither labels nor predictions).
+        Dict[str, Any]: ``PA``, ``mIoU``, ``mAcc`` rounded to two digits, ``IoU`` and ``Acc`` lists
+        of C percentages (None for a class in neither labels nor predictions).
     """
     scores = scores_of(areas)
     out: dict[str, Any] = {}

@@ -67,9 +67,8 @@ def fetch(url: str, hash_prefix: str | None = None) -> str:
         ) from error
     except OSError as error:
         raise FileNotFoundError(
-            f'Could not download the scorer from {url} ({error}): put the '
-            f'file at {path} by hand, or name a local file as the scorer '
-            'checkpoint.'
+            f'Could not download the scorer from {url} ({error}): put the file at {path} by hand, '
+            'or name a local file as the scorer checkpoint.'
         ) from error
     return path
 
@@ -147,9 +146,8 @@ def load_weights(model: nn.Module, path: str) -> None:
         got, need = state.get(name), want.get(name)
         if got is None or need is None or got.shape != need.shape:
             raise ValueError(
-                f'The weights in {path} are of another scorer: {name} is '
-                f'{_shape(need)} in the config and {_shape(got)} in the '
-                'file.'
+                f'The weights in {path} are of another scorer: {name} is {_shape(need)} in the '
+                f'config and {_shape(got)} in the file.'
             )
     model.load_state_dict(state, strict=False)
 

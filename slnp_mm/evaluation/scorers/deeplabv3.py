@@ -1,8 +1,7 @@
 """mmsegmentation's DeepLabV3 as a judge of images.
 
-The only module that imports mmseg, and only inside functions. mmagic's
-default scope is left as it was found: mmseg's own ``init_model`` would
-switch it and leave it switched.
+The only module that imports mmseg, and only inside functions. mmagic's default scope is left as it
+was found: mmseg's own ``init_model`` would switch it and leave it switched.
 """
 
 import hashlib

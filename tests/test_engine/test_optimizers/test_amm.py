@@ -38,9 +38,7 @@ torch.backends.disable_global_flags.__globals__['__allow_nonbracketed_mutation_f
 
 either_path = pytest.mark.parametrize('flags', [dict(foreach=False), dict(foreach=True)], ids=str)
 each_path = pytest.mark.parametrize(
-    'flags',
-    [dict(foreach=f, capturable=c) for c in (False, True) for f in (False, True)],
-    ids=str,
+    'flags', [dict(foreach=f, capturable=c) for c in (False, True) for f in (False, True)], ids=str
 )
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 SETTINGS = dict(
@@ -176,9 +174,7 @@ def test_momentum_and_delta_zero_equal_torchs_adam(flags):
 
 @pytest.mark.parametrize('kwargs', SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize(
-    'dtype',
-    [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64],
-    ids=str,
+    'dtype', [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64], ids=str
 )
 def test_foreach_matches_the_for_loop(kwargs, dtype):
     """Bit for bit where both compute on numbers."""

@@ -37,8 +37,7 @@ def test_frechet_of_equal_covariances_is_the_squared_mean_gap():
 def test_frechet_of_diagonal_covariances_has_a_closed_form():
     # sum of (sqrt(a) - sqrt(b))^2: (1 - 2)^2 + (3 - 1)^2
     got = frechet_distance(
-        gaussian([0, 0], np.diag([1.0, 9.0])),
-        gaussian([0, 0], np.diag([4.0, 1.0])),
+        gaussian([0, 0], np.diag([1.0, 9.0])), gaussian([0, 0], np.diag([4.0, 1.0]))
     )
     assert got == pytest.approx(5.0, abs=1e-10)
 
@@ -120,11 +119,7 @@ def test_statistics_are_numpys():
 
 
 @pytest.mark.parametrize(
-    'rows, text',
-    [
-        (np.zeros((1, 3)), 'N >= 2'),
-        (np.full((3, 3), np.nan), 'finite features'),
-    ],
+    'rows, text', [(np.zeros((1, 3)), 'N >= 2'), (np.full((3, 3), np.nan), 'finite features')]
 )
 def test_bad_features_are_refused(rows, text):
     with pytest.raises(ValueError, match=text):

@@ -171,10 +171,7 @@ def test_instance_diversity_by_hand(tiny_scorer, samples):
     """Label 0: halves change by 100; label 1: the tone only; mean 50."""
     ids = torch.zeros(1, 32, 32, dtype=torch.int64)
     ids[..., 16:] = 1
-    pictures = [
-        [halves(100, 0), halves(10, 50)],
-        [halves(0, 100), halves(210, 250)],
-    ]
+    pictures = [[halves(100, 0), halves(10, 50)], [halves(0, 100), halves(210, 250)]]
     inputs = dict(instances=[ids, ids])
     for batch in (
         dict(inputs=inputs),
@@ -190,10 +187,7 @@ def test_movement_is_reported_for_each_class(tiny_scorer, samples):
     """Left halves are of class 2, the right one of class 0 in label 0 and 1 in label 1."""
     ids = torch.zeros(1, 32, 32, dtype=torch.int64)
     ids[..., 16:] = 1
-    pictures = [
-        [halves(100, 0), halves(10, 50)],
-        [halves(0, 100), halves(210, 250)],
-    ]
+    pictures = [[halves(100, 0), halves(10, 50)], [halves(0, 100), halves(210, 250)]]
     kinds = [torch.tensor([2, 0, -1]), torch.tensor([2, 1, -1])]
     batch = dict(inputs=dict(instances=[ids, ids], instance_labels=kinds))
     metric = run_diversity(tiny_scorer, samples, pictures, batch)

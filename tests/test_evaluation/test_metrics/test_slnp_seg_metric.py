@@ -161,11 +161,7 @@ def test_totals_equal_mmsegs_own_evaluation(tiny_scorer, samples):
                 out = model.test_step(dict(inputs=[image], data_samples=[data]))
             theirs.process(None, [o.to_dict() for o in out])
         want = theirs.evaluate(5)
-        for name, other in (
-            ('PA', 'aAcc'),
-            ('mIoU', 'mIoU'),
-            ('mAcc', 'mAcc'),
-        ):
+        for name, other in (('PA', 'aAcc'), ('mIoU', 'mIoU'), ('mAcc', 'mAcc')):
             assert np.float32(ours[prefix + name]) == np.float32(want[other])
 
 
@@ -232,17 +228,12 @@ def test_diverged_image_is_named():
 
 def test_metric_builds_from_mmagics_registry_in_a_fresh_process():
     code = (
-        'import slnp_mm; from mmagic.registry import METRICS, HOOKS;'
-        "METRICS.build(dict(type='SLNPSegMetric',"
-        "scorer=dict(config='x.py')));"
-        "HOOKS.build(dict(type='SLNPVisualizationHook'));"
-        "import sys; assert 'mmseg' not in sys.modules"
+        'import slnp_mm, sys; from mmagic.registry import METRICS, HOOKS;'
+        "METRICS.build(dict(type='SLNPSegMetric', scorer=dict(config='x.py')));"
+        "HOOKS.build(dict(type='SLNPVisualizationHook')); assert 'mmseg' not in sys.modules"
     )
     env = dict(os.environ, PYTHONPATH=os.getcwd())
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code],
-        env=env,
-        capture_output=True,
-        text=True,
+        [sys.executable, '-W', 'ignore', '-c', code], env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -8,11 +8,7 @@ import torch
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.scorers import DeepLabV3Scorer, InceptionFeatures
-from slnp_mm.evaluation.scorers.checkpoint import (
-    fetch,
-    published_weights,
-    resolve_checkpoint,
-)
+from slnp_mm.evaluation.scorers.checkpoint import fetch, published_weights, resolve_checkpoint
 from slnp_mm.evaluation.scorers.lpips_distance import LPIPSDistance
 
 
@@ -39,11 +35,7 @@ def test_config_without_weights_is_an_error():
 @pytest.mark.parametrize(
     'name, model, digits',
     [
-        (
-            'coco_stuff164k',
-            'deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512',
-            '13600dc2',
-        ),
+        ('coco_stuff164k', 'deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512', '13600dc2'),
         ('ade20k', 'deeplabv3_r101-d8_4xb4-160k_ade20k-512x512', 'b1f72b3b'),
     ],
 )
