@@ -158,7 +158,7 @@ def write_pictures(dataset, folder):
 
 
 def three_ceilings(tiny, root, tmp_path, iters, name='deeplabv3_camvid'):
-    """Figures of real images: mmseg's runner, val loop, folder."""
+    """Compare figures of real images: mmseg's runner, val loop, folder."""
     cfg, scorer = small_scorer(root, tmp_path / 'scorer', iters, name)
     record = train_scorer(cfg)
     cfg.load_from, cfg.work_dir = scorer['checkpoint'], str(tmp_path / 'test')
@@ -175,16 +175,11 @@ def three_ceilings(tiny, root, tmp_path, iters, name='deeplabv3_camvid'):
     write_pictures(dataset, tmp_path / 'made')
     metric = SLNPSegMetric(scorer=scorer)
     folder = score_folder(dataset, [metric], str(tmp_path / 'made'))
-    count = metric.last_report['num_images']
-    return record['ceiling'], in_loop, folder, count
-
-
-def check_ceilings(ceiling, in_loop, folder):
     for name in NAMES:
-        assert in_loop[f'real/{name}'] == ceiling[name]
-        assert folder[f'real/{name}'] == ceiling[name]
-        assert folder[name] == ceiling[name]
+        ceiling = record['ceiling'][name]
+        assert in_loop[f'real/{name}'] == folder[f'real/{name}'] == folder[name] == ceiling
     assert folder['share/PA'] == 100.0
+    return record['ceiling'], metric.last_report['num_images']
 
 
 @pytest.mark.parametrize('name, iters', [('deeplabv3_camvid', 2), ('deeplabv3_lite2_camvid', 25)])
@@ -192,16 +187,13 @@ def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(
     name, iters, datasets, tmp_path, tiny
 ):
     """The second one enlarges the pictures, and has ImageNet weights."""
-    *three, count = three_ceilings(tiny, datasets['camvid'], tmp_path, iters, name)
-    check_ceilings(*three)
-    assert count == 2
+    assert three_ceilings(tiny, datasets['camvid'], tmp_path, iters, name)[1] == 2
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / 'camvid').is_dir(), reason='no CamVid to look at')
 def test_ceiling_of_real_camvid_is_one_by_all_three(tmp_path, tiny):
     torch.manual_seed(0)
-    *three, count = three_ceilings(tiny, DATA / 'camvid', tmp_path, 30)
-    check_ceilings(*three)
+    ceiling, count = three_ceilings(tiny, DATA / 'camvid', tmp_path, 30)
     assert count == 101
-    assert len({three[0][name] for name in NAMES}) == 3, 'a trivial scorer'
+    assert len({ceiling[name] for name in NAMES}) == 3, 'a trivial scorer'

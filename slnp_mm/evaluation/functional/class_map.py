@@ -19,11 +19,11 @@ def build_class_map(
             where the scorer has none. ``None``: both speak the same ids.
         num_classes (int): Classes of the condition.
         num_scorer_classes (int): Classes of the scorer.
-        ignore_index (int): Id of unlabelled pixels. Defaults to 255.
+        ignore_index (int): Id of unlabelled pixels.
 
     Returns:
-        Tensor, optional: (256,) int64 table, ``ignore_index`` everywhere
-        outside the condition's classes; ``None`` for ``class_map=None``.
+        Tensor, optional: (256,) int64, ``ignore_index`` outside the condition's classes; ``None``
+        for ``class_map=None``.
 
     Raises:
         ValueError: If the counts differ without a map, the map has another length than the
@@ -54,13 +54,5 @@ def build_class_map(
 
 
 def map_label(label: Tensor, table: Tensor | None) -> Tensor:
-    """Translate a label map through the table of :func:`build_class_map`.
-
-    Args:
-        label (Tensor): (H, W) int64, 0..255.
-        table (Tensor, optional): (256,) int64, or ``None`` for no change.
-
-    Returns:
-        Tensor: (H, W) int64.
-    """
+    """Translate a label map, (H, W) int64, through a (256,) table; ``None`` changes nothing."""
     return label if table is None else table[label]

@@ -11,15 +11,11 @@ from slnp_mm.checkpoint import read_checkpoint
 
 
 def published_weights(metafile: str, model: str) -> tuple[str, str]:
-    """URL and hash of a published model, read from mmseg's own metafile.
+    """URL and leading SHA-256 digits of a published model, read from mmseg's own metafile.
 
     Args:
         metafile (str): Path inside mmseg's configs, e.g. ``'deeplabv3/metafile.yaml'``.
         model (str): ``Name`` of the entry.
-
-    Returns:
-        Tuple[str, str]: URL, and the leading hex digits of the file's
-        SHA-256 that OpenMMLab writes into the file name.
 
     Raises:
         ValueError: If the metafile has no such entry.
@@ -37,17 +33,11 @@ def published_weights(metafile: str, model: str) -> tuple[str, str]:
 
 
 def fetch(url: str, hash_prefix: str | None = None) -> str:
-    """Download a file once into torch's checkpoint cache.
-
-    The file is written under a temporary name, its hash compared, and only
-    then moved into place (``torch.hub``).
+    """Download a file once into torch's checkpoint cache; its path there.
 
     Args:
         url (str): ``http://``, ``https://`` or ``file://``.
         hash_prefix (str, optional): Leading hex digits of its SHA-256.
-
-    Returns:
-        str: Path of the local file.
 
     Raises:
         FileNotFoundError: If the download fails; names the place where the file can be put by hand.
@@ -82,9 +72,6 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
             writes) or ``published`` (``metafile`` and ``model``).
         checkpoint (str, optional): What the caller asked for: a file or URL.
 
-    Returns:
-        str: Path of an existing file.
-
     Raises:
         FileNotFoundError: If there is none, with the command that makes it.
         ValueError: If neither the caller nor the config names any weights.
@@ -110,13 +97,7 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
 
 def read_state(path: str) -> dict:
-    """State dict of a checkpoint file, read with ``weights_only`` on.
-
-    Args:
-        path (str): File of mmengine's, mmseg's or plain layout.
-
-    Returns:
-        dict: Parameter name to tensor.
+    """State dict of a file of mmengine's, mmseg's or plain layout, read with ``weights_only`` on.
 
     Raises:
         SLNPError: If the file is damaged or holds more than plain data.
