@@ -1,6 +1,7 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/camvid.py',
+    './_base_/scores/camvid.py',
     './_base_/models/slnp_gan.py',
     './_base_/schedules/amm.py',
 ]
@@ -19,18 +20,6 @@ model = dict(
     prior_checkpoint='work_dirs/noise_prior_camvid',
     prior_command='python tools/train.py configs/noise_prior_camvid.py',
 )
-
-scorer = dict(config='configs/scorers/deeplabv3_lite2_camvid.py')
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=[
-        dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
-        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
-    ],
-)
-del scorer
-test_evaluator = val_evaluator
 
 # With the paper's betas and alpha pictures saturate (docs/results.md).
 amm = dict(betas=(0.0, 0.99), momentum=0.5)

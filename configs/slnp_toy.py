@@ -1,8 +1,9 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/toyscenes.py',
+    './_base_/scores/toyscenes.py',
     './_base_/models/slnp_gan.py',
-    './_base_/schedules/amm.py',
+    './_base_/schedules/amm_plus.py',
 ]
 
 # 32 and 64 px, small enough for a few minutes on two CPU cores.
@@ -27,26 +28,6 @@ model = dict(
     prior_command='python tools/train.py configs/noise_prior_toy.py',
     ema_config=dict(type='ExponentialMovingAverage', momentum=0.01, interval=1, start_iter=200),
 )
-
-scorer = dict(config='configs/scorers/deeplabv3_toy.py')
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=[
-        dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
-        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
-    ],
-)
-del scorer
-test_evaluator = val_evaluator
-
-# With alpha = 0.9 the discriminator hardly learns (docs/optimizer.md).
-amm = dict(betas=(0.0, 0.99), momentum=0.5)
-optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=4e-4, **amm)),
-    discriminator=dict(optimizer=dict(lr=2e-4, **amm)),
-)
-del amm
 
 param_scheduler = dict(
     type='LinearLR', start_factor=1.0, end_factor=0.05, begin=300, end=600, by_epoch=False
