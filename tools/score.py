@@ -1,7 +1,8 @@
 """Score a folder of images, or compare two reports.
 
-python tools/score.py configs/slnp_camvid.py --images made/ --out a.json python tools/score.py
-configs/slnp_camvid.py --training --out floor.json python tools/score.py --compare a.json b.json
+python tools/score.py configs/slnp_camvid.py --images made/ --out a.json
+python tools/score.py configs/slnp_camvid.py --training --out floor.json
+python tools/score.py --compare a.json b.json
 """
 
 import argparse
