@@ -23,7 +23,7 @@ def default_cache_dir() -> str:
     return os.path.join(base, 'slnp_mm', 'instances')
 
 
-def file_state(path: str) -> str:
+def file_stamp(path: str) -> str:
     """Name, size and time of change of a file; '' if there is no file."""
     if not path:
         return ''

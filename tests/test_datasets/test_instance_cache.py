@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slnp_mm.datasets.instance_cache import InstanceCache, file_state
+from slnp_mm.datasets.instance_cache import InstanceCache, file_stamp
 from slnp_mm.datasets.instances import Instances
 
 
@@ -81,11 +81,11 @@ def test_none_keeps_nothing_and_auto_is_the_user_cache(found, monkeypatch, tmp_p
     assert InstanceCache('auto').root == str(tmp_path / 'slnp_mm/instances')
 
 
-def test_state_changes_with_the_file(tmp_path):
+def test_stamp_changes_with_the_file(tmp_path):
     path = tmp_path / 'a'
     path.write_text('1')
-    before = file_state(str(path))
+    before = file_stamp(str(path))
     path.write_text('22')
-    assert file_state(str(path)) != before
+    assert file_stamp(str(path)) != before
     path.unlink()
-    assert 'missing' in file_state(str(path)) and file_state('') == ''
+    assert 'missing' in file_stamp(str(path)) and file_stamp('') == ''

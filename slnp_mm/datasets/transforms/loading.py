@@ -16,7 +16,7 @@ from ..files import (
     reduction,
     turned,
 )
-from ..instance_cache import InstanceCache, file_state
+from ..instance_cache import InstanceCache, file_stamp
 from .processing import as_sides
 
 
@@ -134,7 +134,7 @@ class SLNPLoadInstances(BaseTransform):
         source = results['instance_source']
         paths = [results['label_path'], results.get('instance_path', '')]
         files = [*paths, source.json_file or '']
-        made_of = [file_state(path) for path in files]
+        made_of = [file_stamp(path) for path in files]
         # runs with other settings keep their own maps beside these
         settings = [str(self.max_instances), str(self.max_overlap), source.settings()]
         places = [path and os.path.abspath(path) for path in files]
