@@ -1,11 +1,3 @@
-_base_ = [
-    './_base_/default_runtime.py',
-    './_base_/datasets/ade20k.py',
-    './_base_/models/noise_prior_plus.py',
-    './_base_/schedules/noise_prior.py',
-]
+_base_ = ['./noise_prior_ade20k.py']
 
-model = dict(data_preprocessor=dict(num_classes=150))
-train_dataloader = dict(batch_size=32, dataset=dict(image_size=64))
-val_dataloader = None
-test_dataloader = None
+model = dict(base_channels=16, num_scales=4, code_rank=64)

@@ -1,11 +1,11 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/nyuv2.py',
-    './_base_/models/noise_prior_plus.py',
+    './_base_/models/noise_prior.py',
     './_base_/schedules/noise_prior.py',
 ]
 
-model = dict(data_preprocessor=dict(num_classes=40))
+model = dict(base_channels=16, num_scales=4, code_rank=64, data_preprocessor=dict(num_classes=40))
 train_dataloader = dict(batch_size=32, dataset=dict(image_size=64))
 val_dataloader = None
 test_dataloader = None

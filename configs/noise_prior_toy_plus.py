@@ -1,14 +1,6 @@
-_base_ = [
-    './_base_/default_runtime.py',
-    './_base_/datasets/toyscenes.py',
-    './_base_/models/noise_prior_plus.py',
-    './_base_/schedules/noise_prior.py',
-]
+_base_ = ['./noise_prior_toy.py']
 
-model = dict(base_channels=8, data_preprocessor=dict(num_classes=10))
-train_dataloader = dict(batch_size=16, dataset=dict(image_size=64))
-val_dataloader = None
-test_dataloader = None
-
+model = dict(image_size=64, base_channels=8, num_scales=4, code_rank=64)
+train_dataloader = dict(dataset=dict(image_size=64))
 train_cfg = dict(max_iters=300)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+default_hooks = dict(checkpoint=dict(interval=300))

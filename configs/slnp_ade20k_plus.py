@@ -1,6 +1,7 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/ade20k.py',
+    './_base_/scores/ade20k.py',
     './_base_/models/slnp_gan_plus.py',
     './_base_/schedules/amm_plus.py',
 ]
@@ -11,12 +12,3 @@ model = dict(
     prior_checkpoint='work_dirs/noise_prior_ade20k_plus',
     prior_command='python tools/train.py configs/noise_prior_ade20k_plus.py',
 )
-
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=dict(
-        type='SLNPSegMetric',
-        scorer=dict(config='configs/scorers/deeplabv3_r101_ade20k.py'),
-    ),
-)
-test_evaluator = val_evaluator

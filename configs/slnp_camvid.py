@@ -1,6 +1,7 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/camvid.py',
+    './_base_/scores/camvid.py',
     './_base_/models/slnp_gan.py',
     './_base_/schedules/amm.py',
 ]
@@ -11,12 +12,7 @@ model = dict(
     generator=dict(
         global_generator=dict(base_channels=32, max_channels=256, num_blocks=4),
         refiners=[
-            dict(
-                type='SLNPLocalRefiner',
-                base_channels=24,
-                attention_channels=64,
-                num_blocks=3,
-            )
+            dict(type='SLNPLocalRefiner', base_channels=24, attention_channels=64, num_blocks=3)
         ],
     ),
     discriminator=dict(base_channels=32, max_channels=256),
@@ -24,18 +20,6 @@ model = dict(
     prior_checkpoint='work_dirs/noise_prior_camvid',
     prior_command='python tools/train.py configs/noise_prior_camvid.py',
 )
-
-scorer = dict(config='configs/scorers/deeplabv3_lite2_camvid.py')
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=[
-        dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
-        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
-    ],
-)
-del scorer
-test_evaluator = val_evaluator
 
 # With the paper's betas and alpha pictures saturate (docs/results.md).
 amm = dict(betas=(0.0, 0.99), momentum=0.5)
@@ -45,11 +29,6 @@ optim_wrapper = dict(
 )
 del amm
 param_scheduler = dict(
-    type='LinearLR',
-    start_factor=1.0,
-    end_factor=0.05,
-    begin=20000,
-    end=40000,
-    by_epoch=False,
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=20000, end=40000, by_epoch=False
 )
 train_cfg = dict(max_iters=40000, val_interval=5000)

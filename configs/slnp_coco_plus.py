@@ -1,6 +1,7 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/coco_stuff.py',
+    './_base_/scores/coco_stuff.py',
     './_base_/models/slnp_gan_plus.py',
     './_base_/schedules/amm_plus.py',
 ]
@@ -10,13 +11,3 @@ model = dict(
     prior_checkpoint='work_dirs/noise_prior_coco_plus',
     prior_command='python tools/train.py configs/noise_prior_coco_plus.py',
 )
-
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=dict(
-        type='SLNPSegMetric',
-        scorer=dict(config='configs/scorers/deeplabv3_r101_coco_stuff164k.py'),
-        class_map='coco',
-    ),
-)
-test_evaluator = val_evaluator

@@ -1,8 +1,9 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/toyscenes.py',
+    './_base_/scores/toyscenes.py',
     './_base_/models/slnp_gan.py',
-    './_base_/schedules/amm.py',
+    './_base_/schedules/amm_plus.py',
 ]
 
 # 32 and 64 px, small enough for a few minutes on two CPU cores.
@@ -20,50 +21,16 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(
-        base_channels=32,
-        max_channels=256,
-        num_layers=3,
-    ),
+    discriminator=dict(base_channels=32, max_channels=256, num_layers=3),
     gan_loss=dict(gan_type='hinge'),
     noise_prior=dict(image_size=32, num_scales=2),
     prior_checkpoint='work_dirs/noise_prior_toy',
     prior_command='python tools/train.py configs/noise_prior_toy.py',
-    ema_config=dict(
-        type='ExponentialMovingAverage',
-        momentum=0.01,
-        interval=1,
-        start_iter=200,
-    ),
+    ema_config=dict(type='ExponentialMovingAverage', momentum=0.01, interval=1, start_iter=200),
 )
-
-scorer = dict(config='configs/scorers/deeplabv3_toy.py')
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=[
-        dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
-        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
-    ],
-)
-del scorer
-test_evaluator = val_evaluator
-
-# With alpha = 0.9 the discriminator hardly learns (docs/optimizer.md).
-amm = dict(betas=(0.0, 0.99), momentum=0.5)
-optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=4e-4, **amm)),
-    discriminator=dict(optimizer=dict(lr=2e-4, **amm)),
-)
-del amm
 
 param_scheduler = dict(
-    type='LinearLR',
-    start_factor=1.0,
-    end_factor=0.05,
-    begin=300,
-    end=600,
-    by_epoch=False,
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=300, end=600, by_epoch=False
 )
 
 train_dataloader = dict(batch_size=4, dataset=dict(image_size=64))

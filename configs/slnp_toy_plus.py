@@ -1,6 +1,7 @@
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/toyscenes.py',
+    './_base_/scores/toyscenes.py',
     './_base_/models/slnp_gan_plus.py',
     './_base_/schedules/amm_plus.py',
 ]
@@ -24,18 +25,6 @@ model = dict(
     prior_checkpoint='work_dirs/noise_prior_toy_plus',
     prior_command='python tools/train.py configs/noise_prior_toy_plus.py',
 )
-
-scorer = dict(config='configs/scorers/deeplabv3_toy.py')
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=[
-        dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
-        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
-    ],
-)
-del scorer
-test_evaluator = val_evaluator
 
 param_scheduler = dict(
     type='LinearLR', start_factor=1.0, end_factor=0.05, begin=300, end=600, by_epoch=False

@@ -21,31 +21,22 @@ _STATISTICS = ('current', 'max', 'mean', 'min')
 _PLAIN = 'Module Assign Name Store Load Constant Call keyword Dict List Tuple Set UnaryOp USub'
 # what a GAN's config has for training only
 _TRAINING = 'discriminator gan_loss feature_loss augment ema_config prior_checkpoint'
-_NUMBER_TYPES = ('?', 'b', 'B', 'h', 'H', 'i', 'I', 'l', 'L', 'e', 'f', 'd')
 
 
 def history_statistic(owner: type, name: str) -> Callable:
     """Look up one of the statistics of :class:`HistoryBuffer`.
 
-    It stands in for ``getattr`` while a checkpoint is read: a pickled
-    buffer names its four statistics as ``getattr(HistoryBuffer, 'mean')``,
-    and allowing the real ``getattr`` would let a file reach anything.
-
-    Args:
-        owner (type): Must be :class:`HistoryBuffer` itself.
-        name (str): One of 'current', 'max', 'mean', 'min'.
-
-    Returns:
-        Callable: The method.
+    It stands in for ``getattr`` while a checkpoint is read: a pickled buffer names its four
+    statistics as ``getattr(HistoryBuffer, 'mean')``, and allowing the real ``getattr`` would let a
+    file reach anything.
 
     Raises:
         ValueError: If the checkpoint asks for any other attribute.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise ValueError(
-            'a checkpoint may look up only the statistics '
-            f'{", ".join(_STATISTICS)} of HistoryBuffer, but it asks for '
-            f'{name!r} of {owner!r}; it is not loaded'
+            f'a checkpoint may look up only the statistics {", ".join(_STATISTICS)} of '
+            f'HistoryBuffer, but it asks for {name!r} of {owner!r}; it is not loaded'
         )
     return getattr(HistoryBuffer, name)
 
@@ -61,32 +52,24 @@ def checkpoint_globals() -> list:
     Source:
         reference: mmengine 0.10.7, ``runner/runner.py`` (``save_checkpoint``) and
             ``logging/history_buffer.py``, Apache-2.0.
-        ours: the list; mmengine brings none, and torch >= 2.6 loads with
-            ``weights_only=True`` by default.
+        ours: the list; mmengine brings none, and torch >= 2.6 loads with ``weights_only=True`` by
+            default.
 
     Returns:
-        list: Classes and functions, or pairs of one and the name under
-        which a checkpoint mentions it. numpy 1 and numpy 2 write different
-        names for the same function, so both are given.
+        list: Classes and functions, or pairs of one and the name under which a checkpoint mentions
+        it. numpy 1 and numpy 2 write different names for the same function, so both are given.
     """
     rebuild = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
-    entries: list = [HistoryBuffer, np.ndarray, np.dtype]
-    entries.append((history_statistic, 'builtins.getattr'))
+    entries = [HistoryBuffer, np.ndarray, np.dtype, (history_statistic, 'builtins.getattr')]
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         entries.append((rebuild, f'{module}._reconstruct'))
         entries.append((scalar, f'{module}.scalar'))
-    entries += [type(np.dtype(code)) for code in _NUMBER_TYPES]
-    entries.append(type(np.dtype('U1')))
-    return entries
+    return entries + [type(np.dtype(code)) for code in '?bBhHiIlLefdU']
 
 
 def allow_checkpoint_globals() -> None:
-    """Add :func:`checkpoint_globals` to torch's list of safe globals.
-
-    Calling it again changes nothing. Loading stays strict for everything
-    else: ``weights_only`` is never turned off.
-    """
+    """Add :func:`checkpoint_globals` to torch's safe globals; ``weights_only`` stays on."""
     torch.serialization.add_safe_globals(checkpoint_globals())
 
 
@@ -102,14 +85,11 @@ def last_checkpoint(work_dir: str) -> str | None:
 
 
 def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
-    """Read a checkpoint with ``weights_only`` on.
+    """Read a checkpoint of mmengine, or a state dict, with ``weights_only`` on.
 
     Args:
-        path (str or PathLike): Checkpoint of mmengine, or a state dict.
-        device (str): Where the weights go; 'meta' reads names and shapes only. Defaults to 'cpu'.
-
-    Returns:
-        dict: What the file holds.
+        path (str or PathLike): The file.
+        device (str): Where the weights go; 'meta' reads names and shapes only.
 
     Raises:
         SLNPError: If the file is damaged or holds more than plain data.
@@ -127,14 +107,14 @@ def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
 def check_checkpoint(path: str | os.PathLike, model: nn.Module, whole: bool = True) -> None:
     """Check that a checkpoint is readable and fits, before it is loaded.
 
-    mmengine only logs a warning where shapes differ and goes on with the
-    untrained weights. Only names and shapes are read here, no weights.
+    mmengine only logs a warning where shapes differ and goes on with the untrained weights. Only
+    names and shapes are read here, no weights.
 
     Args:
         path (str or PathLike): Checkpoint of mmengine, or a state dict.
         model (nn.Module): The model it is for.
         whole (bool): Whether each entry of the model must be in it. If not, one is enough, as when
-            training goes on from a part. Defaults to True.
+            training goes on from a part.
 
     Raises:
         SLNPError: If the file is damaged, holds more than plain data, or does not fit.
@@ -152,17 +132,15 @@ def check_state(
     for key, value in own.items():
         if key in stored and stored[key].shape != value.shape:
             raise SLNPError(
-                f'{path} does not fit this config: {key} is '
-                f'{tuple(stored[key].shape)} in the file, but '
-                f'{tuple(value.shape)} here; use the config it was trained '
-                f'with ({hint}), or train anew'
+                f'{path} does not fit this config: {key} is {tuple(stored[key].shape)} in the '
+                f'file, but {tuple(value.shape)} here; use the config it was trained with '
+                f'({hint}), or train anew'
             )
     missing = [key for key in own if key not in stored]
     if missing and (whole or len(missing) == len(own)):
         raise SLNPError(
-            f'{path} does not fit this config: it lacks {len(missing)} of '
-            f'{len(own)} entries of the model (first: {missing[0]}); use '
-            'the config it was trained with'
+            f'{path} does not fit this config: it lacks {len(missing)} of {len(own)} entries of '
+            f'the model (first: {missing[0]}); use the config it was trained with'
         )
 
 

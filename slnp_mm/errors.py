@@ -10,15 +10,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # the system's refusals to write, which no traceback makes clearer
-_NO_WRITING = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EEXIST,
-    errno.ENOTDIR,
-    errno.EISDIR,
-)
+_NO_WRITING = [
+    getattr(errno, name) for name in 'EACCES EPERM EROFS ENOSPC EEXIST ENOTDIR EISDIR'.split()
+]
+_SMALL = 'the pictures are too small for these networks: raise image_size of the data set'
 # Errors of other packages that a setting causes: a part of their text, and what to do.
 _KNOWN = (
     (
@@ -26,14 +21,8 @@ _KNOWN = (
         'a batch norm met a batch that leaves it one value a channel: set batch_size of the '
         'loader to 2 or more, and drop_last=True if the last batch may hold one picture',
     ),
-    (
-        "Kernel size can't be greater than actual input size",
-        'the pictures are too small for these networks: raise image_size of the data set',
-    ),
-    (
-        'Expected more than 1 spatial element',
-        'the pictures are too small for these networks: raise image_size of the data set',
-    ),
+    ("Kernel size can't be greater than actual input size", _SMALL),
+    ('Expected more than 1 spatial element', _SMALL),
     (
         'CUDA out of memory',
         'the GPU has no memory left: lower batch_size of train_dataloader or image_size of the '
@@ -44,10 +33,7 @@ _KNOWN = (
         'the processes that load data have no shared memory left: lower num_workers of the '
         'loader (0 needs none), or give the container more (docker run --shm-size=8g)',
     ),
-    (
-        'EADDRINUSE',
-        'another run uses this port: give torchrun another one (--master_port=29501)',
-    ),
+    ('EADDRINUSE', 'another run uses this port: give torchrun another one (--master_port=29501)'),
     (
         'does not match meta information of the first dataset',
         'the parts of a ConcatDataset have other classes or colors: give each the same '
@@ -58,10 +44,7 @@ _WORKER = re.compile(r'Caught \w+ in DataLoader worker process')
 
 
 class SLNPError(RuntimeError):
-    r"""A problem the user can mend; its text is one sentence.
-
-    A file name may hold bytes that are no text; they are written as ``\xNN``.
-    """
+    r"""A problem the user can mend, in one sentence; bytes that are no text become ``\xNN``."""
 
     def __init__(self, text: str = '') -> None:
         super().__init__(str(text).encode(errors='backslashreplace').decode())
@@ -72,7 +55,7 @@ class DataError(SLNPError):
 
     Args:
         text (str): What was expected, what came, which file, what to do.
-        kind (str): Under which title the check lists it. Defaults to 'data'.
+        kind (str): Under which title the check lists it.
     """
 
     def __init__(self, text: str = '', kind: str = 'data') -> None:
@@ -95,9 +78,6 @@ def check_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
         what (str): What it should be, for example 'config'.
         remedy (str): What to do if it is missing.
 
-    Returns:
-        Path: The same path.
-
     Raises:
         SLNPError: If there is no such file.
     """
@@ -108,17 +88,11 @@ def check_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
 
 
 def check_device(device: str) -> str:
-    """Check that a device which the user asks for is there.
-
-    Args:
-        device (str): 'cpu', 'cuda', 'cuda:1', ...
-
-    Returns:
-        str: The same name.
+    """Check that a device which the user asks for is there: 'cpu', 'cuda', 'cuda:1', ...
 
     Raises:
-        SLNPError: If it is another kind of device, or CUDA is asked for
-            where there is none, or its number is too high.
+        SLNPError: If it is another kind of device, or CUDA is asked for where there is none, or its
+            number is too high.
     """
     import torch
 
@@ -132,9 +106,8 @@ def check_device(device: str) -> str:
         return device
     if not torch.cuda.is_available():
         raise SLNPError(
-            f'{device} was asked for, but torch finds no CUDA device here: '
-            'use the CPU (leave the option out), or install a driver and a '
-            'torch that match the GPU'
+            f'{device} was asked for, but torch finds no CUDA device here: use the CPU (leave the '
+            'option out), or install a driver and a torch that match the GPU'
         )
     count = torch.cuda.device_count()
     if (wanted.index or 0) >= count:
@@ -168,18 +141,12 @@ def _worker_sentence(text: str) -> str | None:
 
 
 def one_sentence(error: BaseException) -> str | None:
-    """Give the sentence of an error that the user can mend.
+    """Give the sentence of an error that the user can mend, None for a bug.
 
     Such an error is one that a `raise` statement of this package made on purpose, here or in a data
     loader's worker process, a :class:`SLNPError` from anywhere, the system's refusal to read or
     write a file, or one that other packages are known to make of a setting. Anything else is a bug,
     of which the traceback is wanted.
-
-    Args:
-        error (BaseException): What was caught.
-
-    Returns:
-        str or None: The sentence, or None for a bug.
     """
     seen: BaseException | None = error
     while seen is not None:

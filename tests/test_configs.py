@@ -24,8 +24,7 @@ pytestmark = pytest.mark.usefixtures('repository')
 
 
 @pytest.mark.parametrize(
-    'path',
-    sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py')),
+    'path', sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py'))
 )
 def test_config_loads(path):
     cfg = Config.fromfile(path)
@@ -68,10 +67,7 @@ def test_gan_and_its_prior_agree(path, tiny):
     assert gan.model.prior_command.startswith('python tools/train.py configs/')
     dataset = DATASETS.build({**gan.train_dataloader.dataset, 'lazy_init': True})
     count = len(dataset.metainfo['classes'])
-    assert {
-        gan.model.num_classes,
-        prior.model.data_preprocessor.num_classes,
-    } == {count}
+    assert {gan.model.num_classes, prior.model.data_preprocessor.num_classes} == {count}
 
 
 @pytest.mark.parametrize('path', PRIORS)
@@ -88,6 +84,9 @@ def test_gan_config_trains_and_scores(path, datasets, priors, scorer, tmp_path, 
     name = tiny.data_name(path)
     size = 32 * 2 ** len(cfg.model.generator.refiners)
     tiny.shrink(cfg, datasets[name], tmp_path, size)
+    for step in cfg.train_dataloader.dataset.pipeline:
+        if step['type'] == 'SLNPCrop':
+            step['size'] = size
     tiny.narrow(cfg.model)
     prior = priors(tiny.prior_config(cfg))
     cfg.model.prior_checkpoint = prior.work_dir

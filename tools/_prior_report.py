@@ -31,8 +31,8 @@ class PriorReport(NamedTuple):
 
     Args:
         figures (dict): Numbers under plain names.
-        rows (list[Tensor]): Real images, reconstructions and samples
-            ``x_hat``, (n, 3, size, size) each, BGR in [0, 255].
+        rows (list[Tensor]): Real images, reconstructions and samples ``x_hat``, (n, 3, size, size)
+            each, BGR in [0, 255].
     """
 
     figures: dict
@@ -40,14 +40,11 @@ class PriorReport(NamedTuple):
 
 
 def build_prior(cfg: Config, checkpoint: str) -> tuple[nn.Module, nn.Module]:
-    """Build the prior of a config and load its weights.
+    """Build the prior of a config, in evaluation mode, and the data preprocessor; load the weights.
 
     Args:
         cfg (Config): Config of a noise prior, or of a GAN with one.
         checkpoint (str): Checkpoint of that config.
-
-    Returns:
-        tuple: The prior, in evaluation mode, and the data preprocessor.
 
     Raises:
         SLNPError: If the config has no prior or the checkpoint does not fit.
@@ -63,11 +60,7 @@ def build_prior(cfg: Config, checkpoint: str) -> tuple[nn.Module, nn.Module]:
 
 
 def training_set(cfg: Config) -> Dataset:
-    """Build the training set of a config, pictures only and none changed at random.
-
-    Args:
-        cfg (Config): With ``train_dataloader``.
-    """
+    """Build the training set of a config, pictures only and none changed at random."""
     cfg = copy.deepcopy(cfg.train_dataloader.dataset)
     for part in part_configs(cfg):
         steps = [step for step in part['pipeline'] if step['type'] not in _LEFT_OUT]
@@ -79,12 +72,7 @@ def training_set(cfg: Config) -> Dataset:
 
 
 def read_images(dataset: Dataset, preprocessor: nn.Module, num_images: int) -> Tensor:
-    """Read images evenly spread over a set.
-
-    Args:
-        dataset (Dataset): Of :func:`training_set`.
-        preprocessor (nn.Module): Of the model.
-        num_images (int): Most images, >= 2.
+    """Read at least two and at most ``num_images`` images evenly spread over a set.
 
     Returns:
         Tensor: (N, 3, H, W), float32, [-1, 1].
@@ -113,12 +101,12 @@ def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> Prio
     Args:
         prior (nn.Module): :class:`NoisePriorVAE` in evaluation mode.
         images (Tensor): (N, 3, H, W), float32, [-1, 1], N >= 2.
-        num_samples (int): Samples for the spread, and columns of the picture, >= 2. Defaults to 8.
+        num_samples (int): Samples for the spread, and columns of the picture, >= 2.
 
     Returns:
-        PriorReport: ``active_units`` in [0, 1], by the model's own rule
-        over these images; ``kl_per_unit``, nats; ``recon_mae``, of the posterior mean's
-        reconstruction, and ``sample_std``, both in image units ([-1, 1]).
+        PriorReport: ``active_units`` in [0, 1], by the model's own rule over these images;
+        ``kl_per_unit``, nats; ``recon_mae``, of the posterior mean's reconstruction, and
+        ``sample_std``, both in image units ([-1, 1]).
     """
     from slnp_mm.models.vaes import active_share
 
@@ -142,20 +130,11 @@ def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> Prio
         sample_std=float(samples.std(0).mean()),
     )
     rows = [x[:num_samples] for x in (images, recons, samples)]
-    return PriorReport(figures, [_to_bgr(x) for x in rows])
-
-
-def _to_bgr(images: Tensor) -> Tensor:
-    """RGB in [-1, 1] to BGR in [0, 255]."""
-    return ((images + 1) * 127.5).clamp(0, 255).flip(1)
+    return PriorReport(figures, [((x + 1) * 127.5).clamp(0, 255).flip(1) for x in rows])
 
 
 def draw_report(report: PriorReport) -> np.ndarray:
-    """Lay the pictures out: real, reconstructed, sampled.
-
-    Returns:
-        ndarray: (H, W, 3), RGB, uint8.
-    """
+    """Lay the pictures out, real, reconstructed and sampled: (H, W, 3), RGB, uint8."""
     from slnp_mm.evaluation.functional import make_grid, to_uint8
 
     columns = min(len(row) for row in report.rows)

@@ -25,9 +25,6 @@ def overlay(
         layers (ndarray): (K, H, W), ids, -1 = none.
         palette (list): C RGB triples, 0..255.
         share (float): Weight of the label colors, 0..1.
-
-    Returns:
-        ndarray: (H, W, 3), RGB, uint8.
     """
     mixed = cv2.addWeighted(image, 1 - share, colour_label(label, palette), share, 0)
     mixed[label == UNLABELLED] = image[label == UNLABELLED]
@@ -59,16 +56,9 @@ def legend(sample: dict, metainfo: dict) -> np.ndarray:
 
 
 def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
-    """Draw a sheet of samples, evenly spread over the set.
+    """Draw a sheet of samples, one a row, evenly spread over the set: (H, W, 3), RGB, uint8.
 
     Samples with a problem are left out, so that a set which is not sound yet can be looked at too.
-
-    Args:
-        dataset (SLNPDataset): Initialised, or seen by ``check_dataset``.
-        num_samples (int): Samples, one a row. Defaults to 8.
-
-    Returns:
-        ndarray: (H, W, 3), RGB, uint8.
 
     Raises:
         DataError: If none of the samples can be drawn.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import _cli as cli
@@ -22,17 +22,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', type=cli.path, help='config file with *_dataloader')
     parser.add_argument('--split', nargs='+', choices=SPLITS, help='default: all there are')
     parser.add_argument('--json', type=cli.path, metavar='FILE', help='write the report')
-    parser.add_argument(
-        '--sheet',
-        type=cli.path,
-        metavar='FILE',
-        help='write a picture of samples with their labels',
-    )
+    sheet = 'write a picture of samples with their labels'
+    parser.add_argument('--sheet', type=cli.path, metavar='FILE', help=sheet)
     parser.add_argument('--workers', type=int, help='processes (all cores)')
     parser.add_argument(
-        '--limit',
-        type=int,
-        help='check only this many samples of each split, evenly spread',
+        '--limit', type=int, help='check only this many samples of each split, evenly spread'
     )
     cli.add_config_options(parser)
     return parser.parse_args()
@@ -62,11 +56,7 @@ def check_batches(name: str, loader: dict, reports: list) -> None:
 
 
 def build(cfg: dict, split: str) -> SLNPDataset:
-    """Build a set without listing its files, which the check does.
-
-    Raises:
-        SLNPError: If it is not one of this package.
-    """
+    """Build a set of this package without listing its files, which the check does."""
     from mmagic.registry import DATASETS
 
     from slnp_mm.datasets import SLNPDataset
@@ -81,23 +71,18 @@ def build(cfg: dict, split: str) -> SLNPDataset:
     return dataset
 
 
-def show_progress(split: str):
-    """Return a function that prints a progress line with the time left."""
-    start = time.time()
-    last = [0.0]
+def show_progress() -> Callable[[int, int], None]:
+    """Return a function that prints a progress bar with the time left."""
+    from mmengine.utils import ProgressBar
+
+    bars: list = []
 
     def progress(done: int, total: int) -> None:
-        if done < total and time.time() - last[0] < 0.2:
-            return
-        last[0] = time.time()
-        left = (last[0] - start) / done * (total - done)
-        bar = '#' * (24 * done // total)
-        print(
-            f'\r{split:5s} [{bar:<24s}] {done}/{total}, {left:.0f} s left ',
-            end='\n' if done == total else '',
-            file=sys.stderr,
-            flush=True,
-        )
+        if not bars:
+            bars.append(ProgressBar(total, 24, file=sys.stderr))
+        bars[0].update()
+        if done == total:
+            print(file=sys.stderr)
 
     return progress
 
@@ -122,14 +107,7 @@ def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check every split.
-
-    Returns:
-        int: 0 if no problem was found, 1 otherwise.
-
-    Raises:
-        SLNPError: If there is nothing to check, or a split that was asked for is not there.
-    """
+    """Check every split; 0 if no problem was found, 1 otherwise."""
     config = cli.read_config(args.config, args.cfg_options)
 
     cli.import_custom(config)
@@ -158,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
                 dataset = build(cfg, split)
                 if args.json:
                     cli.keep_inputs(args.json, [args.config, *places(dataset)], '--json')
-                report = check_dataset(dataset, args.workers, args.limit, show_progress(split))
+                report = check_dataset(dataset, args.workers, args.limit, show_progress())
                 reports[name] = report
                 seen.append((cfg, report))
                 sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))

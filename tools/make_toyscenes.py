@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 
 import _cli as cli
 
@@ -10,8 +9,7 @@ import _cli as cli
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument('--out', type=cli.path, default='data/toyscenes', help='folder')
     parser.add_argument('--num-train', type=cli.number, default=800)
@@ -25,28 +23,22 @@ def main() -> None:
     """Write the data set and say so."""
     args = parse_args()
     cli.need_folder(args.out)
+    from mmengine.utils import ProgressBar
+
     from slnp_mm.datasets.toyscenes import write_toyscenes
 
-    start = time.time()
+    bars: list = []
 
     def progress(done: int, total: int) -> None:
-        """Print the progress in place, with the time left."""
-        if done % 25 and done != total:
-            return
-        left = (time.time() - start) / done * (total - done)
-        print(
-            f'\rToyScenes: {done}/{total} drawn, {left:.0f} s left ',
-            end='\n' if done == total else '',
-            flush=True,
-        )
+        """Print a progress bar with the time left."""
+        if not bars:
+            bars.append(ProgressBar(total))
+        bars[0].update()
+        if done == total:
+            print()
 
     new = write_toyscenes(
-        args.out,
-        args.num_train,
-        args.num_val,
-        args.size,
-        args.seed,
-        progress=progress,
+        args.out, args.num_train, args.num_val, args.size, args.seed, progress=progress
     )
     words = 'written' if new else 'already there, kept'
     print(

@@ -1,7 +1,8 @@
 """Score a folder of images, or compare two reports.
 
-python tools/score.py configs/slnp_camvid.py --images made/ --out a.json python tools/score.py
-configs/slnp_camvid.py --training --out floor.json python tools/score.py --compare a.json b.json
+python tools/score.py configs/slnp_camvid.py --images made/ --out a.json
+python tools/score.py configs/slnp_camvid.py --training --out floor.json
+python tools/score.py --compare a.json b.json
 """
 
 import argparse
@@ -32,11 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
     parser.add_argument('--batch-size', type=cli.number, default=16)
     parser.add_argument('--compare', nargs=2, type=cli.path, metavar='REPORT')
-    parser.add_argument(
-        '--force',
-        action='store_true',
-        help='compare although protocols differ',
-    )
+    parser.add_argument('--force', action='store_true', help='compare although protocols differ')
     cli.add_config_options(parser)
     args = parser.parse_args()
     asked = args.config or args.images or args.training or args.out

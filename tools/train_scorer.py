@@ -37,10 +37,8 @@ def main() -> int:
     record = train_scorer(cfg)
     ceiling = record['ceiling']
     print(
-        f'scorer {weights}: '
-        f'PA {ceiling["PA"]}, mIoU {ceiling["mIoU"]} on '
-        f'{record["data"]["val_images"]} real images, '
-        f'{record["seconds"]:.0f} s'
+        f'scorer {weights}: PA {ceiling["PA"]}, mIoU {ceiling["mIoU"]} on '
+        f'{record["data"]["val_images"]} real images, {record["seconds"]:.0f} s'
     )
     return 0
 

@@ -8,9 +8,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 model_wrapper_cfg = dict(
-    type='MMSeparateDistributedDataParallel',
-    broadcast_buffers=False,
-    find_unused_parameters=False,
+    type='MMSeparateDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=False
 )
 
 default_hooks = dict(

@@ -1,13 +1,8 @@
-# Judge of CamVid at 128 px:
-# python tools/train_scorer.py configs/scorers/deeplabv3_lite2_camvid.py
+# Judge of CamVid at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_lite2_camvid.py
 _base_ = './_base_/deeplabv3_lite2.py'
 
 work_dir = 'work_dirs/deeplabv3_lite2_camvid'
-scorer = dict(
-    checkpoint='work_dirs/deeplabv3_lite2_camvid/scorer.pth',
-    input_size=(192, 192),
-    resize_filter='bicubic',
-)
+scorer = dict(checkpoint='work_dirs/deeplabv3_lite2_camvid/scorer.pth')
 model = dict(decode_head=dict(num_classes=11))
 
 train_dataloader = dict(

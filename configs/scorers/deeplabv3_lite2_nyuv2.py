@@ -1,13 +1,8 @@
-# Judge of NYUv2 at 128 px:
-# python tools/train_scorer.py configs/scorers/deeplabv3_lite2_nyuv2.py
+# Judge of NYUv2 at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_lite2_nyuv2.py
 _base_ = './_base_/deeplabv3_lite2.py'
 
 work_dir = 'work_dirs/deeplabv3_lite2_nyuv2'
-scorer = dict(
-    checkpoint='work_dirs/deeplabv3_lite2_nyuv2/scorer.pth',
-    input_size=(192, 192),
-    resize_filter='bicubic',
-)
+scorer = dict(checkpoint='work_dirs/deeplabv3_lite2_nyuv2/scorer.pth')
 model = dict(decode_head=dict(num_classes=40))
 
 train_dataloader = dict(

@@ -7,7 +7,7 @@ prepare = [
         command='python tools/train.py configs/noise_prior_camvid.py '
         '--work-dir work_dirs/studies/noise_prior_camvid --cfg-options '
         'train_cfg.max_iters=400 default_hooks.checkpoint.interval=400',
-    ),
+    )
 ]
 cfg_options = dict(
     train_cfg=dict(max_iters=120),

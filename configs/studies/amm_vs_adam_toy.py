@@ -1,7 +1,6 @@
-# Fig. 13's comparison on ToyScenes, 64 px: AMM at the paper's rates, Adam at
-# the same ones, Adam at AMM's steady step, 1 / (1 - alpha) = 10 times, and AMM
-# with one momentum in place of two.
-# Losses and rates are the paper's, not those the toy config was tuned to.
+# Fig. 13's comparison on ToyScenes, 64 px: AMM at the paper's rates, Adam at the same ones, Adam at
+# AMM's steady step, 1 / (1 - alpha) = 10 times, and AMM with one momentum in place of two. Losses
+# and rates are the paper's, not those the toy config was tuned to.
 seeds = [0, 1, 2]
 prepare = [
     dict(makes='data/toyscenes/images', command='python tools/make_toyscenes.py'),

@@ -17,8 +17,7 @@ prepare = [
     ),
 ]
 cfg_options = dict(
-    train_cfg=dict(max_iters=400, val_interval=400),
-    param_scheduler=dict(begin=200, end=400),
+    train_cfg=dict(max_iters=400, val_interval=400), param_scheduler=dict(begin=200, end=400)
 )
 ablation = 'configs/ablations/slnp_toy_'
 variants = dict(

@@ -15,8 +15,7 @@ prepare = [
     ),
 ]
 cfg_options = dict(
-    train_cfg=dict(max_iters=400, val_interval=400),
-    param_scheduler=dict(begin=200, end=400),
+    train_cfg=dict(max_iters=400, val_interval=400), param_scheduler=dict(begin=200, end=400)
 )
 base = 'configs/slnp_toy.py'
 ablation = 'configs/ablations/slnp_toy_'
@@ -44,10 +43,7 @@ amm_paper = dict(
     discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
 )
 warmup = dict(begin=0, end=200, start_factor=0.01, end_factor=1.0)
-plain_norms = {
-    'global_generator.modulated': False,
-    'refiners.0.modulated': False,
-}
+plain_norms = {'global_generator.modulated': False, 'refiners.0.modulated': False}
 variants = dict(
     base=dict(config=base),
     alpha_0=optimizer(alpha=0.0),
@@ -55,8 +51,7 @@ variants = dict(
     betas_paper=optimizer(alpha=0.5, betas=(0.9, 0.999)),
     amm_paper=dict(config=base, cfg_options=dict(optim_wrapper=amm_paper)),
     amm_paper_warmup=dict(
-        config=base,
-        cfg_options=dict(optim_wrapper=amm_paper, param_scheduler=warmup),
+        config=base, cfg_options=dict(optim_wrapper=amm_paper, param_scheduler=warmup)
     ),
     no_norm=model(discriminator=dict(norm='none')),
     no_ema=model(ema_config=None),

@@ -40,16 +40,16 @@ _KINDS = {SLNPLoadLabel: 'ids', SLNPLoadInstances: 'instances'}
 def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
     """Run a pipeline on one sample and collect what it refuses.
 
-    After a problem only the label is read still, so that a file which is
-    wrong on both sides is listed with both.
+    After a problem only the label is read still, so that a file which is wrong on both sides is
+    listed with both.
 
     Args:
         info (dict): Paths and rules, as the data set hands to its pipeline.
         steps (Sequence[Callable]): Of :func:`steps_of`.
 
     Returns:
-        dict: ``problems``, a list of (kind, sentence); ``pixels``, (256, ),
-        int64, pixels of each class and of 255, or None; ``instances``, count or -1.
+        dict: ``problems``, a list of (kind, sentence); ``pixels``, (256, ), int64, pixels of each
+        class and of 255, or None; ``instances``, count or -1.
     """
     record = dict(problems=[], pixels=None, instances=-1)
     problems, results, orientation = record['problems'], dict(info), 1
@@ -71,18 +71,17 @@ def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
             if isinstance(step, SLNPLoadInstances):
                 record['instances'] = len(results['instance_labels'])
     if orientation != 1 and info.get('exif_orientation') is None:
-        problems.append(('orientation', _orientation_text(info['img_path'], orientation)))
+        problems.append(
+            (
+                'orientation',
+                f'{info["img_path"]} has EXIF orientation {orientation}: viewers turn it, but its '
+                'pixels are used as stored, so labels drawn on the displayed picture do not lie on '
+                "them; set exif_orientation of the data set: 'images' if the labels fit the "
+                "displayed picture, 'both' to turn pictures and labels, 'ignore' if the labels fit "
+                'the stored pixels',
+            )
+        )
     return record
-
-
-def _orientation_text(path: str, orientation: int) -> str:
-    """One sentence on a picture that viewers turn."""
-    return (
-        f'{path} has EXIF orientation {orientation}: viewers turn it, but its pixels are used as '
-        'stored, so labels drawn on the displayed picture do not lie on them; set '
-        "exif_orientation of the data set: 'images' if the labels fit the displayed picture, "
-        "'both' to turn pictures and labels, 'ignore' if the labels fit the stored pixels"
-    )
 
 
 def steps_of(dataset: SLNPDataset) -> list[Callable]:
@@ -103,14 +102,10 @@ def check_dataset(
     """Walk a whole data set.
 
     Args:
-        dataset (SLNPDataset): Need not be initialised (``lazy_init``), so
-            that unpaired files are listed instead of raised.
+        dataset (SLNPDataset): With ``lazy_init`` unpaired files are listed instead of raised.
         num_workers (int, optional): Processes; None takes all cores.
         limit (int, optional): Check this many samples, evenly spread, >= 1.
         progress (Callable, optional): Called with done and total.
-
-    Returns:
-        CheckReport: What was found.
 
     Raises:
         DataError: If ``limit`` is below 1.
@@ -118,6 +113,8 @@ def check_dataset(
     if limit is not None and limit < 1:
         raise DataError(f'the check must see at least 1 sample, but the limit is {limit}')
     start = time.time()
+
+    # the files
     steps = steps_of(dataset)
     slots = [step.max_instances for step in steps if isinstance(step, SLNPLoadInstances)]
     report = CheckReport(dataset.metainfo['classes'], dataset.data_root, *slots[:1])
@@ -131,6 +128,8 @@ def check_dataset(
         return report
     for text in dataset.unpaired(found):
         report.add_problem('pair', text)
+
+    # the samples
     samples = dataset.chosen(dataset.samples(found))
     report.num_listed, report.num_complete = len(found['img']), len(samples)
     samples = spread(samples, limit)
@@ -139,6 +138,7 @@ def check_dataset(
         report.add(record)
         if progress is not None:
             progress(done, len(samples))
+
     report.seconds = time.time() - start
     report.close()
     return report
@@ -186,9 +186,7 @@ def _same_randomness() -> Iterator[None]:
 
 
 def quick_check(
-    dataset: SLNPDataset | dict,
-    num_samples: int = 64,
-    max_seconds: float = 10.0,
+    dataset: SLNPDataset | dict, num_samples: int = 64, max_seconds: float = 10.0
 ) -> int:
     """Check a few samples and raise on the first problem.
 
@@ -196,8 +194,8 @@ def quick_check(
 
     Args:
         dataset (SLNPDataset | dict): The set, or its config.
-        num_samples (int): At most this many, evenly spread. Defaults to 64.
-        max_seconds (float): Stop after this time. Defaults to 10.
+        num_samples (int): At most this many, evenly spread.
+        max_seconds (float): Stop after this time.
 
     Returns:
         int: Number of samples checked.
@@ -213,18 +211,14 @@ def quick_check(
         for idx in spread(range(len(dataset)), num_samples):
             info = {**dataset.get_data_info(int(idx)), **dataset.rules()}
             for kind, text in check_sample(info, steps)['problems'][:1]:
-                if kind == 'orientation':
-                    if not warned:
-                        print_log(f'preflight: {text}', 'current', logging.WARNING)
-                    warned = True
-                elif kind == 'unreadable' and dataset.skip_corrupt:
-                    print_log(
-                        f'preflight: skip_corrupt will replace a sample: {text}',
-                        'current',
-                        logging.WARNING,
-                    )
-                else:
+                if kind == 'unreadable' and dataset.skip_corrupt:
+                    text = f'skip_corrupt will replace a sample: {text}'
+                elif kind != 'orientation':
                     raise DataError(text)
+                elif warned:
+                    continue
+                warned = warned or kind == 'orientation'
+                print_log(f'preflight: {text}', 'current', logging.WARNING)
             checked += 1
             if time.time() - start > max_seconds:
                 break
@@ -237,16 +231,10 @@ class CheckReport:
     Args:
         classes (Sequence[str]): Class names.
         name (str): What the set is called in the text.
-        max_instances (int, optional): T_max of the pipeline, to tell how
-            many images reach it. Defaults to None.
+        max_instances (int, optional): T_max of the pipeline, to tell how many images reach it.
     """
 
-    def __init__(
-        self,
-        classes: Sequence[str],
-        name: str,
-        max_instances: int | None = None,
-    ) -> None:
+    def __init__(self, classes: Sequence[str], name: str, max_instances: int | None = None) -> None:
         self.classes, self.name = tuple(classes), name
         self.max_instances = max_instances
         self.problems: dict[str, list[str]] = {}
@@ -276,15 +264,11 @@ class CheckReport:
         if self.pixels.any() and self.unlabelled_share == 1:
             self.add_problem(
                 'empty',
-                f'every pixel of {self.name} is unlabelled; likely cause: do '
-                'unlabelled_ids or label_map send all ids to 255?',
+                f'every pixel of {self.name} is unlabelled; likely cause: do unlabelled_ids or '
+                'label_map send all ids to 255?',
             )
-        if (
-            len(self.classes) == 2
-            and self.pixels[0]
-            and self.pixels[UNLABELLED]
-            and not self.pixels[1]
-        ):
+        first, second, nothing = self.pixels[[0, 1, UNLABELLED]]
+        if len(self.classes) == 2 and first and nothing and not second:
             self.add_problem(
                 'empty',
                 f'{self.name} has pixels of {self.classes[0]} and unlabelled ones, none of '
@@ -345,30 +329,18 @@ class CheckReport:
                 images_at_limit=self.at_limit,
             ),
             classes=[
-                dict(
-                    id=i,
-                    name=name,
-                    pixel_share=int(self.pixels[i]) / total,
-                    images=int(self.images[i]),
+                dict(id=i, name=name, pixel_share=int(pixels) / total, images=int(images))
+                for i, (name, pixels, images) in enumerate(
+                    zip(self.classes, self.pixels, self.images)
                 )
-                for i, name in enumerate(self.classes)
             ],
         )
 
     def to_text(self, num_files: int = 5, num_classes: int = 12) -> str:
-        """Write the report for reading.
-
-        Args:
-            num_files (int): Problems shown of each kind. Defaults to 5.
-            num_classes (int): Classes shown, by share. Defaults to 12.
-
-        Returns:
-            str: Several lines.
-        """
+        """Write the report for reading: so many problems of each kind, the largest classes."""
         lines = [
-            f'{self.name}: {self.num_checked} of {self.num_listed} images '
-            f'checked in {self.seconds:.1f} s '
-            f'({self.images_per_second:.0f} images/s)'
+            f'{self.name}: {self.num_checked} of {self.num_listed} images checked in '
+            f'{self.seconds:.1f} s ({self.images_per_second:.0f} images/s)'
         ]
         for kind, texts in self.problems.items():
             lines.append(f'  {_TITLES[kind]}: {len(texts)}')
@@ -377,15 +349,9 @@ class CheckReport:
                 lines.append(f'    ... and {len(texts) - num_files} more')
         if self.pixels.any():
             lines += self._statistics(num_classes)
-        lines.append(
-            '  result: '
-            + (
-                'no problem found'
-                if self.ok
-                else f'{self.num_problems} problem' + 's' * (self.num_problems > 1)
-            )
-        )
-        return '\n'.join(lines)
+        plural = 's' * (self.num_problems > 1)
+        found = 'no problem found' if self.ok else f'{self.num_problems} problem{plural}'
+        return '\n'.join([*lines, f'  result: {found}'])
 
     def _statistics(self, num_classes: int) -> list[str]:
         """Lines on classes and instances."""
@@ -395,24 +361,21 @@ class CheckReport:
             lines.append(f'  instances an image: mean {count.mean():.1f}, max {count.max()}')
             if self.at_limit:
                 lines.append(
-                    f'  at the limit max_instances={self.max_instances}: '
-                    f'{self.at_limit} images; their smallest instances are '
-                    'merged class by class'
+                    f'  at the limit max_instances={self.max_instances}: {self.at_limit} images; '
+                    'their smallest instances are merged class by class'
                 )
         lines.append(f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels')
         empty = self.empty_classes
         if empty:
-            shown = ', '.join(empty[:8]) + (' ...' if len(empty) > 8 else '')
+            shown = ', '.join(empty[:8]) + ' ...' * (len(empty) > 8)
             lines.append(
                 f'  classes without a pixel: {len(empty)} of {len(self.classes)} ({shown})'
             )
-        total = self.pixels.sum()
-        num = len(self.classes)
-        for i in np.argsort(-self.pixels[:num])[:num_classes]:
+        for i in np.argsort(-self.pixels[: len(self.classes)])[:num_classes]:
             if self.pixels[i]:
+                share = 100 * self.pixels[i] / self.pixels.sum()
                 lines.append(
-                    f'  {i:4d} {self.classes[i]:<20.20s} '
-                    f'{100 * self.pixels[i] / total:6.2f} % of pixels, in '
+                    f'  {i:4d} {self.classes[i]:<20.20s} {share:6.2f} % of pixels, in '
                     f'{self.images[i]} images'
                 )
         return lines

@@ -33,9 +33,7 @@ class SLNPCityscapes(SLNPDataset):
     SPLIT = 'train'
     FOLDERS = dict(img='leftImg8bit/{split}', label='gtFine/{split}', instance='gtFine/{split}')
     SUFFIXES = dict(
-        img='_leftImg8bit.png',
-        label='_gtFine_labelIds.png',
-        instance='_gtFine_instanceIds.png',
+        img='_leftImg8bit.png', label='_gtFine_labelIds.png', instance='_gtFine_instanceIds.png'
     )
 
     def __init__(self, *args, label_suffix: str | None = None, **kwargs) -> None:

@@ -23,14 +23,11 @@ COCO_UNUSED = {
 
 
 def coco_raw_to_train() -> dict[int, int]:
-    """Map COCO-Stuff's raw ids to mmseg's train ids.
+    """Map 171 of COCO-Stuff's raw ids, 0..181, to mmseg's train ids, 0..170.
 
     Source:
-        reference: COCO-Stuff's list of labels; mmseg's COCOStuffDataset,
-        which keeps the order and leaves out the unused ids.
-
-    Returns:
-        dict[int, int]: 171 of the raw ids 0..181 to 0..170.
+        reference: COCO-Stuff's list of labels; mmseg's COCOStuffDataset, which keeps the order and
+            leaves out the unused ids.
     """
     used = [raw for raw in range(NUM_COCO_RAW) if raw not in COCO_UNUSED]
     return {raw: train for train, raw in enumerate(used)}
@@ -52,10 +49,9 @@ class SLNPCOCOStuff(SLNPDataset):
         reference: mmseg's names and palette for the 171 train classes.
 
     Args:
-        split (str): 'train2017' or 'val2017'; sets ``data_prefix``.
-        train_ids (bool): Give mmseg's 171 train ids instead of the 182 raw ones. Defaults to False.
-        instances (str): Where instances come from: 'png', 'json' or
-            'components'. Defaults to 'png'.
+        split (str): 'train2017' or 'val2017'.
+        train_ids (bool): Give mmseg's 171 train ids instead of the 182 raw ones.
+        instances (str): Where instances come from: 'png', 'json' or 'components'.
         **kwargs: See ``SLNPDataset``.
     """
 

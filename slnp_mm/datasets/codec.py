@@ -22,16 +22,15 @@ class LabelCodec:
 
     Args:
         num_classes (int): C, 1..255.
-        unlabelled_ids (Sequence[int], optional): Ids in the file that mean
-            "unlabelled". With ``reduce_zero_label``, 0 and 255 always do.
-            Defaults to (255, ), or to none if ``label_map`` has 255.
-        reduce_zero_label (bool): 0 is unlabelled and class c is written
-            c + 1, as in ADE20K. Defaults to False.
+        unlabelled_ids (Sequence[int], optional): Ids in the file that mean "unlabelled". With
+            ``reduce_zero_label``, 0 and 255 always do. Defaults to (255, ), or to none if
+            ``label_map`` has 255.
+        reduce_zero_label (bool): 0 is unlabelled and class c is written c + 1, as in ADE20K.
         label_map (dict[int, int], optional): From id in the file to class index, 255 = unlabelled.
             Ids outside it, and outside ``unlabelled_ids``, are errors.
         colours (Sequence, optional): RGB triples, 0..255, one a class, if label files are colour
             pictures; palette files are then read by their colours.
-        unlabelled_colours (Sequence): RGB triples that mean "unlabelled". Defaults to ().
+        unlabelled_colours (Sequence): RGB triples that mean "unlabelled".
 
     Raises:
         DataError: If the settings contradict each other.
@@ -65,19 +64,27 @@ class LabelCodec:
         )
         self.num_classes = num_classes
         self.reads_colors = colours is not None
-        self.reduce_zero_label = reduce_zero_label
         self.label_map = None if label_map is None else self._map(label_map)
         self.unlabelled_ids = self._unlabelled(unlabelled_ids)
-        self.table, self.bad = self._make_table()
+        self._first = int(reduce_zero_label)
+        self._nothing = sorted({*self.unlabelled_ids, *((0, UNLABELLED) if self._first else ())})
+
+        # class of each id, and which ids are out of range
+        self.table = np.full(_TABLE_SIZE, UNLABELLED, np.uint8)
+        self.bad = np.ones(_TABLE_SIZE, np.uint8)
+        pairs = self.label_map or {c + self._first: c for c in range(num_classes)}
+        for raw, cls in {**pairs, **dict.fromkeys(self._nothing, UNLABELLED)}.items():
+            self.table[raw], self.bad[raw] = cls, 0
+
+        # short cuts for files of 8 bits
         wrong = np.flatnonzero(self.bad[:256])
         self._plain = bool((self.table[:256] == np.arange(256))[self.bad[:256] == 0].all())
-        self._range = (
-            (int(wrong[0]), int(wrong[-1]))
-            if len(wrong) and np.ptp(wrong) == len(wrong) - 1
-            else None
-        )
-        self._codes = self._color_codes(colours, unlabelled_colours)
-        self.stamp = self._make_stamp()
+        joined = len(wrong) and np.ptp(wrong) == len(wrong) - 1
+        self._range = (int(wrong[0]), int(wrong[-1])) if joined else None
+
+        self._codes = self._color_codes(colours, unlabelled_colours) if self.reads_colors else None
+        parts = [array.tobytes() for array in (self.table, self.bad, *(self._codes or ()))]
+        self.digest = hashlib.sha256(b'|'.join(parts)).hexdigest()
 
     def _map(self, label_map: dict) -> dict[int, int]:
         """Whole numbers; raise if the map points outside 0..C-1 and 255."""
@@ -127,27 +134,8 @@ class LabelCodec:
                 )
         return ids
 
-    def _make_table(self) -> tuple:
-        """Class of each id, and which ids are out of range; 65536 each."""
-        table = np.full(_TABLE_SIZE, UNLABELLED, np.uint8)
-        bad = np.ones(_TABLE_SIZE, np.uint8)
-        if self.label_map is not None:
-            pairs = self.label_map
-        else:
-            first = 1 if self.reduce_zero_label else 0
-            pairs = {c + first: c for c in range(self.num_classes)}
-        unlabelled = set(self.unlabelled_ids)
-        if self.reduce_zero_label:
-            unlabelled |= {0, UNLABELLED}
-        pairs = {**pairs, **{i: UNLABELLED for i in unlabelled}}
-        for raw, cls in pairs.items():
-            table[raw], bad[raw] = cls, 0
-        return table, bad
-
-    def _color_codes(self, colours: Sequence | None, unlabelled: Sequence) -> tuple | None:
-        """Sorted colour codes and the class of each."""
-        if colours is None:
-            return None
+    def _color_codes(self, colours: Sequence, unlabelled: Sequence) -> tuple:
+        """Sorted color codes and the class of each."""
         if len(colours) != self.num_classes:
             raise DataError(
                 f'colours must have one RGB triple a class ({self.num_classes}), got {len(colours)}'
@@ -156,14 +144,13 @@ class LabelCodec:
         if triples.ndim != 2 or triples.shape[1] != 3 or triples.min() < 0 or triples.max() > 255:
             raise DataError(f'colours must be RGB triples of 0..255, got shape {triples.shape}')
         codes = triples @ np.array([1, 256, 65536])
-        classes = np.full(len(codes), UNLABELLED, np.uint8)
-        classes[: len(colours)] = np.arange(len(colours))
+        classes = np.append(np.arange(len(colours)), [UNLABELLED] * len(unlabelled))
         order = np.argsort(codes, kind='stable')
         if len(np.unique(codes)) != len(codes):
             raise DataError(
                 'two classes share one RGB colour; label files coded by colour need distinct ones'
             )
-        return codes[order], classes[order]
+        return codes[order], classes[order].astype(np.uint8)
 
     def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode one label map.
@@ -181,7 +168,17 @@ class LabelCodec:
         if self._codes is not None:
             return self._decode_colors(raw, path)
         if raw.ndim != 2:
-            raise DataError(self._describe_colors(raw, path))
+            text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel; '
+            if (raw[..., :1] == raw[..., :3]).all():
+                hint = (
+                    'likely cause: its channels are equal, ids saved as a colour picture: '
+                    'save one channel as grey PNG'
+                )
+            else:
+                hint = (
+                    'set label=dict(colours=[...]) in the config, or save it as grey or palette PNG'
+                )
+            raise DataError(text + hint)
         if raw.dtype == np.uint8:
             label = raw if self._plain else cv2.LUT(raw, self.table[:256])
             wrong = (
@@ -195,21 +192,8 @@ class LabelCodec:
             label = self.table[index]
             wrong = self.bad[index] | ~inside
         if np.count_nonzero(wrong):
-            raise DataError(self.describe(raw, path))
+            raise DataError(self._misfit(raw, path))
         return label
-
-    def _describe_colors(self, raw: np.ndarray, path: str) -> str:
-        """One sentence on a colour file where ids are expected."""
-        text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel'
-        if (raw[..., :1] == raw[..., :3]).all():
-            return (
-                f'{text}; likely cause: its channels are equal, ids saved '
-                'as a colour picture: save one channel as grey PNG'
-            )
-        return (
-            f'{text}; set label=dict(colours=[...]) in the config, or save '
-            'it as grey or palette PNG'
-        )
 
     def _decode_colors(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode a colour-coded label map."""
@@ -232,83 +216,54 @@ class LabelCodec:
             )
         return classes[place]
 
-    def _make_stamp(self) -> str:
-        """All settings that change the result, as text."""
-        codes = self._codes
-        parts = [self.table.tobytes(), self.bad.tobytes()]
-        parts += [] if codes is None else [c.tobytes() for c in codes]
-        return hashlib.sha256(b'|'.join(parts)).hexdigest()
-
-    def wrong_ids(self, raw: np.ndarray) -> dict[int, int]:
-        """Count ids outside the rule: {id: pixels}."""
-        ids, counts = np.unique(raw, return_counts=True)
-        return {
-            int(i): int(n) for i, n in zip(ids, counts) if not 0 <= i < _TABLE_SIZE or self.bad[i]
-        }
-
-    def describe(self, raw: np.ndarray, path: str) -> str:
+    def _misfit(self, raw: np.ndarray, path: str) -> str:
         """One sentence on the ids of a file that are out of range."""
-        wrong = self.wrong_ids(raw)
+        pairs = zip(*(found.tolist() for found in np.unique(raw, return_counts=True)))
+        wrong = {i: n for i, n in pairs if not 0 <= i < _TABLE_SIZE or self.bad[i]}
         first = next(iter(wrong))
         many = len(wrong) - 1
         more = f' and {many} other id{"s" * (many > 1)} are' if many else ' is'
-        return (
-            f'{path}: label id {first} ({wrong[first]} pixels){more} '
-            f'outside the allowed range {self.allowed()}; likely cause: '
-            f'{likely_cause(wrong, self)}'
+        last = self.num_classes - 1 + self._first
+        allowed = (
+            f'{self._first}..{last} (unlabelled: {", ".join(map(str, self._nothing)) or "none"})'
         )
-
-    def allowed(self) -> str:
-        """The ids a file may hold, in words."""
         if self.label_map is not None:
             keys = sorted(self.label_map)
-            return f'of label_map ({len(keys)} ids, {keys[0]}..{keys[-1]})'
-        first = 1 if self.reduce_zero_label else 0
-        unlabelled = set(self.unlabelled_ids)
-        if self.reduce_zero_label:
-            unlabelled |= {0, UNLABELLED}
-        names = ', '.join(map(str, sorted(unlabelled))) or 'none'
-        return f'{first}..{self.num_classes - 1 + first} (unlabelled: {names})'
-
-
-def likely_cause(wrong: dict[int, int], codec: LabelCodec) -> str:
-    """Guess why ids are out of range.
-
-    Args:
-        wrong (dict[int, int]): Ids out of range and their pixel counts.
-        codec (LabelCodec): The rule they broke.
-
-    Returns:
-        str: A question or a hint that names the setting to look at.
-    """
-    ids, num = set(wrong), codec.num_classes
-    if codec.label_map is not None:
-        return 'does label_map miss these ids?'
-    if ids == {UNLABELLED}:
+            allowed = f'of label_map ({len(keys)} ids, {keys[0]}..{keys[-1]})'
         return (
-            '255 only: does unlabelled_ids lack 255?'
-            if codec.unlabelled_ids
-            else '255 only: is unlabelled_ids unset?'
+            f'{path}: label id {first} ({wrong[first]} pixels){more} outside the allowed range '
+            f'{allowed}; likely cause: {self._likely_cause(set(wrong))}'
         )
-    if ids == {num}:
-        return (
-            f'ids run to {num}, one too far: is reduce_zero_label unset, is '
-            f'{num} the unlabelled one (unlabelled_ids=({num}, 255)), or does '
-            'the class list miss one?'
-        )
-    if min(ids) < 0:
-        return (
-            'negative ids: is unlabelled written as -1? Save labels as 8- or '
-            '16-bit PNG with another id for it'
-        )
-    if max(ids) >= 1000:
-        return 'ids above 1000: instance or panoptic ids given as labels?'
-    if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
-        return (
-            'many ids: a colour or grey picture saved as label, or too '
-            'few classes in the class list?'
-        )
-    return 'does the class list miss classes, or label_map miss ids?'
+
+    def _likely_cause(self, ids: set[int]) -> str:
+        """Guess why ids are out of range: a hint that names the setting to look at."""
+        num = self.num_classes
+        if self.label_map is not None:
+            return 'does label_map miss these ids?'
+        if ids == {UNLABELLED}:
+            return (
+                '255 only: does unlabelled_ids lack 255?'
+                if self.unlabelled_ids
+                else '255 only: is unlabelled_ids unset?'
+            )
+        if ids == {num}:
+            return (
+                f'ids run to {num}, one too far: is reduce_zero_label unset, is {num} the '
+                f'unlabelled one (unlabelled_ids=({num}, 255)), or does the class list miss one?'
+            )
+        if min(ids) < 0:
+            return (
+                'negative ids: is unlabelled written as -1? Save labels as 8- or 16-bit PNG with '
+                'another id for it'
+            )
+        if max(ids) >= 1000:
+            return 'ids above 1000: instance or panoptic ids given as labels?'
+        if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
+            return (
+                'many ids: a colour or grey picture saved as label, or too few classes in the '
+                'class list?'
+            )
+        return 'does the class list miss classes, or label_map miss ids?'
 
 
 def whole(name: str, values: Iterable) -> tuple[int, ...]:
@@ -328,8 +283,7 @@ def _file_ids(name: str, values: Iterable) -> tuple[int, ...]:
     for one in ids:
         if not 0 <= one < _TABLE_SIZE:
             raise DataError(
-                f'{name} must hold ids of 8- or 16-bit label files, '
-                f'0..{_TABLE_SIZE - 1}, got {one}; save the labels with '
-                'other ids'
+                f'{name} must hold ids of 8- or 16-bit label files, 0..{_TABLE_SIZE - 1}, got '
+                f'{one}; save the labels with other ids'
             )
     return ids

@@ -24,11 +24,6 @@ _EXIF_ORIENTATION = 0x0112
 _PNG_PARTS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
 _JPEG_SCAN, _JPEG_END = 0xDA, b'\xff\xd9'
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_REDUCED = {
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
 
 
 def as_suffixes(suffix: Suffix) -> tuple[str, ...]:
@@ -38,10 +33,7 @@ def as_suffixes(suffix: Suffix) -> tuple[str, ...]:
 
 
 def one_form(name: str) -> str:
-    """A name in Unicode's composed form, in which names are compared.
-
-    macOS stores an accent apart from its letter, other systems do not.
-    """
+    """Write a name in Unicode's composed form; macOS stores an accent apart from its letter."""
     return unicodedata.normalize('NFC', name)
 
 
@@ -55,17 +47,16 @@ def cut_suffix(name: str, suffixes: Sequence[str]) -> str | None:
 def list_files(folder: str, suffix: Suffix) -> tuple[dict[str, str], Counter]:
     """List the files of a kind in a folder and below.
 
-    Links are followed. Hidden names (``._0000.png``, ``.ipynb_checkpoints``)
-    and the folders of systems (``@eaDir``, ``__MACOSX``) are left out.
+    Links are followed. Hidden names (``._0000.png``, ``.ipynb_checkpoints``) and the folders of
+    systems (``@eaDir``, ``__MACOSX``) are left out.
 
     Args:
         folder (str): Folder.
         suffix (str | Sequence[str]): Endings; upper and lower case are alike.
 
     Returns:
-        tuple: From the name below the folder without suffix
-        (``train/bonn/0000``) to the path, sorted; and how many other files
-        there are of each ending.
+        tuple: From the name below the folder without suffix (``train/bonn/0000``) to the path,
+        sorted; and how many other files there are of each ending.
 
     Raises:
         DataError: If two files have one name, or a folder cannot be read.
@@ -128,14 +119,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
-    """Read height and width from a JPEG or PNG header.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        tuple[int] | None: (height, width); None if the format is another.
-    """
+    """Height and width in a JPEG or PNG header; None if the format is another."""
     if data[:8] == _PNG and len(data) >= 24:
         width, height = struct.unpack('>II', data[16:24])
         return height, width
@@ -176,10 +160,7 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
     Args:
         array (ndarray): (H, W) or (H, W, C).
         orientation (int): EXIF orientation, 1..8; above 4, height and width change places.
-        back (bool): Undo the turn instead. Defaults to False.
-
-    Returns:
-        ndarray: (H, W, ...) or (W, H, ...).
+        back (bool): Undo the turn instead.
     """
     if orientation == 1:
         return array
@@ -197,10 +178,9 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
 def _check_complete(data: bytes, path: str) -> None:
     """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong.
 
-    A JPEG has no checksum: it must have an end mark after the start of its
-    scan (one before it belongs to a thumbnail). Without it, the file is
-    decoded by Pillow, which refuses truncated files; zeros at the end, as
-    an interrupted copy leaves them, are taken off first.
+    A JPEG has no checksum: it must have an end mark after the start of its scan (one before it
+    belongs to a thumbnail). Without it, the file is decoded by Pillow, which refuses truncated
+    files; zeros at the end, as an interrupted copy leaves them, are taken off first.
     """
     if data[:8] == _PNG:
         _check_png(data, path)
@@ -214,10 +194,7 @@ def _check_complete(data: bytes, path: str) -> None:
 
 
 def _check_png(data: bytes, path: str) -> None:
-    """Raise if a part of a PNG is cut or differs from its checksum.
-
-    libpng only warns of a wrong checksum, and hands back made-up ids.
-    """
+    """Raise if a part of a PNG is cut or differs from its checksum, of which libpng only warns."""
     place, kind = 8, b''
     while kind != b'IEND':
         size = int.from_bytes(data[place : place + 4], 'big')
@@ -258,23 +235,21 @@ def _decode_cv2(data: bytes, flag: int) -> np.ndarray | None:
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
-    """Decode a colour picture; an EXIF orientation is not applied.
+    """Decode a color picture; an EXIF orientation is not applied.
 
     Args:
         data (bytes): The file.
         path (str): Its name, for the error text.
-        reduce (int): Decode a JPEG at 1/1, 1/2, 1/4 or 1/8 of its size,
-            which is faster. Defaults to 1.
+        reduce (int): Decode a JPEG at 1/1, 1/2, 1/4 or 1/8 of its size, which is faster.
 
     Returns:
-        ndarray: (H, W, 3), BGR, uint8, H and W divided by ``reduce``
-        (rounded up).
+        ndarray: (H, W, 3), BGR, uint8, H and W divided by ``reduce`` (rounded up).
 
     Raises:
         CorruptFileError: If the file is truncated, damaged or no picture.
     """
     _check_complete(data, path)
-    flag = _REDUCED.get(reduce, cv2.IMREAD_COLOR)
+    flag = getattr(cv2, f'IMREAD_REDUCED_COLOR_{reduce}') if reduce > 1 else cv2.IMREAD_COLOR
     image = _decode_cv2(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         picture = _decode_pillow(data, path).convert('RGB')
@@ -283,36 +258,24 @@ def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
 
 
 def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """Largest of 1, 2, 4, 8 that keeps both sides at least as wanted.
-
-    Args:
-        size (tuple[int]): Height and width of the file.
-        wanted (tuple[int]): Least height and width to decode.
-
-    Returns:
-        int: 1, 2, 4 or 8.
-    """
-    for factor in (8, 4, 2):
-        if all(s >= factor * w for s, w in zip(size, wanted)):
-            return factor
-    return 1
+    """Largest of 1, 2, 4, 8 by which (height, width) divided stays at least as wanted."""
+    return max(f for f in (1, 2, 4, 8) if f == 1 or all(s >= f * w for s, w in zip(size, wanted)))
 
 
 def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
     """Decode a map of ids without turning indices into colors.
 
-    Understands 1- to 16-bit grey and palette PNGs (index, not color),
-    32-bit TIFF, and RGB(A) files.
+    Understands 1- to 16-bit grey and palette PNGs (index, not color), 32-bit TIFF, and RGB(A)
+    files.
 
     Args:
         data (bytes): The file.
         path (str): Its name, for the error text.
-        colors (bool): Labels are coded by color: read a palette file by its
-            colors, not by its indices. Defaults to False.
+        colors (bool): Labels are coded by color: read a palette file by its colors.
 
     Returns:
-        ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), RGB
-        or RGBA uint8, for colour files.
+        ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), RGB or RGBA uint8, for color
+        files.
 
     Raises:
         CorruptFileError: If the file is truncated, damaged or no picture.
@@ -321,9 +284,8 @@ def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
     _check_complete(data, path)
     if data[:2] == b'\xff\xd8':
         raise DataError(
-            f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG '
-            'compression invents ids at every border; make it again from '
-            'the source as PNG'
+            f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG compression invents ids at '
+            'every border; make it again from the source as PNG'
         )
     if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
         ids = _decode_cv2(data, cv2.IMREAD_UNCHANGED)
@@ -349,16 +311,16 @@ def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
     return ids
 
 
-def id24(colour: np.ndarray) -> np.ndarray:
+def id24(color: np.ndarray) -> np.ndarray:
     """Ids coded as R + 256 G + 65536 B (+ 2**24 A), as panoptic PNGs do.
 
     Args:
-        colour (ndarray): (H, W, 3 | 4), RGB(A), uint8.
+        color (ndarray): (H, W, 3 | 4), RGB(A), uint8.
 
     Returns:
         ndarray: (H, W), int64.
     """
-    ids = colour[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
-    if colour.shape[-1] == 4 and not (colour[..., 3] == 255).all():
-        ids = ids + (colour[..., 3].astype(np.int64) << 24)
+    ids = color[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
+    if color.shape[-1] == 4 and not (color[..., 3] == 255).all():
+        ids = ids + (color[..., 3].astype(np.int64) << 24)
     return ids

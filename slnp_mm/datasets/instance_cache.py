@@ -3,7 +3,6 @@
 import hashlib
 import os
 import struct
-import tempfile
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import replace_file
 from .instances import Instances
 
 _MAGIC = b'SLNPINS1'
@@ -20,7 +20,7 @@ _HEAD = struct.Struct('<8s32sIIIIII')
 def default_cache_dir() -> str:
     """The user's cache folder for instance maps."""
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return str(Path(base) / 'slnp_mm' / 'instances')
+    return os.path.join(base, 'slnp_mm', 'instances')
 
 
 def file_stamp(path: str) -> str:
@@ -29,18 +29,17 @@ def file_stamp(path: str) -> str:
         return ''
     try:
         stat = os.stat(path)
+        return f'{os.path.abspath(path)}|{stat.st_size}|{stat.st_mtime_ns}'
     except OSError:
         return f'{os.path.abspath(path)}|missing'
-    return f'{os.path.abspath(path)}|{stat.st_size}|{stat.st_mtime_ns}'
 
 
 class InstanceCache:
     """Instance maps of a data set, one small file a picture.
 
-    A file holds the hash of all that made it, so that the map of a changed
-    label file is computed anew, and a checksum, so that a damaged one is.
-    Files appear by renaming: several workers or runs may write the same
-    one; runs with other settings have files of their own.
+    A file holds the hash of all that made it, so that the map of a changed label file is computed
+    anew, and a checksum, so that a damaged one is. Several workers or runs may write the same file;
+    runs with other settings have files of their own.
 
     Args:
         root (str | None): Folder; 'auto' takes ``default_cache_dir()``; None keeps nothing.
@@ -71,23 +70,21 @@ class InstanceCache:
             return None
         path, digest = self.path_of(name, made_of)
         try:
-            with open(path, 'rb') as file:
-                data = file.read()
+            data = Path(path).read_bytes()
         except OSError:
             return None
-        return self._decode(data, digest)
 
-    def _decode(self, data: bytes, digest: bytes) -> Instances | None:
-        """Decode a file's bytes; None if they are not what was written."""
-        if len(data) < _HEAD.size:
+        # damaged
+        head, body = data[: _HEAD.size], data[_HEAD.size :]
+        if len(head) < _HEAD.size or zlib.crc32(head[:-4] + body) != int.from_bytes(
+            head[-4:], 'little'
+        ):
             self.rebuilt += 1
             return None
-        (magic, made, depth, height, width, num, runs, check) = _HEAD.unpack(data[: _HEAD.size])
-        body = data[_HEAD.size :]
-        if magic != _MAGIC or zlib.crc32(data[: _HEAD.size - 4] + body) != check:
-            self.rebuilt += 1
-            return None
-        if made != digest:
+
+        # outdated
+        magic, made, depth, height, width, num, runs, _ = _HEAD.unpack(head)
+        if (magic, made) != (_MAGIC, digest):
             return None
         classes = np.frombuffer(body, np.int16, num)
         values = np.frombuffer(body, np.int16, runs, 2 * num)
@@ -101,38 +98,19 @@ class InstanceCache:
             return
         path, digest = self.path_of(name, made_of)
         flat = found.layers.astype(np.int16).ravel()
-        edges = np.flatnonzero(np.diff(flat)) + 1
-        starts = np.concatenate([[0], edges]).astype(np.int64)
+        starts = np.flatnonzero(np.append(True, np.diff(flat))[: flat.size])
         lengths = np.diff(np.append(starts, flat.size)).astype(np.int32)
-        values = flat[starts] if flat.size else flat[:0]
-        body = found.classes.astype(np.int16).tobytes() + values.tobytes() + lengths.tobytes()
-        head = _HEAD.pack(
-            _MAGIC,
-            digest,
-            *found.layers.shape,
-            len(found.classes),
-            len(values),
-            0,
-        )
-        check = zlib.crc32(head[:-4] + body)
-        self._write(path, head[:-4] + struct.pack('<I', check) + body)
-
-    def _write(self, path: str, data: bytes) -> None:
-        """Write a file under its final name in one step."""
-        temp = None
+        classes, values = found.classes.astype(np.int16), flat[starts]
+        body = classes.tobytes() + values.tobytes() + lengths.tobytes()
+        head = _HEAD.pack(_MAGIC, digest, *found.layers.shape, len(classes), len(values), 0)[:-4]
+        check = struct.pack('<I', zlib.crc32(head + body))
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            handle, temp = tempfile.mkstemp(dir=os.path.dirname(path), suffix='.tmp')
-            with os.fdopen(handle, 'wb') as file:
-                file.write(data)
-            os.replace(temp, path)
+            with replace_file(path) as draft:
+                Path(draft).write_bytes(head + check + body)
         except OSError as error:
-            if temp and os.path.exists(temp):
-                os.unlink(temp)
             warnings.warn(
-                f'instance maps are not cached: cannot write to '
-                f'{self.root} ({error.strerror}); set cache_dir of '
-                'SLNPLoadInstances to a writable folder',
+                f'instance maps are not cached: cannot write to {self.root} ({error.strerror}); '
+                'set cache_dir of SLNPLoadInstances to a writable folder',
                 stacklevel=2,
             )
             self.root = None

@@ -23,8 +23,8 @@ class Instances(NamedTuple):
     """Instances of one picture, ordered by decreasing area.
 
     Args:
-        layers (ndarray): (K, H, W), int16, ids 0..n-1, -1 = none. The mask
-            of instance i is ``(layers == i).any(0)``.
+        layers (ndarray): (K, H, W), int16, ids 0..n-1, -1 = none. The mask of instance i is
+            ``(layers == i).any(0)``.
         classes (ndarray): (n, ), int16, class of each, 0..C-1.
     """
 
@@ -33,7 +33,7 @@ class Instances(NamedTuple):
 
 
 def from_label(label: np.ndarray) -> Instances:
-    """Take the connected components (8 neighbours) of each class.
+    """Take the connected components (8 neighbors) of each class.
 
     Args:
         label (ndarray): (H, W), uint8, 0..C-1 or 255.
@@ -51,10 +51,7 @@ def from_label(label: np.ndarray) -> Instances:
 
 
 def from_ids(
-    raw: np.ndarray,
-    label: np.ndarray,
-    background: Sequence[int] = (),
-    path: str = 'the id map',
+    raw: np.ndarray, label: np.ndarray, background: Sequence[int] = (), path: str = 'the id map'
 ) -> Instances:
     """Read an id map in which every object has its own number.
 
@@ -69,8 +66,7 @@ def from_ids(
     Args:
         raw (ndarray): (H, W), integers.
         label (ndarray): (H, W), uint8, 0..C-1 or 255.
-        background (Sequence[int]): Ids that mean "no object"; their pixels
-            become one instance a class. Defaults to ().
+        background (Sequence[int]): Ids that mean "no object"; one instance a class.
         path (str): Name of the file, for the error text.
 
     Returns:
@@ -83,44 +79,38 @@ def from_ids(
     num = len(uniq)
     if num > _MOST_IDS:
         raise DataError(
-            f'{path} has {num} different instance ids, expected at most '
-            f'{_MOST_IDS}; is it a photograph instead of an id map?'
+            f'{path} has {num} different instance ids, expected at most {_MOST_IDS}; is it a '
+            'photograph instead of an id map?'
         )
+
+    # pixels of each class under each id
     pair = inverse.astype(np.int64) * 256 + label
-    counts = np.bincount(pair.ravel(), minlength=num * 256).reshape(num, 256)
-    counts = counts[:, :UNLABELLED]
-    total = counts.sum(1)
-    major = counts.argmax(1)
+    counts = np.bincount(pair.ravel(), minlength=num * 256).reshape(num, 256)[:, :UNLABELLED]
+    total, major = counts.sum(1), counts.argmax(1)
     own = np.isin(uniq, np.asarray(list(background), np.int64))
+    things = (total > 0) & ~own
+
+    # which of them become instances
     split = counts >= np.maximum(_SLIVER * total, 1)[:, None]
     split[own] = counts[own] > 0
-    split[np.arange(num), major] |= (total > 0) & ~own
+    split[np.arange(num), major] |= things
+    index, classes = np.nonzero(split)
+
+    # number of each pair; slivers and unlabelled pixels go to the majority
     table = np.full((num, 256), -1, np.int32)
-    index, cls = np.nonzero(split)
-    table[index, cls] = np.arange(len(index))
-    home = np.where((total > 0) & ~own, table[np.arange(num), major], -1)
-    table = np.where(table < 0, home[:, None], table)
-    ids = table.ravel()[pair]
-    classes = cls.astype(np.int64)
-    if own.any():
-        ids, classes = _join_regions(ids, classes, own[index])
-    return Instances(ids[None], classes)
+    table[index, classes] = np.arange(len(index))
+    home = np.where(things, table[np.arange(num), major], -1)
+    ids = np.where(table < 0, home[:, None], table).ravel()[pair]
 
-
-def _join_regions(ids: np.ndarray, classes: np.ndarray, region: np.ndarray) -> tuple:
-    """Join background parts of one class into one instance."""
-    target = np.arange(len(classes))
-    first = {}
-    for i in np.nonzero(region)[0]:
+    # join the background of each class
+    target, first = np.arange(len(classes)), {}
+    for i in np.nonzero(own[index])[0]:
         target[i] = first.setdefault(int(classes[i]), i)
-    return np.where(ids >= 0, target[ids], -1), classes
+    return Instances(np.append(target, -1)[ids][None], classes)
 
 
 def from_masks(
-    masks: Sequence[np.ndarray],
-    classes: Sequence[int],
-    label: np.ndarray,
-    max_overlap: int,
+    masks: Sequence[np.ndarray], classes: Sequence[int], label: np.ndarray, max_overlap: int
 ) -> Instances:
     """Pack masks that may overlap into ``max_overlap`` layers.
 
@@ -169,18 +159,28 @@ def keep_largest(found: Instances, max_instances: int, path: str) -> Instances:
         DataError: If there are more classes than ``max_instances``.
     """
     layers, classes = found
-    area = _areas(layers, len(classes))
+    order = _order(layers, len(classes))
+    if len(order) <= max_instances:
+        return _reorder(layers, classes, order)
+    return by_area(*_merge(layers, classes, order, max_instances, path))
+
+
+def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
+    """Renumber (K, H, W) ids by decreasing area and drop those without pixels."""
+    return _reorder(layers, classes, _order(layers, len(classes)))
+
+
+def _order(layers: np.ndarray, num: int) -> np.ndarray:
+    """Ids that have pixels, the largest first."""
+    if num < UNLABELLED:  # -1 becomes 255
+        area = histogram(layers.astype(np.uint8))[:num]
+    else:
+        area = np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[1:]
     order = np.argsort(-area, kind='stable')
-    order = order[area[order] > 0]
-    if len(order) > max_instances:
-        layers, classes = _merge(layers, classes, order, max_instances, path)
-        area = _areas(layers, len(classes))
-        order = np.argsort(-area, kind='stable')
-        order = order[area[order] > 0]
-    return reorder(layers, classes, order)
+    return order[area[order] > 0]
 
 
-def reorder(layers: np.ndarray, classes: np.ndarray, order: np.ndarray) -> Instances:
+def _reorder(layers: np.ndarray, classes: np.ndarray, order: np.ndarray) -> Instances:
     """Renumber so that ``order[i]`` becomes id i; the others vanish."""
     kept = classes[order].astype(np.int16)
     if len(classes) < UNLABELLED and len(order) < 128:
@@ -193,28 +193,9 @@ def reorder(layers: np.ndarray, classes: np.ndarray, order: np.ndarray) -> Insta
     return Instances(table[layers], kept)
 
 
-def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
-    """Renumber by decreasing area and drop instances without pixels.
-
-    Args:
-        layers (ndarray): (K, H, W), integers, -1 = none.
-        classes (ndarray): (n, ), class of each id.
-
-    Returns:
-        Instances: The instances that have pixels left.
-    """
-    area = _areas(layers, len(classes))
-    order = np.argsort(-area, kind='stable')
-    return reorder(layers, classes, order[area[order] > 0])
-
-
 def _merge(
-    layers: np.ndarray,
-    classes: np.ndarray,
-    order: np.ndarray,
-    max_instances: int,
-    path: str,
-) -> tuple:
+    layers: np.ndarray, classes: np.ndarray, order: np.ndarray, max_instances: int, path: str
+) -> Instances:
     """Keep as many large instances as possible, join the rest by class."""
     kinds = classes[order]
     seen = set()
@@ -224,26 +205,20 @@ def _merge(
             break
     else:
         raise DataError(
-            f'{path} has {len(seen)} classes, more than max_instances='
-            f'{max_instances} can hold; set max_instances higher'
+            f'{path} has {len(seen)} classes, more than max_instances={max_instances} can hold; '
+            'set max_instances higher'
         )
+    joined, rest = np.unique(kinds[keep:], return_inverse=True)
     table = np.full(len(classes) + 1, -1, np.int32)
     table[order[:keep]] = np.arange(keep)
-    joined = np.unique(kinds[keep:])
-    place = {int(c): keep + i for i, c in enumerate(joined)}
-    table[order[keep:]] = [place[int(c)] for c in kinds[keep:]]
+    table[order[keep:]] = keep + rest
     layers = table[layers]
+
+    # a pixel counts once where masks that overlap were joined
     for k in range(1, len(layers)):
         for lower in layers[:k]:
             layers[k][layers[k] == lower] = -1
-    return layers, np.concatenate([kinds[:keep], joined])
-
-
-def _areas(layers: np.ndarray, num: int) -> np.ndarray:
-    """Pixels of each id, (num, ), int64."""
-    if num < UNLABELLED:  # -1 becomes 255
-        return histogram(layers.astype(np.uint8))[:num]
-    return np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[1:]
+    return Instances(layers, np.concatenate([kinds[:keep], joined]))
 
 
 def histogram(values: np.ndarray) -> np.ndarray:
@@ -262,27 +237,23 @@ def _present(label: np.ndarray) -> list[int]:
 
 
 def _unique(raw: np.ndarray) -> tuple:
-    """Sorted ids and the place of each pixel's id among them."""
-    if raw.dtype == np.uint8:
-        counts = histogram(raw)
-        uniq = np.nonzero(counts)[0]
-        table = np.zeros(256, np.int32)
-        table[uniq] = np.arange(len(uniq))
-        return uniq, table[raw]
-    uniq, inverse = np.unique(raw, return_inverse=True)
-    return uniq.astype(np.int64), inverse.reshape(raw.shape)
+    """Sorted ids, and the position of each pixel's id among them."""
+    if raw.dtype != np.uint8:
+        uniq, inverse = np.unique(raw, return_inverse=True)
+        return uniq.astype(np.int64), inverse.reshape(raw.shape)
+    counts = histogram(raw)
+    return np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[raw]
 
 
 class InstanceSource:
     """Makes the instances of a picture from id map, JSON or label.
 
     Args:
-        background_ids (Sequence[int]): Ids in id maps that mean "no object". Defaults to ().
-        background_below (int, optional): Ids below this mean "no object"
-            too (Cityscapes: 1000). Defaults to None.
+        background_ids (Sequence[int]): Ids in id maps that mean "no object".
+        background_below (int, optional): Ids below this mean "no object" too (Cityscapes: 1000).
         json_file (str, optional): COCO ``instances_*.json``.
-        category_map (dict[int, int], optional): From category id in the
-            JSON to class index. Defaults to category id - 1.
+        category_map (dict[int, int], optional): From category id in the JSON to class index.
+            Defaults to category id - 1.
         num_classes (int): C, to check the JSON's classes.
     """
 
@@ -303,21 +274,15 @@ class InstanceSource:
         self.index = COCOIndex(json_file, category_map, num_classes) if json_file else None
 
     def prepare(self) -> None:
-        """Read the JSON now, so that processes forked later share it.
-
-        Raises:
-            DataError: If the JSON is missing or cannot be understood.
-        """
+        """Read the JSON now, so that processes forked later share it."""
         if self.index is not None:
             self.index.load()
 
-    def stamp(self) -> str:
+    def settings(self) -> str:
         """All settings that change the result, as text."""
-        mapping = self.index.category_map if self.index else None
-        return (
-            f'{_VERSION}|{self.background_ids}|{self.background_below}|'
-            f'{sorted(mapping.items()) if mapping else mapping}'
-        )
+        mapping = self.index and self.index.category_map
+        mapping = sorted(mapping.items()) if mapping else mapping
+        return f'{_VERSION}|{self.background_ids}|{self.background_below}|{mapping}'
 
     def make(
         self,
@@ -343,18 +308,16 @@ class InstanceSource:
             DataError: If sizes differ or ids cannot be read.
         """
         if self.index is not None:
-            masks, classes = self.index.masks(img_path, label.shape)
-            found = from_masks(masks, classes, label, max_overlap)
-        elif isinstance(instances, np.ndarray) or instances:
-            found = self._from_map(label, instances, max_overlap)
+            found = from_masks(*self.index.masks(img_path, label.shape), label, max_overlap)
         else:
-            found = self._pad(from_label(label), max_overlap)
+            given = isinstance(instances, np.ndarray) or instances
+            layers, classes = self._from_map(label, instances) if given else from_label(label)
+            room = ((0, max_overlap - 1), (0, 0), (0, 0))
+            found = Instances(np.pad(layers, room, constant_values=-1), classes)
         where = instances if isinstance(instances, str) and instances else img_path
         return keep_largest(found, max_instances, where)
 
-    def _from_map(
-        self, label: np.ndarray, instances: str | np.ndarray, max_overlap: int
-    ) -> Instances:
+    def _from_map(self, label: np.ndarray, instances: str | np.ndarray) -> Instances:
         """Read an id map of 8, 16, 24 or 32 bits."""
         raw, path = instances, 'the id map'
         if isinstance(instances, str):
@@ -363,37 +326,20 @@ class InstanceSource:
             raw = id24(raw)
         if raw.shape != label.shape:
             raise DataError(
-                f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but '
-                f'its label is {label.shape[1]}x{label.shape[0]} '
-                '(width x height); both must have one size'
+                f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but its label is '
+                f'{label.shape[1]}x{label.shape[0]} (width x height); both must have one size'
             )
         background = set(self.background_ids)
         if self.background_below is not None:
-            ids = np.unique(raw)
-            background |= set(ids[ids < self.background_below].tolist())
-        found = from_ids(raw, label, sorted(background), path)
-        return self._pad(found, max_overlap)
-
-    @staticmethod
-    def _pad(found: Instances, max_overlap: int) -> Instances:
-        """Add empty layers up to ``max_overlap``."""
-        if max_overlap == 1:
-            return found
-        empty = np.full((max_overlap - 1, *found.layers.shape[1:]), -1, found.layers.dtype)
-        return Instances(np.concatenate([found.layers, empty]), found.classes)
+            background |= set(np.unique(raw[raw < self.background_below]).tolist())
+        return from_ids(raw, label, sorted(background), path)
 
 
 class COCOIndex:
     """Masks of each picture of a COCO ``instances_*.json``.
 
-    The file is only read when a picture's instances are not in the cache
-    yet; ``tools/check_dataset.py`` fills the cache in one go.
-
-    Args:
-        json_file (str): Path of the file.
-        category_map (dict[int, int], optional): From category id to class
-            index; None means category id - 1 (182 raw classes).
-        num_classes (int): C.
+    The file is only read when a picture's instances are not in the cache yet. See
+    :class:`InstanceSource` for the arguments.
     """
 
     def __init__(
@@ -406,11 +352,7 @@ class COCOIndex:
         self._objects: dict[object, list[dict]] = {}
 
     def load(self) -> None:
-        """Read the file once; say how many objects have no outline.
-
-        Raises:
-            DataError: If it is missing or not a COCO instances file.
-        """
+        """Read the file once; say how many objects have no outline."""
         if self._pictures is not None:
             return
         if not os.path.isfile(self.json_file):
@@ -438,46 +380,31 @@ class COCOIndex:
         self._pictures, self._objects = pictures, objects
 
     def _warn(self, objects: dict, names: dict) -> None:
-        """Count the objects that give no mask.
-
-        Raises:
-            DataError: If not one of the objects belongs to a picture.
-        """
-        if not any(key in names for key in objects):
-            count = sum(map(len, objects.values()))
+        """Count the objects that give no mask; raise if none belongs to a picture."""
+        listed, strays = [], []
+        for key, many in objects.items():
+            (listed if key in names else strays).extend(many)
+        if not listed:
             raise DataError(
-                f'{self.json_file} has {count} annotations, none of a picture that it lists; '
+                f'{self.json_file} has {len(strays)} annotations, none of a picture that it lists; '
                 'expected annotations whose image_id is the id of an image'
             )
-        lost = {
-            'of a picture that it does not list': [
-                one for key, many in objects.items() if key not in names for one in many
-            ],
-            'without an outline (segmentation empty, absent or of fewer than three points)': [
-                one
-                for key, many in objects.items()
-                if key in names
-                for one in many
-                if not _outline(one)
-            ],
-        }
-        for what, many in lost.items():
+        bare = [one for one in listed if not _outline(one)]
+        for what, many in (
+            ('of a picture that it does not list', strays),
+            ('without an outline (segmentation empty, absent or of fewer than three points)', bare),
+        ):
             if many:
-                first = many[0]
+                key = many[0]['image_id']
                 print_log(
                     f'{self.json_file}: {len(many)} annotations {what} are skipped, first '
-                    f'annotation {first.get("id")} of picture '
-                    f'{names.get(first["image_id"], first["image_id"])}',
+                    f'annotation {many[0].get("id")} of picture {names.get(key, key)}',
                     'current',
                     logging.WARNING,
                 )
 
     def find(self, img_path: str) -> dict:
-        """Entry of a picture: by name, and by folder where names repeat.
-
-        Raises:
-            DataError: If it is not listed exactly once.
-        """
+        """Entry of a picture: by name, and by folder where names repeat."""
         self.load()
         path = '/' + one_form(os.path.abspath(img_path)).lstrip('/')
         found = self._pictures.get(os.path.basename(path), [])
@@ -485,22 +412,19 @@ class COCOIndex:
             found = [one for one in found if path.endswith('/' + _slashes(one['file_name']))]
         if len(found) != 1:
             raise DataError(
-                f'{img_path} is listed {len(found)} times in '
-                f'{self.json_file}, expected once; is it the JSON of another '
-                'split, or do its file names lack their folders?'
+                f'{img_path} is listed {len(found)} times in {self.json_file}, expected once; is '
+                'it the JSON of another split, or do its file names lack their folders?'
             )
         return found[0]
 
     def masks(self, img_path: str, shape: tuple[int, int]) -> tuple[list[np.ndarray], list[int]]:
-        """Masks and classes of one picture.
+        """Masks, (H, W) bool, and classes of one picture.
+
+        Crowd regions are left out: their pixels become one instance a class.
 
         Args:
             img_path (str): The picture; its file name is looked up.
             shape (tuple[int]): Height and width its label has.
-
-        Returns:
-            tuple: Masks, each (H, W) bool, and their class indices. Crowd
-            regions are left out: their pixels become one instance a class.
 
         Raises:
             DataError: If the picture is not listed once, sizes differ or an object cannot be read.
@@ -530,10 +454,9 @@ class COCOIndex:
         """Class index of a category id."""
         if category is None:
             raise DataError(f'{where} has no category_id; export the file anew')
+        cls = category - 1 if isinstance(category, int) else -1
         if self.category_map is not None:
             cls = self.category_map.get(category, -1)
-        else:
-            cls = category - 1 if isinstance(category, int) else -1
         if not 0 <= cls < self.num_classes:
             raise DataError(
                 f'{where}: category id {category} has no class in 0..{self.num_classes - 1}; '
@@ -556,11 +479,7 @@ def _outline(one: dict) -> list | dict:
 
 
 def _mask(outline: list | dict, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Draw one object, (H, W) bool.
-
-    Raises:
-        DataError: If run lengths are of another size, or make no sense.
-    """
+    """Draw one object, (H, W) bool."""
     try:
         from pycocotools import mask as tools
     except ImportError as error:

@@ -4,72 +4,31 @@ from mmagic.registry import DATASETS
 
 from .slnp_dataset import SLNPDataset
 
+_CLASSES = tuple(
+    (
+        'wall, floor, cabinet, bed, chair, sofa, table, door, window, bookshelf, picture, counter, '
+        'blinds, desk, shelves, curtain, dresser, pillow, mirror, floor mat, clothes, ceiling, '
+        'books, refrigerator, television, paper, towel, shower curtain, box, whiteboard, person, '
+        'night stand, toilet, sink, lamp, bathtub, bag, otherstructure, otherfurniture, otherprop'
+    ).split(', ')
+)
+
 
 @DATASETS.register_module()
 class SLNPNYUv2(SLNPDataset):
-    """NYUv2: 40 indoor classes, ids 0..39 and 255.
+    """NYUv2: 40 indoor classes, ids 0..39 and 255; instances are connected components.
 
     ::
 
         ROOT/images/{train,val}/*.jpg
         ROOT/annotations/{train,val}/*.png
 
-    Instances are connected components.
-
     Source:
         reference: Silberman et al., ECCV 2012; the 40 classes by Gupta et al., CVPR 2013.
         ours: 795 train pictures as published; val are the first 327 of the 654 test pictures.
-
-    Args:
-        split (str): 'train' or 'val'.
-        data_prefix (dict, optional): Overrides the folders of ``split``.
-        **kwargs: See ``SLNPDataset``.
     """
 
-    METAINFO = dict(
-        classes=(
-            'wall',
-            'floor',
-            'cabinet',
-            'bed',
-            'chair',
-            'sofa',
-            'table',
-            'door',
-            'window',
-            'bookshelf',
-            'picture',
-            'counter',
-            'blinds',
-            'desk',
-            'shelves',
-            'curtain',
-            'dresser',
-            'pillow',
-            'mirror',
-            'floor mat',
-            'clothes',
-            'ceiling',
-            'books',
-            'refrigerator',
-            'television',
-            'paper',
-            'towel',
-            'shower curtain',
-            'box',
-            'whiteboard',
-            'person',
-            'night stand',
-            'toilet',
-            'sink',
-            'lamp',
-            'bathtub',
-            'bag',
-            'otherstructure',
-            'otherfurniture',
-            'otherprop',
-        )
-    )
+    METAINFO = dict(classes=_CLASSES)
     DATA_ROOT = 'data/nyuv2'
     SPLIT = 'train'
     FOLDERS = dict(img='images/{split}', label='annotations/{split}')

@@ -60,33 +60,33 @@ class SLNPDataset(BaseDataset):
     here. A set of its own states its difference in the class's constants.
 
     Args:
-        data_root (str, optional): Folder that holds the others. Defaults to
-            ``DATA_ROOT``. ``~`` is the home folder in every path.
-        split (str, optional): What ``{split}`` in ``FOLDERS`` stands for;
-            only sets that have splits take it. Defaults to ``SPLIT``.
+        data_root (str, optional): Folder that holds the others. ``~`` is the home folder in every
+            path.
+        split (str, optional): What ``{split}`` in ``FOLDERS`` stands for; only sets that have
+            splits take it.
         data_prefix (dict, optional): Folders ``img``, ``label`` and, optionally, ``instance``,
-            relative to ``data_root``. Defaults to ``FOLDERS``.
-        metainfo (dict, optional): ``classes`` (names, in the order of the
-            ids) and ``palette`` (RGB triples, made up if missing).
+            relative to ``data_root``.
+        metainfo (dict, optional): ``classes`` (names, in the order of the ids) and ``palette`` (RGB
+            triples, made up if missing).
         ann_file (str): File of names, one a line, with or without suffix, relative to
             ``data_root``: only these samples belong to the set. Defaults to '', which takes all.
-        img_suffix (str | Sequence[str], optional): Endings of pictures;
-            upper and lower case are alike.
+        img_suffix (str | Sequence[str], optional): Endings of pictures; upper and lower case are
+            alike.
         label_suffix (str | Sequence[str], optional): Endings of label files.
         instance_suffix (str | Sequence[str], optional): Endings of instance files.
-        label (dict, optional): Arguments of ``LabelCodec`` but
-            ``num_classes``: how label files are written.
-        instance (dict, optional): Arguments of ``InstanceSource`` but
-            ``num_classes``. A ``json_file`` is relative to ``data_root``.
-        image_size (int | tuple[int], optional): Side, or (height, width),
-            that transforms without a size of their own use, so that one
-            setting changes it: ``train_dataloader.dataset.image_size``.
+        label (dict, optional): Arguments of ``LabelCodec`` but ``num_classes``: how label files are
+            written.
+        instance (dict, optional): Arguments of ``InstanceSource`` but ``num_classes``. A
+            ``json_file`` is relative to ``data_root``.
+        image_size (int | tuple[int], optional): Side, or (height, width), that transforms without a
+            size of their own use, so that one setting changes it:
+            ``train_dataloader.dataset.image_size``.
         exif_orientation (str, optional): Where a picture's EXIF data say that it is shown turned:
             'images' turns the picture (labels were drawn on what a viewer shows), 'both' turns
             picture, label and instances (labels lie on the stored pixels), 'ignore' turns neither.
             Defaults to None: as 'ignore', but the check asks.
-        skip_corrupt (bool): Log, count and replace a picture that cannot
-            be decoded, instead of stopping. Defaults to False.
+        skip_corrupt (bool): Log, count and replace a picture that cannot be decoded, instead of
+            stopping.
         pipeline (Sequence): Transforms. Defaults to none.
         indices (int | Sequence[int], optional): Use this part of the set.
         serialize_data (bool): See mmengine's ``BaseDataset``.
@@ -133,25 +133,31 @@ class SLNPDataset(BaseDataset):
     ) -> None:
         if split is not None and self.SPLIT is None:
             unknown['split'] = split
-        self._refuse(unknown)
+        if unknown:
+            self._refuse(unknown)
         if exif_orientation not in _ORIENTATIONS:
             raise DataError(
                 f'exif_orientation must be one of {_ORIENTATIONS}, got {exif_orientation!r}'
             )
         if indices is not None and not indices:
             raise DataError(f'indices={indices!r} leaves no sample of the data set')
+
+        # how files are named and written
         suffixes = dict(img=img_suffix, label=label_suffix, instance=instance_suffix)
         self.suffixes = {
             key: as_suffixes(self.SUFFIXES[key] if value is None else value)
             for key, value in suffixes.items()
         }
+        self._label_cfg = {**self.LABEL, **(label or {})}
+        self._instance_cfg = {**self.INSTANCE, **(instance or {})}
+        self._own_instance_cfg = instance or {}
+
+        # how they are read; workers share the count
         self.image_size = image_size
         self.exif_orientation = exif_orientation
         self.skip_corrupt = skip_corrupt
         self._corrupt = torch.zeros(1, dtype=torch.int64).share_memory_()
-        self._label_cfg = {**self.LABEL, **(label or {})}
-        self._instance_cfg = {**self.INSTANCE, **(instance or {})}
-        self._own_instance_cfg = instance or {}
+
         prefix = self._folders(split or self.SPLIT, data_prefix or {})
         self._has_instances = bool(prefix['instance'])
         super().__init__(
@@ -169,9 +175,7 @@ class SLNPDataset(BaseDataset):
             self.data_prefix['instance'] = ''  # not the data root, which mmengine puts there
 
     def _refuse(self, unknown: dict) -> None:
-        """Raise if there is an argument that would be ignored."""
-        if not unknown:
-            return
+        """Raise because there are arguments that would be ignored."""
         known = [
             name
             for kind in type(self).__mro__
@@ -214,18 +218,16 @@ class SLNPDataset(BaseDataset):
         if not classes or isinstance(classes, str):
             raise DataError(
                 f'{type(self).__name__} needs the class names in id order: '
-                "metainfo=dict(classes=('sky', 'road', ...)), got "
-                f'{classes!r}'
+                f"metainfo=dict(classes=('sky', 'road', ...)), got {classes!r}"
             )
         info['classes'] = tuple(classes)
         palette = info.get('palette') or distinct_palette(len(classes))
         if len(palette) != len(classes):
             raise DataError(
-                f'palette has {len(palette)} colours for '
-                f'{len(classes)} classes; give one RGB triple '
-                'a class'
+                f'palette has {len(palette)} colours for {len(classes)} classes; give one RGB '
+                'triple a class'
             )
-        info['palette'] = [list(map(int, colour)) for colour in palette]
+        info['palette'] = [list(map(int, color)) for color in palette]
         return info
 
     def full_init(self) -> None:
@@ -268,8 +270,8 @@ class SLNPDataset(BaseDataset):
         """List the samples, sorted by name.
 
         Returns:
-            list[dict]: ``name`` (see ``find_files``), ``img_path``, ``label_path``
-            and ``instance_path`` ('' if there is none) of each.
+            list[dict]: ``name`` (see ``find_files``), ``img_path``, ``label_path`` and
+            ``instance_path`` ('' if there is none) of each.
 
         Raises:
             DataError: If a folder or a partner file is missing.
@@ -293,12 +295,7 @@ class SLNPDataset(BaseDataset):
         }
 
     def _listed(self, images: dict[str, str]) -> list[str]:
-        """Names in ``ann_file``, as the lister gives them.
-
-        Raises:
-            DataError: If the file cannot be read, is empty, or has a line
-                that is no image, or an image twice.
-        """
+        """Names in ``ann_file``, as the lister gives them."""
         if not os.path.isfile(self.ann_file):
             raise DataError(f'no list of names at {self.ann_file}; check ann_file in the config')
         text = os.fsdecode(read_bytes(self.ann_file).removeprefix(b'\xef\xbb\xbf'))
@@ -309,11 +306,9 @@ class SLNPDataset(BaseDataset):
                 continue
             name = self._name_of(line, images)
             if name is None or name in names:
-                problem = (
-                    f'is no image in {self.data_prefix["img"]}'
-                    if name is None
-                    else f'stands in line {names[name]} already'
-                )
+                problem = f'is no image in {self.data_prefix["img"]}'
+                if name:
+                    problem = f'stands in line {names[name]} already'
                 raise DataError(
                     f'{self.ann_file}, line {number}: {line} {problem}; expected one name a '
                     f'line, with or without suffix, for example {min(images)}'
@@ -356,14 +351,11 @@ class SLNPDataset(BaseDataset):
         return [samples[i] for i in self._indices]
 
     def find_files(self, key: str) -> dict[str, str]:
-        """Find the files of one kind.
-
-        Args:
-            key (str): 'img', 'label' or 'instance'.
+        """Find the files of one kind, 'img', 'label' or 'instance'.
 
         Returns:
-            dict[str, str]: From the name without folder and suffix, as
-            used for pairing, to the path.
+            dict[str, str]: From the name without folder and suffix, as used for pairing, to the
+            path.
 
         Raises:
             DataError: If the folder is missing or holds no such file.
@@ -382,17 +374,13 @@ class SLNPDataset(BaseDataset):
         if not files:
             there = ', '.join(f'{n} {end}' for end, n in other.most_common(3))
             raise DataError(
-                f'no {key} file ending in {" or ".join(self.suffixes[key])} in {folder}'
-                f', which holds {there or "no file at all"}; set {key}_suffix '
-                'or data_prefix in the config'
+                f'no {key} file ending in {" or ".join(self.suffixes[key])} in {folder}, which '
+                f'holds {there or "no file at all"}; set {key}_suffix or data_prefix in the config'
             )
         return files
 
     def unpaired(self, found: dict[str, dict[str, str]]) -> list[str]:
-        """Say which files lack their partner, one sentence a file.
-
-        If no name at all is found on both sides, one sentence says so.
-        """
+        """Say which files lack their partner, one sentence a file, or that no name at all pairs."""
         texts = []
         for kind in [key for key in found if key != 'img']:
             if found[kind] and set(found['img']).isdisjoint(found[kind]):
@@ -402,9 +390,8 @@ class SLNPDataset(BaseDataset):
                 lonely = sorted(set(found[one]) - set(found[other]))
                 count = f'{len(lonely)} such file{"s" * (len(lonely) > 1)}'
                 texts += [
-                    f'{_WORDS[one]} {found[one][stem]} has no {_WORDS[other]} '
-                    f'in {self.data_prefix[other]} ({count}); add it or '
-                    f'remove the {_WORDS[one]}'
+                    f'{_WORDS[one]} {found[one][stem]} has no {_WORDS[other]} in '
+                    f'{self.data_prefix[other]} ({count}); add it or remove the {_WORDS[one]}'
                     for stem in lonely
                 ]
         return texts
@@ -420,12 +407,10 @@ class SLNPDataset(BaseDataset):
             ending = os.path.splitext(found['img'][image])[1]
             hint = f": img_suffix='{image[len(other) :]}{ending}'"
         return (
-            f'none of the {len(found["img"])} images in '
-            f'{self.data_prefix["img"]} has a partner of its name in '
-            f'{self.data_prefix[kind]}, whose first file is '
-            f'{os.path.relpath(found[kind][other], self.data_prefix[kind])}; '
-            f'rename the files, or set img_suffix and {kind}_suffix to what '
-            f'follows the common part of the names{hint}'
+            f'none of the {len(found["img"])} images in {self.data_prefix["img"]} has a partner of '
+            f'its name in {self.data_prefix[kind]}, whose first file is '
+            f'{os.path.relpath(found[kind][other], self.data_prefix[kind])}; rename the files, or '
+            f'set img_suffix and {kind}_suffix to what follows the common part of the names{hint}'
         )
 
     @property
@@ -436,22 +421,17 @@ class SLNPDataset(BaseDataset):
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on one sample, replacing it if it is corrupt.
 
-        Args:
-            idx (int): Index of the sample.
-
-        Returns:
-            dict: What the pipeline returns.
-
         Raises:
-            CorruptFileError: If the sample cannot be decoded and
-                ``skip_corrupt`` is off, or no sample can be.
+            CorruptFileError: If the sample cannot be decoded and ``skip_corrupt`` is off, or no
+                sample can be.
             IndexError: If there is no such sample, which ends a loop over the data set.
         """
         if not -len(self) <= idx < len(self):
             raise IndexError(f'the data set has {len(self)} samples, got index {idx}')
         for step in range(len(self)):
             try:
-                return self._run_pipeline((idx + step) % len(self))
+                info = self.get_data_info((idx + step) % len(self))
+                return self.pipeline({**info, **self.rules()})
             except CorruptFileError as error:
                 if not self.skip_corrupt:
                     raise CorruptFileError(f'{error}{SKIP_ADVICE}') from error
@@ -465,10 +445,6 @@ class SLNPDataset(BaseDataset):
             f'not one of the {len(self)} samples of {self.data_root} can be decoded'
         )
 
-    def _run_pipeline(self, idx: int) -> dict:
-        """Run the pipeline on one sample."""
-        return self.pipeline({**self.get_data_info(idx), **self.rules()})
-
     def rules(self) -> dict:
         """What the transforms read besides the paths of a sample."""
         return dict(
@@ -481,34 +457,14 @@ class SLNPDataset(BaseDataset):
 
 
 def mmseg_metainfo(name: str) -> dict:
-    """Read names and palette of one of mmseg's data sets.
-
-    mmseg is imported here, not at the top, so that ``import slnp_mm`` does not load it.
-
-    Args:
-        name (str): Class name, e.g. 'ADE20KDataset'.
-
-    Returns:
-        dict: ``classes`` (tuple of names) and ``palette`` (RGB triples).
-    """
+    """Read ``classes`` and ``palette`` (RGB) of one of mmseg's data sets, by class name."""
     import mmseg.datasets
 
-    info = getattr(mmseg.datasets, name).METAINFO
-    return dict(
-        classes=tuple(info['classes']),
-        palette=[list(color) for color in info['palette']],
-    )
+    return getattr(mmseg.datasets, name).METAINFO
 
 
 def distinct_palette(num: int) -> list[list[int]]:
-    """Make up RGB colors that are easy to tell apart.
-
-    Args:
-        num (int): How many.
-
-    Returns:
-        list[list[int]]: RGB triples, 0..255, no two alike for num <= 255.
-    """
+    """Make up ``num`` RGB colors, 0..255, that are easy to tell apart; none alike up to 255."""
     colors = []
     for i in range(num):
         hue = i * 0.61803398875 % 1.0

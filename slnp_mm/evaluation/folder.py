@@ -27,14 +27,11 @@ from slnp_mm.errors import SLNPError
 
 
 def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
-    """Images of a folder and below.
+    """Images of a folder and below: name below the folder without ending, to path.
 
     Args:
         folder (str): Folder.
         suffix (Sequence[str]): The data set's endings, beside the usual ones.
-
-    Returns:
-        dict[str, str]: Name below the folder without ending, to path.
 
     Raises:
         SLNPError: If there is no such folder, it holds no image, or two of one name.
@@ -48,18 +45,15 @@ def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
 
 
 def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
-    """Image of each wanted name, in that order; nothing is dropped.
+    """Path of the image of each wanted name, in that order; nothing is dropped.
 
-    Where no image is in the subfolder that its name asks for, names are
-    compared without their subfolders, if that leaves them different.
+    Where no image is in the subfolder that its name asks for, names are compared without their
+    subfolders, if that leaves them different.
 
     Args:
         images (dict[str, str]): Of :func:`list_images`.
         wanted (list[str]): Names of the data set's images.
         folder (str): For the error text.
-
-    Returns:
-        list[str]: Paths.
 
     Raises:
         SLNPError: If an image is missing or there is one too many; all are named.
@@ -72,11 +66,8 @@ def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
     missing = sorted(set(wanted) - set(images))
     extra = sorted(set(images) - set(wanted))
     if missing or extra:
-        parts = [
-            f'{len(names)} {word}: {", ".join(names)}'
-            for word, names in (('missing', missing), ('extra', extra))
-            if names
-        ]
+        both = (('missing', missing), ('extra', extra))
+        parts = [f'{len(names)} {word}: {", ".join(names)}' for word, names in both if names]
         raise SLNPError(
             f'Expected in {folder} exactly one image for each of the '
             f'{len(wanted)} labels, by name; {"; ".join(parts)}.'
@@ -87,8 +78,8 @@ def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
 def names_in(dataset: Any, images: dict[str, str]) -> list[str]:
     """Names of a data set's images, as the images of a folder are named.
 
-    That is the data set's own name for a sample, which the label has too;
-    or the whole name of the image file, where all images have that.
+    That is the data set's own name for a sample, which the label has too; or the whole name of the
+    image file, where all images have that.
     """
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     root = dataset.data_prefix['img']
@@ -102,15 +93,12 @@ def names_in(dataset: Any, images: dict[str, str]) -> list[str]:
 
 
 def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = None) -> Any:
-    """The test data set of a config, optionally with other folders.
+    """The test data set of a config, that inside a RepeatDataset, in mmagic's scope.
 
     Args:
         cfg (Config): Config of a generator.
         labels (str, optional): Label folder in place of the config's.
         reals (str, optional): Folder of real images in place of the config's.
-
-    Returns:
-        SLNPDataset: Built in mmagic's scope; that inside a RepeatDataset.
 
     Raises:
         SLNPError: If the config joins several sets.
@@ -124,12 +112,8 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
             'belong to one: name one in the config'
         )
     if labels or reals:
-        prefix = dict(dataset.get('data_prefix') or {})
-        if labels:
-            prefix['label'] = os.path.abspath(labels)
-        if reals:
-            prefix['img'] = os.path.abspath(reals)
-        dataset.data_prefix = prefix
+        given = {k: os.path.abspath(v) for k, v in (('label', labels), ('img', reals)) if v}
+        dataset.data_prefix = {**(dataset.get('data_prefix') or {}), **given}
     with DefaultScope.overwrite_default_scope('mmagic'):
         return DATASETS.build(dataset)
 
@@ -137,8 +121,7 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
 def build_metrics(cfg: Config) -> list[Any]:
     """This package's metrics of the config's test evaluator.
 
-    Those that cannot score a folder with one image a label are left out
-    with a warning that names them.
+    Those that cannot score a folder with one image a label are left out with a warning.
 
     Raises:
         ValueError: If there is none.
@@ -154,8 +137,7 @@ def build_metrics(cfg: Config) -> list[Any]:
     with DefaultScope.overwrite_default_scope('mmagic'):
         for entry in entries:
             kind = METRICS.get(entry['type'])
-            mode = getattr(kind, 'SAMPLER_MODE', None)
-            if mode == PairedMetric.SAMPLER_MODE:
+            if getattr(kind, 'SAMPLER_MODE', None) == PairedMetric.SAMPLER_MODE:
                 built.append(METRICS.build(copy.deepcopy(entry)))
             else:
                 print_log(
@@ -173,18 +155,18 @@ def score_folder(
 ) -> dict[str, float]:
     """Score images against a data set's labels and real images.
 
-    Labels and real images go through the data set's own pipeline, the
-    scored images are read as they are.
+    Labels and real images go through the data set's own pipeline, the scored images are read as
+    they are.
 
     Args:
         dataset (SLNPDataset): Gives ``img``, ``label`` and metainfo.
-        metrics (List[PairedMetric]): Get the results.
+        metrics (list[PairedMetric]): Get the results.
         folder (str): Images named like the data set's, any ending.
-        batch_size (int): Images at a time. Defaults to 16.
-        device (str): Torch device. Defaults to 'cpu'.
+        batch_size (int): Images at a time.
+        device (str): Torch device.
 
     Returns:
-        Dict[str, float]: All figures by name.
+        dict[str, float]: All figures by name.
 
     Raises:
         SLNPError: If names do not pair up or an image does not decode.
@@ -200,19 +182,19 @@ def score_training(
 ) -> dict[str, float]:
     """Score real training images as if they had been generated.
 
-    The distances tell how near unseen photographs come: what a perfect generator would reach.
-    As many training images as the data set has are taken, evenly spaced.
+    The distances tell how near unseen photographs come: what a perfect generator would reach. As
+    many training images as the data set has are taken, evenly spaced.
 
     Args:
-        cfg (Config): Its ``train_dataloader`` names the training images; they go through the
-            test pipeline.
+        cfg (Config): Its ``train_dataloader`` names the training images; they go through the test
+            pipeline.
         dataset (SLNPDataset): Of :func:`build_dataset`.
-        metrics (List[FeatureMetric]): Get the results.
-        batch_size (int): Images at a time. Defaults to 16.
-        device (str): Torch device. Defaults to 'cpu'.
+        metrics (list[FeatureMetric]): Get the results.
+        batch_size (int): Images at a time.
+        device (str): Torch device.
 
     Returns:
-        Dict[str, float]: All figures by name.
+        dict[str, float]: All figures by name.
 
     Raises:
         SLNPError: If there are fewer training images.
@@ -243,15 +225,8 @@ def _score(
     batch: list[dict] = []
     for i, (image, path) in track_iter_progress((enumerate(images), len(dataset)), file=sys.stderr):
         item = dataset[i]['inputs']
-        batch.append(
-            dict(
-                fake_img=image,
-                gt_img=item['img'],
-                gt_sem_seg=item['label'][0],
-                sample_idx=i,
-                img_path=path,
-            )
-        )
+        real = dict(gt_img=item['img'], gt_sem_seg=item['label'][0])
+        batch.append(dict(real, fake_img=image, sample_idx=i, img_path=path))
         if len(batch) == batch_size or i + 1 == len(dataset):
             for metric in metrics:
                 metric.process(None, batch)
@@ -265,8 +240,8 @@ def _score(
 def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
     """Read an image to score, (3, H, W), uint8, BGR, as the real one is read.
 
-    One of the size of the real file is resized by the data set's pipeline, so
-    that a photograph is equal to itself; another is scored as it is.
+    One of the size of the real file is resized by the data set's pipeline, so that a photograph is
+    equal to itself; another is scored as it is.
     """
     real = dataset.get_data_info(index)['img_path']
     steps = [SLNPLoadImage(None)]
@@ -286,10 +261,9 @@ def _size(path: str) -> tuple[int, int]:
 
 
 def names_of(dataset: Any) -> tuple[str, str | None]:
-    """Name and split of a data set, for the protocol.
+    """Name and split of a data set, for the protocol; those of a joined set are joined by ``+``.
 
-    The split is the label folder below the data root. The parts of a
-    joined set are joined by ``+``.
+    The split is the label folder below the data root.
     """
     found = [_names(part) for part in parts(dataset)]
     names, splits = (dict.fromkeys(column) for column in zip(*found))

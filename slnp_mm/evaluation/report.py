@@ -11,20 +11,10 @@ from typing import Any
 
 from slnp_mm.files import replace_file
 
-from .scorers.deeplabv3 import file_sha256
+from .scorers.base import file_sha256
 
 FORMAT = 1
-PACKAGES = (
-    'torch',
-    'torchvision',
-    'mmengine',
-    'mmcv',
-    'mmagic',
-    'mmsegmentation',
-    'numpy',
-    'scipy',
-    'opencv-python',
-)
+PACKAGES = 'torch torchvision mmengine mmcv mmagic mmsegmentation numpy scipy opencv-python'.split()
 # Recorded in a protocol, but two reports may differ in them: a file's name, how a scorer was
 # trained, half precision on a GPU, figures of foreign metrics.
 NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
@@ -53,18 +43,18 @@ def build_report(
     """Join the metrics' last results into one report, as plain JSON values.
 
     Args:
-        metrics (Sequence[Any]): Metrics after ``evaluate`` on this process;
-            those without ``last_report`` are left out.
-        run (Dict[str, Any]): Where the images are from: ``config``,
-            ``checkpoint``, ``iteration``, ``seed``, ``images``.
+        metrics (Sequence[Any]): Metrics after ``evaluate`` on this process; those without
+            ``last_report`` are left out.
+        run (dict[str, Any]): Where the images are from: ``config``, ``checkpoint``, ``iteration``,
+            ``seed``, ``images``.
         data (str, optional): Name of the data set.
         split (str, optional): Its split.
-        others (Dict[str, Any], optional): All figures of the evaluation; the numbers that no metric
+        others (dict[str, Any], optional): All figures of the evaluation; the numbers that no metric
             here made (mmagic's ``SWD``) are added and named in the protocol as ``others``.
 
     Returns:
-        Dict[str, Any]: ``format``, ``figures`` by name (None for NaN and
-        infinity, which JSON does not know), ``per_class``, ``protocol``, ``run``, ``versions``.
+        dict[str, Any]: ``format``, ``figures`` by name (None for NaN and infinity, which JSON does
+        not know), ``per_class``, ``protocol``, ``run``, ``versions``.
 
     Raises:
         ValueError: If no metric has a result.
@@ -114,14 +104,7 @@ def describe_checkpoint(path: str | None) -> dict[str, str] | None:
 
 
 def save_report(report: dict[str, Any], path: str) -> list[str]:
-    """Write ``path`` (JSON) and the table beside it (``.md``).
-
-    Args:
-        report (Dict[str, Any]): Of :func:`build_report`.
-        path (str): Ends in ``.json``.
-
-    Returns:
-        List[str]: The two paths.
+    """Write ``path``, which ends in ``.json``, and the table beside it (``.md``); their two paths.
 
     Raises:
         ValueError: If the path ends otherwise.

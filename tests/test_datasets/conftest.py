@@ -80,23 +80,12 @@ def make_coco(root):
 def write_json(root, split):
     """An instances JSON: two boxes that overlap in every picture."""
 
-    def box(x0, x1):
-        return [[x0, 0, x1, 0, x1, 24, x0, 24]]
-
     anns = []
     for i in range(3):
         for k, (x0, x1, cat) in enumerate(((0, 8, 1), (6, 14, 3))):
-            anns.append(
-                dict(
-                    id=10 * i + k + 1,
-                    image_id=i,
-                    iscrowd=0,
-                    category_id=cat,
-                    area=(x1 - x0) * 24,
-                    bbox=[x0, 0, x1 - x0, 24],
-                    segmentation=box(x0, x1),
-                )
-            )
+            one = dict(id=10 * i + k + 1, image_id=i, iscrowd=0, category_id=cat)
+            one.update(area=(x1 - x0) * 24, bbox=[x0, 0, x1 - x0, 24])
+            anns.append(dict(one, segmentation=[[x0, 0, x1, 0, x1, 24, x0, 24]]))
     data = dict(
         images=[dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32) for i in range(3)],
         annotations=anns,
@@ -114,8 +103,7 @@ def make_ade(root):
             name = f'ADE_{split[:5]}_{i:08d}'
             write_jpg(root / f'images/{split}/{name}.jpg', seed=i)
             write_png(
-                root / f'annotations/{split}/{name}.png',
-                blocks([0, 1, 2, 150]).astype(np.uint8),
+                root / f'annotations/{split}/{name}.png', blocks([0, 1, 2, 150]).astype(np.uint8)
             )
     return root
 
@@ -143,8 +131,7 @@ def make_camvid(root, last=10):
         for i in range(3):
             write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
             write_png(
-                root / f'annotations/{split}/{i}.png',
-                blocks([0, 3, last, 255]).astype(np.uint8),
+                root / f'annotations/{split}/{i}.png', blocks([0, 3, last, 255]).astype(np.uint8)
             )
     return root
 

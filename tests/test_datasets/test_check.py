@@ -1,5 +1,4 @@
 import json
-import logging
 import sys
 from types import SimpleNamespace
 
@@ -21,13 +20,8 @@ PIPELINE = [
 
 
 def config(root, **kwargs):
-    return dict(
-        type='SLNPDataset',
-        data_root=str(root),
-        pipeline=PIPELINE,
-        metainfo=dict(classes=('a', 'b', 'c')),
-        **kwargs,
-    )
+    base = dict(type='SLNPDataset', data_root=str(root), pipeline=PIPELINE)
+    return dict(base, metainfo=dict(classes=('a', 'b', 'c')), **kwargs)
 
 
 def check(root, num_workers=1, **kwargs):
@@ -158,10 +152,7 @@ def test_quick_check_passes_counts_and_raises(folder_pair, files):
 
 def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair, monkeypatch):
     lines = []
-    monkeypatch.setattr(
-        'slnp_mm.datasets.check.print_log',
-        lambda text, *_: lines.append(text),
-    )
+    monkeypatch.setattr('slnp_mm.datasets.check.print_log', lambda text, *_: lines.append(text))
     (folder_pair / 'images/1.jpg').write_bytes(b'x')
     assert quick_check(config(folder_pair, skip_corrupt=True)) == 3
     (line,) = lines
@@ -202,22 +193,14 @@ def test_hook_leaves_other_sets_alone_and_checks_its_arguments():
 
 def test_overlay_mixes_colours_and_leaves_unlabelled_pixels():
     image = np.full((1, 2, 3), 100, np.uint8)
-    out = overlay(
-        image,
-        np.uint8([[0, 255]]),
-        np.full((1, 1, 2), -1),
-        [[200, 0, 0]],
-        share=0.5,
-    )
+    out = overlay(image, np.uint8([[0, 255]]), np.full((1, 1, 2), -1), [[200, 0, 0]], share=0.5)
     assert out.tolist() == [[[150, 50, 50], [100, 100, 100]]]
 
 
-def test_sheet_is_a_picture_on_disk(folder_pair, tmp_path):
+def test_sheet_has_three_rows_of_three_pictures(folder_pair):
     sheet = make_sheet(DATASETS.build(config(folder_pair)))
     # three rows of 200 under a title of 25, three columns as wide as the picture
     assert sheet.shape == (25 + 4 + 3 * 204, 4 + 3 * (267 + 4), 3)
-    assert cv2.imwrite(str(tmp_path / 's.png'), sheet)
-    assert (cv2.imread(str(tmp_path / 's.png')) == sheet).all()
 
 
 def test_sheet_stretches_no_picture(folder_pair, files):
@@ -230,14 +213,17 @@ def test_sheet_stretches_no_picture(folder_pair, files):
 
 @pytest.fixture
 def tool(request, monkeypatch, tmp_path):
-    """Run tools/check_dataset.py in this process on a config text."""
+    """Run tools/check_dataset.py in this process on a config text, or on a training set."""
     import runpy
 
     path = str(request.config.rootpath / 'tools/check_dataset.py')
 
     def run(text, *options):
+        if not isinstance(text, str):
+            text = f'train_dataloader = dict(dataset={config(text)!r})'
         (tmp_path / 'c.py').write_text(text)
-        monkeypatch.setattr(sys, 'argv', [path, str(tmp_path / 'c.py'), *options])
+        words = [path, str(tmp_path / 'c.py'), '--workers', '1', *map(str, options)]
+        monkeypatch.setattr(sys, 'argv', words)
         with pytest.raises(SystemExit) as end:
             runpy.run_path(path, run_name='__main__')
         return end.value.code
@@ -246,49 +232,27 @@ def tool(request, monkeypatch, tmp_path):
 
 
 def test_tool_ends_with_0_and_writes_json_and_sheet(folder_pair, tool, tmp_path, capsys):
-    out = tmp_path / 'r.json'
-    text = (
-        f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'
-        'val_dataloader = train_dataloader'
-    )
-    assert (
-        tool(
-            text,
-            '--json',
-            str(out),
-            '--sheet',
-            str(tmp_path / 's.png'),
-            '--workers',
-            '1',
-        )
-        == 0
-    )
+    out, sheet = tmp_path / 'r.json', tmp_path / 's.png'
+    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})\n'
+    text += 'val_dataloader = train_dataloader'
+    assert tool(text, '--json', out, '--sheet', sheet) == 0
     assert list(json.loads(out.read_text())) == ['train']  # equal: once
-    assert (tmp_path / 's.png').exists()
+    assert sheet.exists()
     assert '3/3' in capsys.readouterr().err  # the progress bar
 
 
-def test_tool_ends_with_1_on_a_problem(broken, tool, capsys):
-    text = f'train_dataloader = dict(dataset={config(broken)!r})'
-    assert tool(text, '--workers', '1') == 1
+def test_tool_ends_with_1_and_draws_what_is_sound_of_a_broken_set(broken, tool, tmp_path, capsys):
+    assert tool(broken, '--sheet', tmp_path / 's.png') == 1
     assert 'result: 6 problems' in capsys.readouterr().out
-
-
-def test_tool_draws_what_is_sound_of_a_broken_set(broken, tool, tmp_path):
-    text = f'train_dataloader = dict(dataset={config(broken)!r})'
-    path = tmp_path / 's.png'
-    assert tool(text, '--workers', '1', '--sheet', str(path)) == 1
-    height = cv2.imread(str(path)).shape[0]
+    height = cv2.imread(str(tmp_path / 's.png')).shape[0]
     assert height == 25 + 4 + 3 * 204  # samples 0, 1 and 2
 
 
 def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys):
     for path in (folder_pair / 'labels').iterdir():
         path.write_bytes(b'x')
-    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
-    path = tmp_path / 's.png'
-    assert tool(text, '--workers', '1', '--sheet', str(path)) == 1
-    assert 'can be drawn' in capsys.readouterr().err and not path.exists()
+    assert tool(folder_pair, '--sheet', tmp_path / 's.png') == 1
+    assert 'can be drawn' in capsys.readouterr().err and not (tmp_path / 's.png').exists()
 
 
 def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys):
@@ -297,47 +261,35 @@ def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys):
         f'one, two = {config(folder_pair)!r}, {other!r}\n'
         "both = dict(type='ConcatDataset', datasets=[one, two])\n"
         'train_dataloader = dict(dataset=both)\n'
-        'val_dataloader = dict(dataset=dict('
-        "type='RepeatDataset', times=2, dataset=one))"
+        "val_dataloader = dict(dataset=dict(type='RepeatDataset', times=2, dataset=one))"
     )
-    assert tool(text, '--workers', '1') == 0
+    assert tool(text) == 0
     out = capsys.readouterr().out
     assert out.count('3 of 3 images') == 2  # the repeated one was seen
     assert 'train1: ' in out and 'train2: ' in out
 
 
 def test_tool_names_what_it_cannot_check(tool, capsys, folder_pair, tmp_path):
-    other = "train_dataloader = dict(dataset=dict(type='BasicImageDataset'))"
-    assert tool(other.replace('))', f', data_root={str(tmp_path)!r}))')) == 1
-    assert 'train_dataloader has BasicImageDataset' in capsys.readouterr().err
-    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
-    place = str(folder_pair / 'images/0.jpg/r.json')
-    assert tool(text, '--workers', '1', '--json', place) == 1
-    assert 'error: cannot write' in capsys.readouterr().err
-
-
-def test_tool_names_a_config_without_data(tool, capsys, caplog):
-    caplog.set_level(logging.ERROR)
-    assert tool('a = 1') == 1
-    assert 'has no data set for train' in capsys.readouterr().err
+    foreign = f"dict(type='BasicImageDataset', data_root={str(tmp_path)!r})"
+    for text, options, words in (
+        (f'train_dataloader = dict(dataset={foreign})', (), 'train_dataloader has BasicImage'),
+        ('a = 1', (), 'has no data set for train'),
+        (folder_pair, ('--json', folder_pair / 'images/0.jpg/r.json'), 'error: cannot write'),
+        (folder_pair, ('--limit', 0), 'at least 1 sample, but the limit is 0'),
+        (folder_pair, ('--split', 'train', 'val'), 'has no data set for val'),
+    ):
+        assert tool(text, *options) == 1
+        assert words in capsys.readouterr().err
 
 
 def test_tool_says_when_a_loader_gives_no_batch(folder_pair, tool, capsys):
     """Three samples, four a batch, and the last, incomplete batch dropped."""
     text = f'loader = dict(batch_size=4, drop_last=True, dataset={config(folder_pair)!r})\n'
-    assert tool(text + 'val_dataloader = loader', '--workers', '1') == 1
+    assert tool(text + 'val_dataloader = loader') == 1
     out = capsys.readouterr().out
     assert 'val_dataloader gives no batch: 3 samples, batch_size=4, drop_last=True' in out
     assert 'no problem' not in out
     endless = text + "train_dataloader = dict(loader, sampler=dict(type='InfiniteSampler'))"
-    assert tool(endless, '--workers', '1') == 0
+    assert tool(endless) == 0
     twice = "loader['dataset'] = dict(type='RepeatDataset', times=2, dataset=loader['dataset'])"
-    assert tool(f'{text}{twice}\nval_dataloader = loader', '--workers', '1') == 0
-
-
-def test_tool_checks_nothing_in_silence(folder_pair, tool, capsys):
-    text = f'train_dataloader = dict(dataset={config(folder_pair)!r})'
-    assert tool(text, '--workers', '1', '--limit', '0') == 1
-    assert 'at least 1 sample, but the limit is 0' in capsys.readouterr().err
-    assert tool(text, '--workers', '1', '--split', 'train', 'val') == 1
-    assert 'has no data set for val' in capsys.readouterr().err
+    assert tool(f'{text}{twice}\nval_dataloader = loader') == 0

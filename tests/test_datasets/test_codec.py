@@ -6,6 +6,9 @@ from slnp_mm.datasets.codec import LabelCodec
 from slnp_mm.datasets.files import decode_ids, read_bytes
 from slnp_mm.errors import DataError
 
+ONE = dict(colours=[[1, 2, 3]])
+BOTH = [[0] * 3, [9] * 3]
+
 
 def decode(path, codec):
     return codec(decode_ids(read_bytes(str(path)), str(path)), str(path))
@@ -59,10 +62,7 @@ def _write_low_bit_png(path, ids, bits):
 def test_palette_png_gives_the_index_not_the_colour(tmp_path, files):
     palette = [[200, 0, 0], [0, 200, 0], [9, 9, 9]]
     files.png(tmp_path / 'a.png', np.uint8([[2, 1], [0, 0]]), palette)
-    assert decode(tmp_path / 'a.png', LabelCodec(3)).tolist() == [
-        [2, 1],
-        [0, 0],
-    ]
+    assert decode(tmp_path / 'a.png', LabelCodec(3)).tolist() == [[2, 1], [0, 0]]
 
 
 def test_rgb_colours_become_ids(tmp_path, files):
@@ -73,20 +73,23 @@ def test_rgb_colours_become_ids(tmp_path, files):
     assert decode(tmp_path / 'a.png', codec).tolist() == [[1, 0], [255, 0]]
 
 
-def test_reduce_zero_label_moves_ids_down_by_one():
-    codec = LabelCodec(2, reduce_zero_label=True)
-    raw = np.uint8([[0, 1, 2, 255]])
-    assert codec(raw, 'a').tolist() == [[255, 0, 1, 255]]
-
-
-def test_unlabelled_ids_win_over_classes():
-    codec = LabelCodec(3, unlabelled_ids=(0, 255))
-    assert codec(np.uint8([[0, 1, 2, 255]]), 'a').tolist() == [[255, 1, 2, 255]]
-
-
-def test_table_remaps_ids():
-    codec = LabelCodec(2, label_map={7: 0, 9: 1, 3: 255})
-    assert codec(np.uint8([[7, 9, 3, 255]]), 'a').tolist() == [[0, 1, 255, 255]]
+@pytest.mark.parametrize(
+    'settings, raw, label',
+    [
+        (dict(reduce_zero_label=True), [0, 1, 2, 255], [255, 0, 1, 255]),
+        (dict(num_classes=254, reduce_zero_label=True), [0, 1, 254, 255], [255, 0, 253, 255]),
+        (dict(num_classes=3, unlabelled_ids=(0, 255)), [0, 1, 2, 255], [255, 1, 2, 255]),
+        (dict(label_map={7: 0, 9: 1, 3: 255}), [7, 9, 3, 255], [0, 1, 255, 255]),
+        (dict(label_map={'7': 0, '9': 1}), [7, 9, 255], [0, 1, 255]),  # as JSON has it
+        (dict(label_map={0: 0, 255: 1}), [0, 255], [0, 1]),
+        (dict(label_map={0: 0}), [0, 255], [0, 255]),
+        (dict(label_map={0: 0, 255: 255}), [0, 255], [0, 255]),
+        (dict(label_map={1: 0, 2: 1}, unlabelled_ids=(0,)), [0, 1, 2], [255, 0, 1]),
+    ],
+)
+def test_ids_follow_the_rule(settings, raw, label):
+    codec = LabelCodec(**{'num_classes': 2, **settings})
+    assert codec(np.uint8([raw]), 'a').tolist() == [label]
 
 
 @pytest.mark.parametrize(
@@ -99,16 +102,8 @@ def test_table_remaps_ids():
             r'allowed range 0\.\.2 \(unlabelled: 255\)',
         ),
         (dict(), [[3, 1, 2]], 'is reduce_zero_label unset'),
-        (
-            dict(unlabelled_ids=(0,)),
-            [[0, 1, 255]],
-            '255 only: does unlabelled_ids lack 255',
-        ),
-        (
-            dict(unlabelled_ids=()),
-            [[0, 1, 255]],
-            '255 only: is unlabelled_ids unset',
-        ),
+        (dict(unlabelled_ids=(0,)), [[0, 1, 255]], '255 only: does unlabelled_ids lack 255'),
+        (dict(unlabelled_ids=()), [[0, 1, 255]], '255 only: is unlabelled_ids unset'),
         (dict(), [[3, 1]], r'3 the unlabelled one \(unlabelled_ids=\(3, 255'),
         (dict(), [[9, 9, 8]], r'8 \(1 pixels\) and 1 other id are outside'),
         (
@@ -129,57 +124,36 @@ def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
         LabelCodec(3, **settings)(array, 'x.png')
 
 
-def test_rgb_label_without_palette_names_the_setting():
-    with pytest.raises(DataError, match=r'x\.png is an RGB label .*expected ids'):
-        LabelCodec(3)(np.zeros((2, 2, 3), np.uint8), 'x.png')
-
-
-def test_rgb_label_of_equal_channels_has_its_own_cause():
-    raw = np.repeat(np.uint8([[[1], [2]]]), 3, 2)
-    with pytest.raises(DataError, match='ids saved as a colour picture'):
-        LabelCodec(3)(raw, 'x.png')
-    raw[0, 0] = 9, 8, 7
-    with pytest.raises(DataError, match=r'set label=dict\(colours'):
-        LabelCodec(3)(raw, 'x.png')
-
-
-def test_unknown_colour_is_named():
-    codec = LabelCodec(1, colours=[[1, 2, 3]])
-    with pytest.raises(DataError, match=r'1 pixels .* first \(9, 8, 7\)'):
-        codec(np.uint8([[[1, 2, 3], [9, 8, 7]]]), 'x.png')
-
-
-def test_grey_label_where_colours_are_set_is_named():
-    with pytest.raises(DataError, match='remove colours'):
-        LabelCodec(1, colours=[[1, 2, 3]])(np.zeros((2, 2), np.uint8), 'x')
-
-
 @pytest.mark.parametrize(
-    'settings, words',
+    'raw, settings, words',
     [
-        (dict(num_classes=0), r'must be 1\.\.255 .* got 0'),
-        (dict(num_classes=256), 'got 256'),
-        (dict(num_classes=2, label_map={1: 2}), 'sends id 1 to 2'),
-        (
-            dict(num_classes=2, label_map={}, reduce_zero_label=True),
-            'not both',
-        ),
-        (dict(num_classes=2, colours=[[0, 0, 0]]), r'\(2\), got 1'),
-        (
-            dict(num_classes=1, colours=[[0, 0, 300]]),
-            r'RGB triples of 0\.\.255',
-        ),
-        (dict(num_classes=2, colours=[[0, 0, 0]] * 2), 'share one RGB colour'),
+        ([[[0] * 3]], {}, r'x\.png is an RGB label .*expected ids .*ids saved as a colour picture'),
+        ([[[9, 8, 7], [2] * 3]], {}, r'set label=dict\(colours'),
+        ([[[1, 2, 3], [9, 8, 7]]], ONE, r'1 pixels .* first \(9, 8, 7\)'),
+        ([[0, 0]], ONE, 'remove colours'),
     ],
 )
-def test_contradictory_settings_are_refused(settings, words):
+def test_color_where_ids_are_expected_or_the_reverse_is_named(raw, settings, words):
     with pytest.raises(DataError, match=words):
-        LabelCodec(**settings)
+        LabelCodec(1, **settings)(np.uint8(raw), 'x.png')
 
 
 @pytest.mark.parametrize(
     'settings, words',
     [
+        (dict(label_map={255: 1}, unlabelled_ids=(255,)), 'sends id 255 to class 1, but unlab'),
+        (dict(colours=BOTH, label_map={0: 1}), 'give colours or label_map, not both'),
+        (dict(colours=BOTH, reduce_zero_label=True), 'colours or reduce_zero_label'),
+        (dict(colours=BOTH, unlabelled_ids=(0,)), 'colours or unlabelled_ids'),
+        (dict(unlabelled_colours=[[0, 0, 0]]), 'unlabelled_colours needs colours'),
+        (dict(num_classes=255, reduce_zero_label=True), 'at most 254 classes, .* got 255'),
+        (dict(num_classes=0), r'must be 1\.\.255 .* got 0'),
+        (dict(num_classes=256), 'got 256'),
+        (dict(label_map={1: 2}), 'sends id 1 to 2'),
+        (dict(label_map={}, reduce_zero_label=True), 'not both'),
+        (dict(colours=[[0, 0, 0]]), r'\(2\), got 1'),
+        (dict(num_classes=1, colours=[[0, 0, 300]]), r'RGB triples of 0\.\.255'),
+        (dict(colours=[[0, 0, 0]] * 2), 'share one RGB colour'),
         (dict(label_map={}), 'label_map must send ids to classes'),
         (dict(label_map=[0, 1]), 'label_map must send ids to classes'),
         (dict(label_map={'sky': 0}), r"whole numbers, .* got \{'sky': 0\}"),
@@ -189,16 +163,11 @@ def test_contradictory_settings_are_refused(settings, words):
         (dict(label_map={70000: 0}), r'label_map must .* got 70000'),
     ],
 )
-def test_settings_that_no_label_file_can_meet_are_refused(settings, words):
+def test_settings_that_nothing_can_meet_are_refused(settings, words):
     with pytest.raises(DataError, match=words):
-        LabelCodec(3, **settings)
+        LabelCodec(**{'num_classes': 2, **settings})
 
 
-def test_label_map_may_come_from_json_with_text_keys():
-    codec = LabelCodec(2, label_map={'7': 0, '9': 1})
-    assert codec(np.uint8([[7, 9, 255]]), 'a').tolist() == [[0, 1, 255]]
-
-
-def test_stamp_changes_with_the_rule():
-    assert LabelCodec(3).stamp == LabelCodec(3).stamp
-    assert LabelCodec(3).stamp != LabelCodec(4).stamp
+def test_digest_changes_with_the_rule():
+    assert LabelCodec(3).digest == LabelCodec(3).digest
+    assert LabelCodec(3).digest != LabelCodec(4).digest

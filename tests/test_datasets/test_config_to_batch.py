@@ -84,11 +84,7 @@ def test_coco_train_ids_are_171_classes(make_set):
     names = dataset.metainfo['classes']
     assert len(names) == 171
     row = dataset[0]['inputs']['label'][0, 16]
-    assert [names[i] for i in row[[4, 12, 20]]] == [
-        'person',
-        'car',
-        'sky-other',
-    ]
+    assert [names[i] for i in row[[4, 12, 20]]] == ['person', 'car', 'sky-other']
 
 
 @pytest.mark.parametrize('source, overlap', [('json', 2), ('components', 1)])

@@ -25,10 +25,7 @@ from slnp_mm.datasets import (
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 SETTINGS = settings(
-    max_examples=250,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -83,21 +80,14 @@ def samples(draw):
         bits=bits,
         mode=draw(st.sampled_from(['plain', 'plain', 'palette', 'rgb', 'rgba', 'la'])),
         ids=draw(
-            st.none()
-            | _ids(
-                draw(st.just(other) | SHAPES),
-                draw(st.sampled_from([8, 16, 32])),
-            )
+            st.none() | _ids(draw(st.just(other) | SHAPES), draw(st.sampled_from([8, 16, 32])))
         ),
         rules=rules,
         source=draw(st.sampled_from([{}, dict(background_ids=(0, 255)), dict(background_below=3)])),
         cut=draw(
             st.none()
             | st.none()
-            | st.tuples(
-                st.sampled_from(['i.png', 'l.tif', 'n.tif']),
-                st.floats(0, 0.99),
-            )
+            | st.tuples(st.sampled_from(['i.png', 'l.tif', 'n.tif']), st.floats(0, 0.99))
         ),
         slots=draw(st.integers(1, 8) | st.just(200)),
         layers=draw(st.integers(1, 3)),

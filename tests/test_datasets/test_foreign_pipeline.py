@@ -13,34 +13,16 @@ def test_pix2pix_trains_on_our_set(folder_pair):
         dict(type='SLNPLabelToImage'),
         dict(type='PackInputs', keys=['img_mask', 'img_img']),
     ]
-    dataset = DATASETS.build(
-        dict(
-            type='SLNPDataset',
-            data_root=str(folder_pair),
-            pipeline=pipeline,
-            metainfo=dict(classes=('a', 'b', 'c')),
-        )
-    )
+    cfg = dict(type='SLNPDataset', data_root=str(folder_pair), pipeline=pipeline)
+    dataset = DATASETS.build(dict(cfg, metainfo=dict(classes=('a', 'b', 'c'))))
     preprocessor = MODELS.build(dict(type='DataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3))
+    narrow = dict(base_channels=4, norm_cfg=dict(type='BN'))
     model = MODELS.build(
         dict(
             type='Pix2Pix',
             data_preprocessor=preprocessor,
-            generator=dict(
-                type='UnetGenerator',
-                in_channels=3,
-                out_channels=3,
-                num_down=8,
-                base_channels=4,
-                norm_cfg=dict(type='BN'),
-            ),
-            discriminator=dict(
-                type='PatchDiscriminator',
-                in_channels=6,
-                base_channels=4,
-                num_conv=3,
-                norm_cfg=dict(type='BN'),
-            ),
+            generator=dict(narrow, type='UnetGenerator', in_channels=3, out_channels=3, num_down=8),
+            discriminator=dict(narrow, type='PatchDiscriminator', in_channels=6, num_conv=3),
             default_domain='img',
             reachable_domains=['img'],
             related_domains=['img', 'mask'],

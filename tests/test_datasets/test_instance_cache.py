@@ -20,17 +20,11 @@ def _files(root):
     return [p for p in Path(root).rglob('*') if p.is_file()]
 
 
-def test_saved_map_comes_back(tmp_path, found):
+def test_saved_map_comes_back_and_that_of_other_settings_is_replaced(tmp_path, found):
     cache = InstanceCache(str(tmp_path))
     cache.save('a', ['x'], found)
     again = cache.load('a', ['x'])
-    assert (again.layers == found.layers).all()
-    assert (again.classes == found.classes).all()
-
-
-def test_map_of_other_settings_is_not_used(tmp_path, found):
-    cache = InstanceCache(str(tmp_path))
-    cache.save('a', ['x'], found)
+    assert (again.layers == found.layers).all() and (again.classes == found.classes).all()
     assert cache.load('a', ['y']) is None
     cache.save('a', ['y'], found)
     assert len(_files(tmp_path)) == 1  # replaced, not kept beside
@@ -79,13 +73,10 @@ def test_unwritable_folder_warns_once_and_goes_on(tmp_path, found):
     assert cache.load('a', ['x']) is None
 
 
-def test_none_keeps_nothing(found):
+def test_none_keeps_nothing_and_auto_is_the_user_cache(found, monkeypatch, tmp_path):
     cache = InstanceCache(None)
     cache.save('a', ['x'], found)
     assert cache.load('a', ['x']) is None
-
-
-def test_auto_is_the_user_cache(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     assert InstanceCache('auto').root == str(tmp_path / 'slnp_mm/instances')
 

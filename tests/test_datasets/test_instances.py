@@ -18,14 +18,8 @@ def test_components_separate_touching_classes_and_islands():
     found = keep_largest(from_label(label), 9, 'a')
     # class 1 is one piece of 5, class 0 two pieces of 4 and 2
     assert found.classes.tolist() == [1, 0, 0]
-    assert found.layers[0].tolist() == [
-        [2, 2, 0, 1],
-        [0, 0, 0, 1],
-        [-1, 0, 1, 1],
-    ]
-
-
-def test_components_count_diagonal_neighbours():
+    assert found.layers[0].tolist() == [[2, 2, 0, 1], [0, 0, 0, 1], [-1, 0, 1, 1]]
+    # neighbors across a corner are one
     assert len(from_label(np.uint8([[0, 1], [1, 0]])).classes) == 2
 
 
@@ -49,6 +43,9 @@ def test_id_over_unlabelled_pixels_only_is_dropped():
     found = keep_largest(from_ids(raw, label), 9, 'a')
     assert found.classes.tolist() == [0]
     assert found.layers[0].tolist() == [[0, -1, -1]]
+    # nothing but background on nothing labelled
+    found = keep_largest(from_ids(raw, np.full_like(label, 255), [1, 2]), 9, 'a')
+    assert found.classes.size == 0 and (found.layers == -1).all()
 
 
 def test_photograph_as_id_map_is_named():
@@ -64,9 +61,7 @@ def test_background_id_gives_one_instance_a_class():
     assert sorted(found.classes.tolist()) == [1, 2, 5, 5]
     ids = found.layers[0, 0]
     assert ids[0] == ids[5] and ids[1] == ids[2] and ids[3] != ids[4]
-
-
-def test_several_background_ids_of_one_class_are_joined():
+    # several background ids of one class are joined
     raw = np.uint8([[3, 4, 4, 200]])
     found = keep_largest(from_ids(raw, np.uint8([[1, 1, 1, 1]]), [3, 4]), 9, 'a')
     assert found.layers[0].tolist() == [[0, 0, 0, 1]]
@@ -120,11 +115,7 @@ def test_merged_overlapping_masks_count_a_pixel_once():
 
 def test_more_classes_than_slots_is_named():
     ids = np.arange(3)[None, None]
-    with pytest.raises(
-        DataError,
-        match=r'p\.png has 3 classes, more than '
-        'max_instances=2',
-    ):
+    with pytest.raises(DataError, match=r'p\.png has 3 classes, more than max_instances=2'):
         keep_largest(Instances(ids, np.arange(3)), 2, 'p.png')
 
 

@@ -37,7 +37,7 @@ def test_every_class_occurs_and_every_object_has_one_class():
     assert len(CLASSES) == len(PALETTE) >= 8
 
 
-def test_objects_overlap_and_vary_in_colour():
+def test_objects_overlap_and_vary_in_color():
     cars, hidden = [], 0
     for number in range(60):
         image, label, ids = draw_scene((1, 0, number), 64)

@@ -1,37 +1,23 @@
 """A tiny real mmseg scorer with fixed random weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-TINY = """
-model = dict(
-    _scope_='mmseg',
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375], bgr_to_rgb=True, size=(32, 32)),
-    backbone=dict(
-        type='ResNetV1c', depth=18, num_stages=1, stem_channels=8,
-        base_channels=8, out_indices=(0, ), strides=(1, ), dilations=(1, ),
-        norm_cfg=dict(type='SyncBN')),
-    decode_head=dict(
-        type='ASPPHead', in_channels=8, in_index=0, channels=8,
-        dilations=(1, 2), num_classes=4, dropout_ratio=0.1,
-        norm_cfg=dict(type='SyncBN'), align_corners=False),
-    train_cfg=dict(), test_cfg=dict(mode='whole'))
-"""
-
 
 @pytest.fixture(scope='session')
-def tiny_scorer(tmp_path_factory):
-    """Dict with ``config`` and ``checkpoint`` of a 4-class scorer."""
+def tiny_scorer(tmp_path_factory, scorer):
+    """Dict with ``config`` and ``checkpoint`` of a 4-class scorer; it was trained on GPUs."""
     from mmengine.config import Config
 
     from slnp_mm.evaluation.scorers.deeplabv3 import _build_segmentor
 
     folder = tmp_path_factory.mktemp('scorer')
     config = folder / 'tiny.py'
-    config.write_text(TINY)
+    text = Path(scorer(4)['config']).read_text().replace("type='BN'", "type='SyncBN'")
+    scale = 'mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]'
+    config.write_text(text.replace('mean=[127.5] * 3, std=[127.5] * 3', scale))
     torch.manual_seed(0)
     model = _build_segmentor(Config.fromfile(str(config))).eval()
     with torch.no_grad():  # every class is to be predicted somewhere

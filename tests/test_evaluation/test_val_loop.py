@@ -16,11 +16,7 @@ from mmengine.runner import Runner
 
 from slnp_mm.evaluation.folder import build_dataset, score_folder
 from slnp_mm.evaluation.metrics import SLNPSegMetric
-from slnp_mm.evaluation.scorers.training import (
-    set_data_root,
-    set_length,
-    train_scorer,
-)
+from slnp_mm.evaluation.scorers.training import set_data_root, set_length, train_scorer
 
 pytestmark = pytest.mark.usefixtures('repository')
 DATA = Path(os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data'))
@@ -86,16 +82,11 @@ def test_swd_of_mmagic_is_reported_beside_the_score(datasets, scorer, tmp_path, 
 
 
 def test_tensorboard_gets_the_grid_and_the_score(datasets, scorer, tmp_path, tiny):
-    from tensorboard.backend.event_processing.event_accumulator import (
-        EventAccumulator,
-    )
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     seg = dict(type='SLNPSegMetric', scorer=scorer(11))
     cfg = gan_config(tiny, datasets['camvid'], tmp_path, 64, [seg])
-    cfg.visualizer.vis_backends = [
-        dict(type='LocalVisBackend'),
-        dict(type='TensorboardVisBackend'),
-    ]
+    cfg.visualizer.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
     runner = Runner.from_cfg(cfg)
     runner.train()
     runner.visualizer.close()
@@ -148,12 +139,7 @@ def test_trained_scorer_records_how_it_was_made(datasets, tmp_path):
     cfg, scorer = small_scorer(datasets['camvid'], tmp_path / 's', 2)
     record = train_scorer(cfg)
     assert record['data'] == dict(
-        dataset='SLNPCamVid',
-        root='camvid',
-        train='train',
-        train_images=2,
-        val='val',
-        val_images=2,
+        dataset='SLNPCamVid', root='camvid', train='train', train_images=2, val='val', val_images=2
     )
     assert record['iterations'] == 2 and record['seed'] == 0
     assert record['input_size'] == [128, 128]
@@ -172,7 +158,7 @@ def write_pictures(dataset, folder):
 
 
 def three_ceilings(tiny, root, tmp_path, iters, name='deeplabv3_camvid'):
-    """Figures of real images: mmseg's runner, val loop, folder."""
+    """Compare figures of real images: mmseg's runner, val loop, folder."""
     cfg, scorer = small_scorer(root, tmp_path / 'scorer', iters, name)
     record = train_scorer(cfg)
     cfg.load_from, cfg.work_dir = scorer['checkpoint'], str(tmp_path / 'test')
@@ -189,16 +175,11 @@ def three_ceilings(tiny, root, tmp_path, iters, name='deeplabv3_camvid'):
     write_pictures(dataset, tmp_path / 'made')
     metric = SLNPSegMetric(scorer=scorer)
     folder = score_folder(dataset, [metric], str(tmp_path / 'made'))
-    count = metric.last_report['num_images']
-    return record['ceiling'], in_loop, folder, count
-
-
-def check_ceilings(ceiling, in_loop, folder):
     for name in NAMES:
-        assert in_loop[f'real/{name}'] == ceiling[name]
-        assert folder[f'real/{name}'] == ceiling[name]
-        assert folder[name] == ceiling[name]
+        ceiling = record['ceiling'][name]
+        assert in_loop[f'real/{name}'] == folder[f'real/{name}'] == folder[name] == ceiling
     assert folder['share/PA'] == 100.0
+    return record['ceiling'], metric.last_report['num_images']
 
 
 @pytest.mark.parametrize('name, iters', [('deeplabv3_camvid', 2), ('deeplabv3_lite2_camvid', 25)])
@@ -206,16 +187,13 @@ def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(
     name, iters, datasets, tmp_path, tiny
 ):
     """The second one enlarges the pictures, and has ImageNet weights."""
-    *three, count = three_ceilings(tiny, datasets['camvid'], tmp_path, iters, name)
-    check_ceilings(*three)
-    assert count == 2
+    assert three_ceilings(tiny, datasets['camvid'], tmp_path, iters, name)[1] == 2
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / 'camvid').is_dir(), reason='no CamVid to look at')
 def test_ceiling_of_real_camvid_is_one_by_all_three(tmp_path, tiny):
     torch.manual_seed(0)
-    *three, count = three_ceilings(tiny, DATA / 'camvid', tmp_path, 30)
-    check_ceilings(*three)
+    ceiling, count = three_ceilings(tiny, DATA / 'camvid', tmp_path, 30)
     assert count == 101
-    assert len({three[0][name] for name in NAMES}) == 3, 'a trivial scorer'
+    assert len({ceiling[name] for name in NAMES}) == 3, 'a trivial scorer'

@@ -42,18 +42,12 @@ def prior():
 def run(prior, tmp_path):
     """Config, checkpoint and three pictures of a data set."""
     rng = np.random.default_rng(0)
-    for folder in ('images', 'stuffthingmaps', 'instances'):
+    for folder, kind in (('images', 'jpg'), ('stuffthingmaps', 'png'), ('instances', 'png')):
         (tmp_path / folder / 'train2017').mkdir(parents=True)
-    for i in range(3):
-        picture = rng.integers(0, 256, (8, 8, 3), np.uint8)
-        label = np.full((8, 8), 1, np.uint8)
-        for folder, kind, array in (
-            ('images', 'jpg', picture),
-            ('stuffthingmaps', 'png', label),
-            ('instances', 'png', label),
-        ):
-            path = tmp_path / folder / 'train2017' / f'{i}.{kind}'
-            assert cv2.imwrite(str(path), array)
+        for i in range(3):
+            picture = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            array = picture if kind == 'jpg' else np.ones((8, 8), np.uint8)
+            assert cv2.imwrite(str(tmp_path / folder / f'train2017/{i}.{kind}'), array)
     config = tmp_path / 'noise_prior_x.py'
     config.write_text(CONFIG.format(root=str(tmp_path)))
     checkpoint = tmp_path / 'iter_3.pth'
@@ -94,16 +88,10 @@ def test_picture_has_a_row_each_for_real_reconstruction_and_sample(prior):
 def test_tool_prints_text_and_json_and_draws(run, tmp_path, request):
     config, checkpoint = run
     out = tmp_path / 'shown' / 'prior.png'
-    done = subprocess.run(
-        [
-            *(sys.executable, '-W', 'ignore', 'tools/show_prior.py'),
-            *(str(config), str(checkpoint), '--out', str(out)),
-            *('--num-samples', '4'),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=request.config.rootpath,
-    )
+    words = [sys.executable, '-W', 'ignore', 'tools/show_prior.py', str(config), str(checkpoint)]
+    words += ['--out', str(out), '--num-samples', '4']
+    root = request.config.rootpath
+    done = subprocess.run(words, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     line = next(x for x in done.stdout.splitlines() if x.startswith('{'))
     figures = json.loads(line)

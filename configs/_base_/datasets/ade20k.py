@@ -1,9 +1,6 @@
 # ADE20K SceneParsing, 150 classes.
 _base_ = './pairs.py'
-dataset_type = 'SLNPADE20K'
-data_root = 'data/ade/ADEChallengeData2016'
-image_size = 256
-every = dict(type=dataset_type, data_root=data_root, image_size=image_size)
+every = dict(type='SLNPADE20K', data_root='data/ade/ADEChallengeData2016', image_size=256)
 
 train_dataloader = dict(dataset=dict(every, split='training'))
 val_dataloader = dict(dataset=dict(every, split='validation'))

@@ -1,9 +1,6 @@
 # CamVid, 11 classes. Pictures are 4:3.
 _base_ = './pairs.py'
-dataset_type = 'SLNPCamVid'
-data_root = 'data/camvid'
-image_size = 256
-every = dict(type=dataset_type, data_root=data_root, image_size=image_size)
+every = dict(type='SLNPCamVid', data_root='data/camvid', image_size=256)
 
 train_dataloader = dict(num_workers=2, dataset=dict(every, split='train'))
 val_dataloader = dict(num_workers=2, dataset=dict(every, split='val'))

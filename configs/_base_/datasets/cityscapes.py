@@ -1,9 +1,6 @@
 # Cityscapes, 19 classes, resized to 256x512 (its own 1:2 shape).
 _base_ = './pairs.py'
-dataset_type = 'SLNPCityscapes'
-data_root = 'data/cityscapes'
-image_size = (256, 512)
-every = dict(type=dataset_type, data_root=data_root, image_size=image_size)
+every = dict(type='SLNPCityscapes', data_root='data/cityscapes', image_size=(256, 512))
 
 train_dataloader = dict(batch_size=4, dataset=dict(every, split='train'))
 val_dataloader = dict(batch_size=4, dataset=dict(every, split='val'))

@@ -1,9 +1,6 @@
 # COCO-Stuff 164k, 182 raw classes.
 _base_ = './pairs.py'
-dataset_type = 'SLNPCOCOStuff'
-data_root = 'data/coco_stuff164k'
-image_size = 256
-every = dict(type=dataset_type, data_root=data_root, image_size=image_size)
+every = dict(type='SLNPCOCOStuff', data_root='data/coco_stuff164k', image_size=256)
 
 train_dataloader = dict(dataset=dict(every, split='train2017'))
 val_dataloader = dict(dataset=dict(every, split='val2017'))

@@ -1,9 +1,6 @@
 # ToyScenes: drawn by tools/make_toyscenes.py, 128 px, 10 classes.
 _base_ = './pairs.py'
-dataset_type = 'SLNPToyScenes'
-data_root = 'data/toyscenes'
-image_size = 128
-every = dict(type=dataset_type, data_root=data_root, image_size=image_size)
+every = dict(type='SLNPToyScenes', data_root='data/toyscenes', image_size=128)
 
 train_dataloader = dict(num_workers=2, dataset=dict(every, split='train2017'))
 val_dataloader = dict(num_workers=2, dataset=dict(every, split='val2017'))

@@ -5,21 +5,11 @@
 # Nothing that trains a generator may use this network: it judges.
 _base_ = './deeplabv3_small.py'
 
-norm_cfg = dict(type='BN', requires_grad=True)
+scorer = dict(input_size=(192, 192), resize_filter='bicubic')
 model = dict(
-    _delete_=True,
-    _scope_='mmseg',
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[127.5] * 3,
-        std=[127.5] * 3,
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(192, 192),
-    ),
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, size=(192, 192)),
     backbone=dict(
+        _delete_=True,
         type='TIMMBackbone',
         model_name='tf_efficientnet_lite2',
         pretrained=False,
@@ -29,15 +19,9 @@ model = dict(
     decode_head=dict(
         type='DepthwiseSeparableASPPHead',
         in_channels=120,
-        in_index=2,
         c1_in_channels=24,
         c1_channels=24,
         channels=96,
-        dilations=(1, 2, 4, 6),
-        dropout_ratio=0.1,
-        num_classes=None,
-        norm_cfg=norm_cfg,
-        align_corners=False,
         # Poles and signs: only pixels that are not yet clear count in the first loss, and the
         # second one stands for mIoU.
         sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=4000),
@@ -46,8 +30,6 @@ model = dict(
             dict(type='LovaszLoss', reduction='none', loss_weight=1.0),
         ],
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )
 
 enlarge = dict(type='Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
@@ -79,16 +61,12 @@ test_dataloader = val_dataloader
 
 # Pretrained layers move slower.
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-2),
+    optimizer=dict(lr=2e-3),
     paramwise_cfg=dict(
-        custom_keys=dict(backbone=dict(lr_mult=0.25)),
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
+        custom_keys=dict(backbone=dict(lr_mult=0.25)), norm_decay_mult=0.0, bias_decay_mult=0.0
     ),
-    clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1500, val_interval=1500)
+train_cfg = dict(max_iters=1500, val_interval=1500)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=50, by_epoch=False),
     dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=1500, by_epoch=False),

@@ -2,6 +2,7 @@
 # trained from nothing on two CPU cores at 128 px. Output stride 8.
 default_scope = 'mmseg'
 custom_imports = dict(imports=['slnp_mm'], allow_failed_imports=False)
+scorer = dict(input_size=(128, 128), resize_filter='area')
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     _scope_='mmseg',
@@ -44,8 +45,7 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 
-# Pixels and labels come from the generator's own pipeline; only augmentation
-# is mmseg's.
+# Pixels and labels come from the generator's own pipeline; only augmentation is mmseg's.
 size = (128, 128)
 load = [
     dict(type='mmagic.SLNPLoadImage'),
@@ -55,12 +55,7 @@ load = [
 ]
 train_pipeline = [
     *load,
-    dict(
-        type='RandomResize',
-        scale=size[::-1],
-        ratio_range=(1.0, 1.5),
-        keep_ratio=True,
-    ),
+    dict(type='RandomResize', scale=size[::-1], ratio_range=(1.0, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
@@ -81,6 +76,15 @@ val_dataloader = dict(
     dataset=dict(image_size=size, test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1200, val_interval=1200)
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-2),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = dict(
+    type='OneCycleLR', eta_max=4e-3, total_steps=1200, pct_start=0.2, by_epoch=False
+)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])

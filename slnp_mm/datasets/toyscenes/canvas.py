@@ -1,6 +1,7 @@
-"""The drawing surface of ToyScenes: colour, class and object in one go."""
+"""The drawing surface of ToyScenes: color, class and object in one go."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -11,15 +12,12 @@ from .palette import Light
 _NOISE_SIZE = 1024
 
 
+@cache
 def make_noise(seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    """Make the two noise fields that all textures are cut from.
-
-    Args:
-        seed (int): Seed of the fields. Defaults to 7.
+    """Make the fine and the coarse noise field that all textures are cut from.
 
     Returns:
-        tuple[ndarray]: A fine and a coarse field, each (1024, 1024),
-        float32, mean 0, standard deviation 1.
+        tuple[ndarray]: (1024, 1024) each, float32, mean 0, standard deviation 1.
     """
     rng = np.random.default_rng(seed)
     fields = []
@@ -28,9 +26,7 @@ def make_noise(seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
         for step in octaves:
             small = rng.standard_normal((_NOISE_SIZE // step,) * 2)
             total += cv2.resize(
-                small.astype(np.float32),
-                (_NOISE_SIZE,) * 2,
-                interpolation=cv2.INTER_CUBIC,
+                small.astype(np.float32), (_NOISE_SIZE,) * 2, interpolation=cv2.INTER_CUBIC
             )
         fields.append((total - total.mean()) / total.std())
     return fields[0], fields[1]
@@ -39,13 +35,13 @@ def make_noise(seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
 class Canvas:
     """A scene in the making, drawn at twice its final size.
 
-    Later shapes hide earlier ones (painter's algorithm) in the picture, the
-    label map and the instance map alike.
+    Later shapes hide earlier ones (painter's algorithm) in the picture, the label map and the
+    instance map alike.
 
     Args:
         size (int): Side of the finished scene, pixels.
         light (Light): Time of day.
-        sun (float): Horizontal place of the sun, 0 (left) .. 1 (right).
+        sun (float): Horizontal position of the sun, 0 (left) .. 1 (right).
         rng (Generator): Random source.
         noise (tuple[ndarray]): Fine and coarse field of ``make_noise``.
     """
@@ -64,14 +60,14 @@ class Canvas:
         self.image = np.zeros((self.side, self.side, 3), np.uint8)
         self.label = np.full((self.side, self.side), UNLABELLED, np.uint8)
         self.ids = np.full((self.side, self.side), UNLABELLED, np.uint8)
+        self.cls = self.obj = UNLABELLED
         self.num_ids = 0
 
-    def new_id(self) -> int:
-        """Return the id of a new object, 0..254."""
-        if self.num_ids >= UNLABELLED:
-            raise ValueError(f'a scene can have {UNLABELLED} objects, got one more')
-        self.num_ids += 1
-        return self.num_ids - 1
+    def begin(self, cls: int) -> None:
+        """Let all that is drawn next be one new object of a class, or unlabelled."""
+        self.cls = self.obj = cls
+        if cls != UNLABELLED:
+            self.obj, self.num_ids = self.num_ids, self.num_ids + 1
 
     def texture(
         self,
@@ -84,10 +80,10 @@ class Canvas:
         """Cut a random piece of noise.
 
         Args:
-            height (int): Height in pixels.
-            width (int): Width in pixels.
+            height (int): Pixels.
+            width (int): Pixels.
             amount (float): Standard deviation, no unit.
-            coarse (bool): Slow noise instead of fine. Defaults to False.
+            coarse (bool): Slow noise instead of fine.
             stretch (tuple[float]): Magnification in y and x.
 
         Returns:
@@ -109,117 +105,87 @@ class Canvas:
         x1, y1 = np.ceil(points.max(0)).astype(int) + 1
         return (max(x0, 0), max(y0, 0), min(x1, self.side), min(y1, self.side))
 
+    def cut_out(self, points: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """Mask of a polygon in its :meth:`box`, (h, w), float32, 0 or 1; its top left corner."""
+        x0, y0, x1, y1 = self.box(points)
+        mask = np.zeros((max(y1 - y0, 0), max(x1 - x0, 0)), np.float32)
+        if mask.size:
+            cv2.fillPoly(mask, [np.round(points - (x0, y0)).astype(np.int32)], 1)
+        return mask, (x0, y0)
+
     def polygon(
         self,
         points: Sequence,
-        colour: np.ndarray,
-        cls: int | None,
-        obj: int | None,
-        factor: np.ndarray | None = None,
+        color: np.ndarray,
+        factor: np.ndarray | float = 1.0,
         grain: float = 0.0,
+        detail: bool = False,
     ) -> None:
         """Fill a polygon.
 
         Args:
             points (Sequence): Corners (x, y) in canvas pixels.
-            colour (ndarray): Unlit BGR colour, 0..255.
-            cls (int, optional): Class; None paints the picture only (for
-                details and shadows of an object already drawn).
-            obj (int, optional): Object id, from ``new_id``.
-            factor (ndarray, optional): Brightness, broadcast to the box.
-            grain (float): Amount of fine noise. Defaults to 0.
+            color (ndarray): Unlit BGR color, 0..255.
+            factor (ndarray | float): Brightness, broadcast to the box.
+            grain (float): Amount of fine noise.
+            detail (bool): Paint the picture only, not label and ids.
         """
         points = np.asarray(points, np.float32)
-        if not grain and (factor is None or np.ndim(factor) == 0):
-            self._plain(
-                points,
-                colour * self.tint * (1 if factor is None else factor),
-                cls,
-                obj,
-            )
+        if grain or np.ndim(factor):
+            mask, corner = self.cut_out(points)
+            if mask.size:
+                self.paint(mask > 0, corner, color, factor, grain)
             return
-        x0, y0, x1, y1 = self.box(points)
-        if x1 <= x0 or y1 <= y0:
-            return
-        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        cv2.fillPoly(mask, [np.round(points - (x0, y0)).astype(np.int32)], 1)
-        self.stamp(mask > 0, (x0, y0), colour, cls, obj, factor, grain)
 
-    def _plain(
-        self,
-        points: np.ndarray,
-        colour: np.ndarray,
-        cls: int | None,
-        obj: int | None,
-    ) -> None:
-        """Fill a polygon with one colour; much faster than ``stamp``."""
+        # one color: much faster
         corners = [np.round(points).astype(np.int32)]
-        cv2.fillPoly(self.image, corners, np.clip(colour, 0, 255).astype(int).tolist())
-        if cls is not None:
-            cv2.fillPoly(self.label, corners, int(cls))
-            cv2.fillPoly(self.ids, corners, UNLABELLED if obj is None else int(obj))
+        paint = np.clip(color * self.tint * factor, 0, 255)
+        cv2.fillPoly(self.image, corners, paint.astype(int).tolist())
+        if not detail:
+            cv2.fillPoly(self.label, corners, self.cls)
+            cv2.fillPoly(self.ids, corners, self.obj)
 
-    def stamp(
+    def paint(
         self,
         mask: np.ndarray,
         corner: tuple[int, int],
-        colour: np.ndarray,
-        cls: int | None,
-        obj: int | None,
-        factor: np.ndarray | None = None,
+        color: np.ndarray,
+        factor: np.ndarray | float = 1.0,
         grain: float = 0.0,
         lit: bool = True,
     ) -> None:
         """Paint a boolean mask, whose top left corner lies at ``corner``.
 
-        ``colour`` is one BGR colour or an array (h, w, 3) of the mask's
-        size; ``lit=False`` leaves the light's tint off (sky, lamps).
+        ``color`` is one BGR color or an array (h, w, 3) of the mask's size; ``lit=False`` leaves
+        the light's tint off (sky, lamps).
         """
         height, width = mask.shape
-        x0, y0 = corner
-        paint = np.broadcast_to(colour, (height, width, 3))
-        if lit:
-            paint = paint * self.tint
-        if factor is not None:
-            paint = paint * factor
+        paint = np.broadcast_to(color, (height, width, 3)) * (self.tint if lit else 1) * factor
         if grain:
             paint = paint * self.texture(height, width, grain)
-        area = (slice(y0, y0 + height), slice(x0, x0 + width))
-        np.copyto(
-            self.image[area],
-            np.clip(paint, 0, 255).astype(np.uint8),
-            where=mask[..., None],
-        )
-        if cls is not None:
-            self.label[area][mask] = cls
-            self.ids[area][mask] = UNLABELLED if obj is None else obj
+        area = (slice(corner[1], corner[1] + height), slice(corner[0], corner[0] + width))
+        np.copyto(self.image[area], np.clip(paint, 0, 255).astype(np.uint8), where=mask[..., None])
+        self.label[area][mask] = self.cls
+        self.ids[area][mask] = self.obj
 
-    def darken(self, points: Sequence, amount: float) -> None:
+    def darken(self, points: np.ndarray, amount: float) -> None:
         """Throw a shadow on what is already drawn; labels stay."""
-        points = np.asarray(points, np.float32)
-        x0, y0, x1, y1 = self.box(points)
-        if x1 <= x0 or y1 <= y0:
-            return
-        mask = np.zeros((y1 - y0, x1 - x0), np.float32)
-        cv2.fillPoly(mask, [np.round(points - (x0, y0)).astype(np.int32)], 1)
-        mask = cv2.blur(mask, (5, 5))[..., None] * amount
-        view = self.image[y0:y1, x0:x1]
-        view[:] = view * (1 - mask)
+        mask, (x0, y0) = self.cut_out(np.asarray(points, np.float32))
+        if mask.size:
+            mask = cv2.blur(mask, (5, 5))[..., None] * amount
+            view = self.image[y0 : y0 + len(mask), x0 : x0 + mask.shape[1]]
+            view[:] = view * (1 - mask)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reduce to the final size: area for colours, nearest for ids.
+        """Reduce to the final size: area for colors, nearest for ids.
 
         Returns:
-            tuple[ndarray]: Image (S, S, 3), BGR uint8; label (S, S), uint8;
-            object ids (S, S), uint8; 255 = none.
+            tuple[ndarray]: Image (S, S, 3), BGR uint8; label and object ids, (S, S), uint8, 255 =
+            none.
         """
         size = self.side // 2
         image = cv2.resize(self.image, (size, size), interpolation=cv2.INTER_AREA)
-        return (
-            image,
-            self.label[1::2, 1::2].copy(),
-            self.ids[1::2, 1::2].copy(),
-        )
+        return image, self.label[1::2, 1::2].copy(), self.ids[1::2, 1::2].copy()
 
 
 def ellipse_points(
@@ -227,10 +193,4 @@ def ellipse_points(
 ) -> np.ndarray:
     """Corners of an ellipse, (num, 2), x and y in canvas pixels."""
     angle = np.linspace(0, 2 * np.pi, num, endpoint=False)
-    return np.stack(
-        [
-            centre[0] + axes[0] * np.cos(angle),
-            centre[1] + axes[1] * np.sin(angle),
-        ],
-        1,
-    )
+    return np.stack([centre[0] + axes[0] * np.cos(angle), centre[1] + axes[1] * np.sin(angle)], 1)

@@ -1,48 +1,31 @@
-"""Classes, colours and light of ToyScenes."""
+"""Classes, colors and light of ToyScenes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-CLASSES: tuple[str, ...] = (
-    'sky',
-    'cloud',
-    'mountain',
-    'grass',
-    'road',
-    'water',
-    'building',
-    'tree',
-    'car',
-    'person',
+_COLORS = dict(
+    sky=(120, 180, 230),
+    cloud=(236, 240, 241),
+    mountain=(127, 104, 96),
+    grass=(96, 169, 70),
+    road=(90, 90, 98),
+    water=(41, 98, 178),
+    building=(196, 120, 72),
+    tree=(28, 99, 48),
+    car=(214, 39, 40),
+    person=(255, 193, 7),
 )
-PALETTE = [
-    [120, 180, 230],
-    [236, 240, 241],
-    [127, 104, 96],
-    [96, 169, 70],
-    [90, 90, 98],
-    [41, 98, 178],
-    [196, 120, 72],
-    [28, 99, 48],
-    [214, 39, 40],
-    [255, 193, 7],
-]
+CLASSES, PALETTE = tuple(_COLORS), [list(color) for color in _COLORS.values()]
 SKY, CLOUD, MOUNTAIN, GRASS, ROAD, WATER, BUILDING, TREE, CAR, PERSON = range(len(CLASSES))
 
 
 @dataclass(frozen=True)
 class Light:
-    """Colours of one time of day, all BGR.
+    """Colors of one time of day, all BGR, 0..255.
 
-    Args:
-        name (str): Name of the time of day.
-        zenith (tuple[int]): Sky colour at the top, 0..255.
-        horizon (tuple[int]): Sky colour at the horizon, 0..255.
-        glow (tuple[int]): Colour of the light around the sun, 0..255.
-        tint (tuple[float]): Factor on every lit surface, no unit.
-        contrast (float): Difference of lit and shaded sides, 0..1, no unit.
-        windows_lit (float): Share of lamp-lit windows, 0..1.
+    ``tint`` is a factor on every lit surface, ``contrast`` the difference of lit and shaded sides
+    and ``windows_lit`` the share of lamp-lit windows, both 0..1.
     """
 
     name: str
@@ -55,51 +38,15 @@ class Light:
 
 
 LIGHTS = (
+    Light('noon', (214, 142, 68), (244, 216, 178), (252, 246, 236), (1.0, 1.0, 1.0), 0.35, 0.0),
     Light(
-        'noon',
-        (214, 142, 68),
-        (244, 216, 178),
-        (252, 246, 236),
-        (1.0, 1.0, 1.0),
-        0.35,
-        0.0,
+        'morning', (205, 158, 104), (206, 214, 238), (196, 226, 252), (0.92, 0.97, 1.03), 0.4, 0.05
     ),
     Light(
-        'morning',
-        (205, 158, 104),
-        (206, 214, 238),
-        (196, 226, 252),
-        (0.92, 0.97, 1.03),
-        0.4,
-        0.05,
+        'overcast', (186, 176, 166), (214, 210, 206), (220, 218, 216), (0.9, 0.88, 0.86), 0.12, 0.1
     ),
-    Light(
-        'overcast',
-        (186, 176, 166),
-        (214, 210, 206),
-        (220, 218, 216),
-        (0.9, 0.88, 0.86),
-        0.12,
-        0.1,
-    ),
-    Light(
-        'sunset',
-        (150, 92, 84),
-        (96, 152, 246),
-        (120, 206, 255),
-        (0.7, 0.82, 1.02),
-        0.45,
-        0.35,
-    ),
-    Light(
-        'dusk',
-        (92, 52, 34),
-        (136, 96, 110),
-        (150, 120, 150),
-        (0.66, 0.54, 0.52),
-        0.2,
-        0.65,
-    ),
+    Light('sunset', (150, 92, 84), (96, 152, 246), (120, 206, 255), (0.7, 0.82, 1.02), 0.45, 0.35),
+    Light('dusk', (92, 52, 34), (136, 96, 110), (150, 120, 150), (0.66, 0.54, 0.52), 0.2, 0.65),
 )
 LIGHT_ODDS = (0.38, 0.2, 0.18, 0.14, 0.1)
 
@@ -136,17 +83,8 @@ CLOTHES = (
 SKINS = ((150, 185, 232), (110, 150, 205), (70, 100, 150), (170, 200, 240))
 
 
-def pick(rng: np.random.Generator, colours: tuple, spread: int = 12) -> np.ndarray:
-    """Pick a colour and vary it a little.
-
-    Args:
-        rng (Generator): Random source.
-        colours (tuple[tuple[int]]): BGR colours to choose from, 0..255.
-        spread (int): Largest change of each channel. Defaults to 12.
-
-    Returns:
-        ndarray: BGR colour, (3, ), float32, 0..255.
-    """
-    colour = np.asarray(colours[rng.integers(len(colours))], np.float32)
-    colour = colour + rng.uniform(-spread, spread, 3)
-    return np.clip(colour, 0, 255).astype(np.float32)
+def pick(rng: np.random.Generator, colors: tuple, spread: int = 12) -> np.ndarray:
+    """Pick a BGR color, (3, ), float32, 0..255, and change each channel by up to ``spread``."""
+    color = np.asarray(colors[rng.integers(len(colors))], np.float32)
+    color = color + rng.uniform(-spread, spread, 3)
+    return np.clip(color, 0, 255).astype(np.float32)

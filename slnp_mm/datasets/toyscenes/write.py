@@ -28,16 +28,16 @@ def write_toyscenes(
 ) -> bool:
     """Write the data set in COCO-Stuff's folder layout.
 
-    All is written to a temporary folder that is renamed at the end, so an
-    interrupted run leaves nothing half done.
+    All is written to a temporary folder that is renamed at the end, so an interrupted run leaves
+    nothing half done.
 
     Args:
         out (str): Folder to make.
         num_train (int): Pictures in ``train2017``, >= 1.
         num_val (int): Pictures in ``val2017``, >= 1.
-        size (int): Side, pixels, even, >= 32. Defaults to 128.
-        seed (int): Seed, >= 0. Defaults to 0.
-        quality (int): JPEG quality, 1..100. Defaults to 92.
+        size (int): Side, pixels, even, >= 32.
+        seed (int): Seed, >= 0.
+        quality (int): JPEG quality, 1..100.
         progress (Callable, optional): Called with done and total.
 
     Returns:
@@ -106,7 +106,7 @@ def _write_splits(root: str, settings: dict, progress: Progress | None) -> None:
     total = settings['num_train'] + settings['num_val']
     done = 0
     for part, key in enumerate(('num_train', 'num_val')):
-        split = ('train2017', 'val2017')[part]
+        split = key.removeprefix('num_') + '2017'
         for folder in _FOLDERS:
             os.makedirs(os.path.join(root, folder, split))
         for number in range(settings[key]):

@@ -44,9 +44,9 @@ class SLNPPackInputs(BaseTransform):
         """Pack one sample.
 
         Returns:
-            dict: ``inputs`` with ``img`` (3, H, W), uint8, BGR; ``label``
-            (1, H, W), int64; ``instances`` (K, H, W), int64, -1 = none; ``instance_labels`` (T_max,
-            ), int64, -1 = empty slot; and ``data_samples``, a DataSample with metainfo only.
+            dict: ``inputs`` with ``img`` (3, H, W), uint8, BGR; ``label`` (1, H, W), int64;
+            ``instances`` (K, H, W), int64, -1 = none; ``instance_labels`` (T_max, ), int64, -1 =
+            empty slot; and ``data_samples``, a DataSample with metainfo only.
         """
         for key in self.keys:
             if key not in results:
@@ -74,19 +74,18 @@ class SLNPPackInputs(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SLNPLabelToImage(BaseTransform):
-    """Add the label as a colour picture or as one-hot planes.
+    """Add the label as a color picture or as one-hot planes.
 
-    So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use
-    our data sets: ``img_{label_domain}`` is made of the label and
-    ``img_{image_domain}`` is the picture. mmagic calls the generated
-    picture ``fake_{image_domain}`` and our scores read ``fake_img``.
+    So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use our data sets:
+    ``img_{label_domain}`` is made of the label and ``img_{image_domain}`` is the picture. mmagic
+    calls the generated picture ``fake_{image_domain}`` and our scores read ``fake_img``.
 
     Args:
-        mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled;
-            'onehot': (H, W, C + 1), float32, 0 or 255 so that the model's
-            preprocessor maps it to -1..1; last plane = unlabelled.
-        label_domain (str): Defaults to 'mask'.
-        image_domain (str): Defaults to 'img'.
+        mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled; 'onehot': (H, W, C + 1),
+            float32, 0 or 255 so that the model's preprocessor maps it to -1..1; last plane =
+            unlabelled.
+        label_domain (str): What is made of the label.
+        image_domain (str): The picture.
 
     Raises:
         ValueError: If the mode is unknown.
@@ -94,10 +93,7 @@ class SLNPLabelToImage(BaseTransform):
     """
 
     def __init__(
-        self,
-        mode: str = 'palette',
-        label_domain: str = 'mask',
-        image_domain: str = 'img',
+        self, mode: str = 'palette', label_domain: str = 'mask', image_domain: str = 'img'
     ) -> None:
         if mode not in ('palette', 'onehot'):
             raise ValueError(f"mode must be 'palette' or 'onehot', got {mode!r}")
@@ -111,8 +107,8 @@ class SLNPLabelToImage(BaseTransform):
         label = results['label']
         if self.mode == 'palette':
             table = np.zeros((256, 3), np.uint8)
-            colours = np.asarray(results['palette'], np.uint8)[:, ::-1]
-            table[: len(colours)] = colours
+            colors = np.asarray(results['palette'], np.uint8)[:, ::-1]
+            table[: len(colors)] = colors
             picture = table[label]
         else:
             num = results['label_codec'].num_classes

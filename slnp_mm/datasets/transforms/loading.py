@@ -28,14 +28,12 @@ class SLNPLoadImage(BaseTransform):
     how much a JPEG was decoded smaller (1, 2, 4, 8), and ``orientation``, the EXIF orientation of
     the file, 1..8, 1 = as stored. It is applied if ``exif_orientation`` of the data set says so.
 
-    A JPEG larger than needed is decoded at 1/2, 1/4 or 1/8 of its size, as
-    long as both sides stay at least as large as ``SLNPResize`` will ask
-    for; that transform must then follow before any crop.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where both sides stay at least as large as
+    ``SLNPResize`` will ask for; that transform must then follow before any crop.
 
     Args:
-        decode_size (int | tuple[int] | str, optional): Least side, or
-            height and width, to decode. 'auto' is the data set's
-            ``image_size``; None always decodes in full. Defaults to 'auto'.
+        decode_size (int | tuple[int] | str, optional): Least side, or height and width, to decode.
+            'auto' is the data set's ``image_size``; None always decodes in full.
 
     Raises:
         CorruptFileError: If the file cannot be decoded.
@@ -95,9 +93,8 @@ class SLNPLoadLabel(BaseTransform):
                     "set to 'images' if the labels were drawn on the picture as it is shown"
                 )
             raise DataError(
-                f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image '
-                f'{results["img_path"]} is {shape[1]}x{shape[0]} (width x '
-                f'height); both must have one size{hint}',
+                f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image {results["img_path"]} '
+                f'is {shape[1]}x{shape[0]} (width x height); both must have one size{hint}',
                 kind='size',
             )
         results['label'] = codec(raw, path)
@@ -112,22 +109,17 @@ class SLNPLoadInstances(BaseTransform):
     T_max. Must follow ``SLNPLoadLabel`` directly. The result is kept on disk.
 
     Args:
-        max_instances (int): T_max, 1..32767: the largest are kept, the
-            rest merged class by class. Defaults to 64.
-        max_overlap (int): Layers K, >= 1; above 1 only helps with masks
-            from a COCO JSON. Defaults to 1.
-        cache_dir (str, optional): Folder of the cache; 'auto' is the
-            user's cache folder, None keeps nothing. Defaults to 'auto'.
+        max_instances (int): T_max, 1..32767: the largest are kept, the rest merged class by class.
+        max_overlap (int): Layers K, >= 1; above 1 only helps with masks from a COCO JSON.
+        cache_dir (str, optional): Folder of the cache; 'auto' is the user's cache folder, None
+            keeps nothing.
 
     Raises:
         DataError: If a setting is out of range or the instance map does not fit the label.
     """
 
     def __init__(
-        self,
-        max_instances: int = 64,
-        max_overlap: int = 1,
-        cache_dir: str | None = 'auto',
+        self, max_instances: int = 64, max_overlap: int = 1, cache_dir: str | None = 'auto'
     ) -> None:
         if not 1 <= max_instances <= 32767:
             raise DataError(f'max_instances must be 1..32767, got {max_instances}')
@@ -144,21 +136,16 @@ class SLNPLoadInstances(BaseTransform):
         files = [*paths, source.json_file or '']
         made_of = [file_stamp(path) for path in files]
         # runs with other settings keep their own maps beside these
-        name = '|'.join(
-            [path and os.path.abspath(path) for path in files]
-            + self._settings(source, results['label_codec'])
-        )
+        settings = [str(self.max_instances), str(self.max_overlap), source.settings()]
+        places = [path and os.path.abspath(path) for path in files]
+        name = '|'.join([*places, *settings, results['label_codec'].digest])
         found = self.cache.load(name, made_of)
         # instances are made, and kept, as the files lie on disk
         turn = label_turn(results)
         label = turned(results['label'], turn, back=True)
         if found is None or found.layers.shape[1:] != label.shape:
             found = source.make(
-                label,
-                results['img_path'],
-                paths[1],
-                self.max_instances,
-                self.max_overlap,
+                label, results['img_path'], paths[1], self.max_instances, self.max_overlap
             )
             self.cache.save(name, made_of, found)
         layers = found.layers
@@ -168,10 +155,6 @@ class SLNPLoadInstances(BaseTransform):
         results['instance_labels'] = found.classes
         results['max_instances'] = self.max_instances
         return results
-
-    def _settings(self, source, codec) -> list[str]:
-        """All settings that the result depends on, as text."""
-        return [str(self.max_instances), str(self.max_overlap), source.stamp(), codec.stamp]
 
 
 def label_turn(results: dict) -> int:

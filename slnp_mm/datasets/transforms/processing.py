@@ -19,7 +19,7 @@ class SLNPResize(BaseTransform):
 
     Args:
         size (int | tuple[int], optional): Side of the square, or (height, width); for 'short_side'
-            one number. Pixels, >= 1. None takes the data set's ``image_size``. Defaults to None.
+            one number. Pixels, >= 1. None takes the data set's ``image_size``.
         mode (str): 'square' (aspect not kept) or 'short_side' (kept).
 
     Raises:
@@ -69,11 +69,7 @@ class SLNPResize(BaseTransform):
 
 
 def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width from one side or both.
-
-    Raises:
-        ValueError: If a side is below 1 or there are not two.
-    """
+    """Height and width from one side or both; a ValueError if one is below 1."""
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(f'size must be one side or (height, width), >= 1, got {size}')
@@ -87,18 +83,17 @@ def _check_detail(results: dict, height: int, width: int) -> None:
     if reduced and (height > now[0] or width > now[1]):
         raise DataError(
             f'SLNPResize wants {width}x{height}, but SLNPLoadImage decoded '
-            f'{results.get("img_path", "the picture")} at {now[1]}x{now[0]} '
-            'only (width x height); give decode_size of SLNPLoadImage the '
-            'size of SLNPResize, or None'
+            f'{results.get("img_path", "the picture")} at {now[1]}x{now[0]} only (width x height); '
+            'give decode_size of SLNPLoadImage the size of SLNPResize, or None'
         )
 
 
 def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize a picture by area (both sides shrink) or bicubically.
 
-    Averaging is done in two steps, bilinearly to a whole multiple of the
-    new size and then by the mean of blocks: half the time of OpenCV's own
-    fractional area filter, and within 1 grey level (root mean square) of it on photographs.
+    Averaging is done in two steps, bilinearly to a whole multiple of the new size and then by the
+    mean of blocks: half the time of OpenCV's own fractional area filter, and within 1 grey level
+    (root mean square) of it on photographs.
     """
     old = image.shape[:2]
     if old == (height, width):
@@ -122,12 +117,12 @@ def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class SLNPCrop(BaseTransform):
-    """Cut out a window, at random or in the centre.
+    """Cut out a window.
 
     Args:
         size (int | tuple[int]): Side, or (height, width), pixels, >= 1.
-        mode (str): 'random' (numpy's global random source, which mmengine
-            seeds in each worker) or 'centre'.
+        mode (str): 'random' (numpy's global source, which mmengine seeds in each worker) or
+            'centre'.
 
     Raises:
         ValueError: If the mode or the size is wrong.
@@ -152,19 +147,14 @@ class SLNPCrop(BaseTransform):
         room = [s - c for s, c in zip(shape, self.size)]
         if min(room) < 0:
             raise DataError(
-                f'{results.get("img_path", "picture")} is {shape[1]}x'
-                f'{shape[0]}, smaller than the crop {self.size[1]}x'
-                f'{self.size[0]} (width x height); put SLNPResize before'
+                f'{results.get("img_path", "picture")} is {shape[1]}x{shape[0]}, smaller than the '
+                f'crop {self.size[1]}x{self.size[0]} (width x height); put SLNPResize before'
             )
         if self.mode == 'random':
             top, left = (int(np.random.randint(r + 1)) for r in room)
         else:
             top, left = (r // 2 for r in room)
-        window = (
-            Ellipsis,
-            slice(top, top + self.size[0]),
-            slice(left, left + self.size[1]),
-        )
+        window = (..., slice(top, top + self.size[0]), slice(left, left + self.size[1]))
         results['img'] = results['img'][window[1:]]
         for key in ('label', 'instances'):
             if key in results:
@@ -175,10 +165,7 @@ class SLNPCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SLNPFlip(BaseTransform):
-    """Mirror left and right with some probability.
-
-    Args:
-        prob (float): Probability, 0..1. Defaults to 0.5.
+    """Mirror left and right with the probability ``prob``.
 
     Raises:
         ValueError: If ``prob`` is outside 0..1.
@@ -204,22 +191,17 @@ class SLNPFlip(BaseTransform):
 class SLNPColorJitter(BaseTransform):
     """Vary brightness, contrast and saturation of ``img``.
 
-    Each factor is drawn evenly from 1 - x .. 1 + x.
-
     Args:
-        brightness (float): x of the brightness, 0..1. Defaults to 0.1.
-        contrast (float): x of the contrast, 0..1. Defaults to 0.1.
-        saturation (float): x of the saturation, 0..1. Defaults to 0.1.
+        brightness (float): x of the factor, drawn evenly from 1 - x .. 1 + x; 0..1.
+        contrast (float): The same.
+        saturation (float): The same.
 
     Raises:
         ValueError: If a strength is outside 0..1.
     """
 
     def __init__(
-        self,
-        brightness: float = 0.1,
-        contrast: float = 0.1,
-        saturation: float = 0.1,
+        self, brightness: float = 0.1, contrast: float = 0.1, saturation: float = 0.1
     ) -> None:
         self.strengths = (brightness, contrast, saturation)
         if not all(0 <= x <= 1 for x in self.strengths):

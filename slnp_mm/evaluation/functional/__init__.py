@@ -1,18 +1,17 @@
 """Plain arithmetic on arrays: no models, no registry, no files."""
 
 from .class_map import build_class_map, map_label
-from .frechet import feature_statistics, frechet_distance
-from .grid import colour_attention, colour_label, make_grid
-from .images import (
-    RESIZE_FILTERS,
-    check_filter,
-    resize_image,
-    resize_label,
-    to_uint8,
+from .distances import (
+    feature_statistics,
+    frechet_distance,
+    kernel_distance,
+    pairwise_diversity,
+    polynomial_mmd,
+    precision_recall,
 )
-from .instance_colour import instance_colours, instance_diversity
-from .kernel import kernel_distance, polynomial_mmd
-from .manifold import pairwise_diversity, precision_recall
+from .grid import colour_attention, colour_label, make_grid
+from .images import RESIZE_FILTERS, check_filter, resize_image, resize_label, to_uint8
+from .instance_color import instance_colors, instance_diversity
 
 __all__ = [
     'RESIZE_FILTERS',
@@ -22,7 +21,7 @@ __all__ = [
     'colour_label',
     'feature_statistics',
     'frechet_distance',
-    'instance_colours',
+    'instance_colors',
     'instance_diversity',
     'kernel_distance',
     'make_grid',

@@ -19,11 +19,11 @@ def build_class_map(
             where the scorer has none. ``None``: both speak the same ids.
         num_classes (int): Classes of the condition.
         num_scorer_classes (int): Classes of the scorer.
-        ignore_index (int): Id of unlabelled pixels. Defaults to 255.
+        ignore_index (int): Id of unlabelled pixels.
 
     Returns:
-        Tensor, optional: (256,) int64 table, ``ignore_index`` everywhere
-        outside the condition's classes; ``None`` for ``class_map=None``.
+        Tensor, optional: (256,) int64, ``ignore_index`` outside the condition's classes; ``None``
+        for ``class_map=None``.
 
     Raises:
         ValueError: If the counts differ without a map, the map has another length than the
@@ -32,10 +32,9 @@ def build_class_map(
     if class_map is None:
         if num_classes != num_scorer_classes:
             raise ValueError(
-                f'The scorer has {num_scorer_classes} classes, the data set '
-                f'{num_classes}: give `class_map` with one scorer id '
-                f'(0..{num_scorer_classes - 1}, or {ignore_index} for none) '
-                'for each class of the data set.'
+                f'The scorer has {num_scorer_classes} classes, the data set {num_classes}: give '
+                f'`class_map` with one scorer id (0..{num_scorer_classes - 1}, or {ignore_index} '
+                'for none) for each class of the data set.'
             )
         return None
     if len(class_map) != num_classes:
@@ -55,13 +54,5 @@ def build_class_map(
 
 
 def map_label(label: Tensor, table: Tensor | None) -> Tensor:
-    """Translate a label map through the table of :func:`build_class_map`.
-
-    Args:
-        label (Tensor): (H, W) int64, 0..255.
-        table (Tensor, optional): (256,) int64, or ``None`` for no change.
-
-    Returns:
-        Tensor: (H, W) int64.
-    """
+    """Translate a label map, (H, W) int64, through a (256,) table; ``None`` changes nothing."""
     return label if table is None else table[label]

@@ -17,8 +17,7 @@ def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndar
         palette (Sequence[Sequence[int]]): RGB of each class.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 RGB; ids outside the palette (255 =
-        unlabelled) are black.
+        np.ndarray: (H, W, 3) uint8 RGB; ids outside the palette (255 = unlabelled) are black.
     """
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = np.asarray(palette, np.uint8)[:256]
@@ -33,31 +32,27 @@ def colour_attention(
 ) -> np.ndarray:
     """Paint which instance each sub-region attends to (paper, fig. 12).
 
-    A sub-region has the colour of its strongest instance's class; the
-    brightness is that instance's weight.
+    A sub-region has the color of its strongest instance's class; the brightness is that instance's
+    weight.
 
     Args:
         attention (np.ndarray): (N_h, N_w, T) float, 0..1, sum 1 over T.
-        classes (np.ndarray, optional): (T,) class of each instance, -1 for
-            none; ``None`` paints in grey.
+        classes (np.ndarray, optional): (T,) class of each instance, -1 for none; ``None`` paints in
+            grey.
         palette (Sequence[Sequence[int]]): RGB of each class.
-        size (Tuple[int, int]): Height, width of the picture in pixels.
+        size (tuple[int, int]): Height, width of the picture in pixels.
 
     Returns:
         np.ndarray: (size[0], size[1], 3) uint8 RGB.
     """
     weight = attention.max(axis=2)
     if classes is None:
-        colour = np.full(weight.shape + (3,), 255, np.float32)
+        color = np.full(weight.shape + (3,), 255, np.float32)
     else:
         top = np.asarray(classes)[attention.argmax(axis=2)]
-        colour = colour_label(np.where(top < 0, 255, top), palette)
-    painted = np.round(colour * np.clip(weight, 0, 1)[..., None])
-    return cv2.resize(
-        painted.astype(np.uint8),
-        (size[1], size[0]),
-        interpolation=cv2.INTER_NEAREST,
-    )
+        color = colour_label(np.where(top < 0, 255, top), palette)
+    painted = np.round(color * np.clip(weight, 0, 1)[..., None])
+    return cv2.resize(painted.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
 
 
 def make_grid(
@@ -69,20 +64,20 @@ def make_grid(
     """Lay pictures out in rows under column titles.
 
     Args:
-        rows (Sequence[Sequence[np.ndarray]]): Pictures, (h, w, 3) uint8 RGB
-            of any size; as many in each row.
-        titles (Sequence[str], optional): One a column; ``None``: no titles.
-        cell_size (int, optional): Height of a cell in pixels. Defaults to
-            the tallest picture's, but at least 128. Smaller pictures are
-            enlarged by nearest neighbour, so that their pixels stay visible.
-        gap (int): White pixels between cells. Defaults to 4.
+        rows (Sequence[Sequence[np.ndarray]]): Pictures, (h, w, 3) uint8 RGB of any size; as many in
+            each row.
+        titles (Sequence[str], optional): One a column.
+        cell_size (int, optional): Height of a cell in pixels. Defaults to the tallest picture's,
+            but at least 128. Smaller pictures are enlarged by nearest neighbor, so that their
+            pixels stay visible.
+        gap (int): White pixels between cells.
 
     Returns:
         np.ndarray: (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: If there is no picture, a row has another number of
-            columns than the first, or the titles do.
+        ValueError: If there is no picture, a row has another number of columns than the first, or
+            the titles do.
     """
     if not rows or not rows[0]:
         raise ValueError('Expected at least one picture for the grid, got none.')
@@ -92,40 +87,23 @@ def make_grid(
             raise ValueError(f'Expected {columns} pictures in row {i}, got {len(row)}.')
     if titles is not None and len(titles) != columns:
         raise ValueError(f'Expected {columns} titles, got {len(titles)}.')
+
     height = cell_size or max(128, max(p.shape[0] for r in rows for p in r))
-    height, width = _cell(rows, height)
+    width = max(1, round(height * max(p.shape[1] / p.shape[0] for r in rows for p in r)))
     head = 0 if titles is None else max(20, height // 8)
-    grid = np.full(
-        (
-            head + gap + len(rows) * (height + gap),
-            gap + columns * (width + gap),
-            3,
-        ),
-        BACKGROUND,
-        np.uint8,
-    )
+    shape = (head + gap + len(rows) * (height + gap), gap + columns * (width + gap), 3)
+    grid = np.full(shape, BACKGROUND, np.uint8)
+
     for r, row in enumerate(rows):
         top = head + gap + r * (height + gap)
         for c, picture in enumerate(row):
             left = gap + c * (width + gap)
-            grid[top : top + height, left : left + width] = cv2.resize(
-                picture,
-                (width, height),
-                interpolation=_filter(picture.shape[0], height),
-            )
+            method = cv2.INTER_NEAREST if picture.shape[0] <= height else cv2.INTER_AREA
+            cell = cv2.resize(picture, (width, height), interpolation=method)
+            grid[top : top + height, left : left + width] = cell
     for c, title in enumerate(titles or ()):
         _write(grid, title, gap + c * (width + gap), width, head)
     return grid
-
-
-def _cell(rows, height: int) -> tuple[int, int]:
-    """Height, width of a cell: the widest picture's shape at ``height``."""
-    ratio = max(p.shape[1] / p.shape[0] for row in rows for p in row)
-    return height, max(1, int(round(height * ratio)))
-
-
-def _filter(source: int, target: int) -> int:
-    return cv2.INTER_NEAREST if source <= target else cv2.INTER_AREA
 
 
 def _write(grid: np.ndarray, text: str, left: int, width: int, head: int) -> None:

@@ -15,23 +15,18 @@ RESIZE_FILTERS = {
 
 
 def check_filter(name: str) -> str:
-    """Return ``name`` if it is a known resize filter.
-
-    Raises:
-        ValueError: If it is not; the text lists the known names.
-    """
+    """Return ``name``; raise a ValueError that lists the known ones if it is no filter."""
     if name not in RESIZE_FILTERS:
         raise ValueError(f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, got {name!r}.')
     return name
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """Quantise one image exactly as saving it as a PNG does.
+    """Quantize one image exactly as saving it as a PNG does.
 
     Source:
-        ours: a generated image is rounded to the nearest of 256 levels and
-            clipped before any score sees it, so that scoring a tensor and
-            scoring the file written from it give the same figures.
+        ours: a generated image is rounded to the nearest of 256 levels and clipped before any score
+            sees it, so that scoring a tensor and the file written from it give the same figures.
 
     Args:
         image (Tensor): (3, H, W), float in 0..255 (values outside are clipped) or uint8.
@@ -55,36 +50,16 @@ def to_uint8(image: Tensor) -> np.ndarray:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], filter_name: str) -> np.ndarray:
-    """Resize one uint8 image with a named OpenCV filter.
-
-    Args:
-        image (np.ndarray): (H, W, 3) uint8.
-        size (Tuple[int, int]): Height, width in pixels.
-        filter_name (str): Key of :data:`RESIZE_FILTERS`.
-
-    Returns:
-        np.ndarray: (size[0], size[1], 3) uint8; the input itself when the
-        size is already right.
-    """
+    """Resize a (H, W, 3) uint8 image to (height, width) with a filter of ``RESIZE_FILTERS``."""
     if tuple(image.shape[:2]) == tuple(size):
         return image
     return cv2.resize(
-        image,
-        (size[1], size[0]),
-        interpolation=RESIZE_FILTERS[check_filter(filter_name)],
+        image, (size[1], size[0]), interpolation=RESIZE_FILTERS[check_filter(filter_name)]
     )
 
 
 def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize one label map by nearest neighbour.
-
-    Args:
-        label (np.ndarray): (H, W) integer ids.
-        size (Tuple[int, int]): Height, width in pixels.
-
-    Returns:
-        np.ndarray: (size[0], size[1]), ids of the input only.
-    """
+    """Resize a (H, W) label map to (height, width) by nearest neighbor: no id is invented."""
     if tuple(label.shape) == tuple(size):
         return label
     return cv2.resize(label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)

@@ -1,16 +1,11 @@
 """What all metrics of this package share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import (
-    all_gather_object,
-    broadcast_object_list,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size, is_main_process
 from mmengine.evaluator import BaseMetric
 from torch import nn
 from torch.utils.data import DataLoader
@@ -41,8 +36,8 @@ class PairedMetric(BaseMetric):
             Names carry ``prefix``, so that two metrics of one kind keep apart.
 
     Args:
-        collect_device (str): As in mmengine. Defaults to ``'cpu'``.
-        prefix (str, optional): Put before each name. Defaults to None.
+        collect_device (str): As in mmengine.
+        prefix (str, optional): Put before each name.
     """
 
     # Metrics with this mode share one pass; mmagic's 'normal' mode would
@@ -69,13 +64,10 @@ class PairedMetric(BaseMetric):
         return dataloader
 
     def evaluate(self, size: int | None = None) -> dict[str, float]:
-        """Collect all processes' results, each image once, and compute.
+        """Collect all processes' results, each image once, and compute; the same on every process.
 
         Args:
             size (int, optional): Images of the data set, given by mmengine's Evaluator and checked.
-
-        Returns:
-            Dict[str, float]: The same on every process.
 
         Raises:
             ValueError: If no image was seen, or another number than ``size``.
@@ -115,28 +107,22 @@ class PairedMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in entries.items()}
 
     def identity(self, sample: dict) -> Identity:
-        """Key of an image: sample index first, so that keys sort.
-
-        Raises:
-            ValueError: If there is none in a distributed run, where padding
-                could then not be told from data.
-        """
+        """Key of an image: sample index first, so that keys sort."""
         index, path = sample.get('sample_idx'), sample.get('img_path')
         if index is None and path is None:
             if get_world_size() > 1:
                 raise ValueError(
-                    'Expected `sample_idx` or `img_path` in the data '
-                    'samples of a distributed run, got neither: add them to '
-                    '`meta_keys` of the packing transform.'
+                    'Expected `sample_idx` or `img_path` in the data samples of a distributed run, '
+                    'got neither: add them to `meta_keys` of the packing transform.'
                 )
             return (len(self.results), '')
         return (-1 if index is None else int(index), str(path or ''))
 
     def images(self, samples: Sequence[dict], key: str) -> list[np.ndarray]:
-        """Quantised images of a batch, (H, W, 3) uint8 BGR each.
+        """Quantized images of a batch, (H, W, 3) uint8 BGR each.
 
-        Images on a GPU take the metric's network there: mmengine's
-        ``ValLoop`` does not call :meth:`prepare`.
+        Images on a GPU take the metric's network there: mmengine's ``ValLoop`` does not call
+        :meth:`prepare`.
 
         Raises:
             ValueError: If a sample has no such image.
@@ -159,16 +145,16 @@ def as_tensor(value: Any) -> torch.Tensor:
     return value['data'] if isinstance(value, dict) else value
 
 
+def once(cache: dict, keys: list[str], compute: Callable[[list[int]], Sequence]) -> list:
+    """Values of ``keys``; for those not in ``cache``, ``compute`` gets their indices."""
+    todo = [i for i, key in enumerate(keys) if key not in cache]
+    if todo:
+        cache.update(zip([keys[i] for i in todo], compute(todo)))
+    return [cache[key] for key in keys]
+
+
 def merge_results(parts: Sequence[Sequence[tuple[Identity, Any]]]) -> list:
-    """Join the processes' results: each image once, in data set order.
-
-    Args:
-        parts (Sequence[Sequence[Tuple[Identity, Any]]]): For each process
-            its (identity, result) pairs.
-
-    Returns:
-        list: Results by ascending identity.
-    """
+    """Join each process's (identity, result) pairs: each image once, in data set order."""
     merged: dict[Identity, Any] = {}
     for part in parts:
         for key, result in part:

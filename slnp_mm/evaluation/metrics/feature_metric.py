@@ -13,37 +13,34 @@ from torch import Tensor
 
 from slnp_mm.files import replace_file
 
-from ..functional.frechet import feature_statistics, frechet_distance
-from ..functional.kernel import kernel_distance
-from ..functional.manifold import precision_recall
+from ..functional.distances import (
+    feature_statistics,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
 from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.inception import InceptionFeatures
-from .base import PairedMetric
+from .base import PairedMetric, once
 
 
 class FeatureMetric(PairedMetric):
     """Base: features of both sets, exact under any launcher.
 
     Args:
-        kernel (bool): Also the kernel distance. Defaults to True.
-        manifold (bool): Also precision and recall (3 neighbours). Defaults to True.
+        kernel (bool): Also the kernel distance.
+        manifold (bool): Also precision and recall (3 neighbors).
         cache (str, optional): ``.npz`` file that keeps features of real images by content, so that
-            they are computed once. Defaults to None, kept in memory only.
-        collect_device (str): As in mmengine. Defaults to ``'cpu'``.
-        prefix (str, optional): Put before each name. Defaults to None.
+            they are computed once.
+        **kwargs: See :class:`PairedMetric`.
     """
 
     NAMES: dict[str, str] = {}
 
     def __init__(
-        self,
-        kernel: bool = True,
-        manifold: bool = True,
-        cache: str | None = None,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
+        self, kernel: bool = True, manifold: bool = True, cache: str | None = None, **kwargs
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         self.kernel = kernel
         self.manifold = manifold
         # a spread needs two, a third neighbor four
@@ -74,18 +71,18 @@ class FeatureMetric(PairedMetric):
 
         Args:
             data_batch (Any): Unused.
-            data_samples (Sequence[dict]): Each with ``fake_img`` and
-                ``gt_img`` (3, H, W), BGR 0..255.
+            data_samples (Sequence[dict]): Each with ``fake_img`` and ``gt_img`` (3, H, W), BGR
+                0..255.
 
         Raises:
             ValueError: If one of them is missing.
         """
         fakes = self.images(data_samples, 'fake_img')
         net = self.extractor
-        fakes = describe(net, fakes)
+        fakes = features_of(net, fakes)
         images = self.images(data_samples, 'gt_img')
         keys = [content_key(image) for image in images]
-        reals = self._describe_real(keys, images)
+        reals = once(self._real, keys, lambda todo: features_of(net, [images[i] for i in todo]))
         for sample, *value in zip(data_samples, fakes, reals, keys):
             self.results.append((self.identity(sample), tuple(value)))
 
@@ -93,12 +90,12 @@ class FeatureMetric(PairedMetric):
         """Distances over the set.
 
         Args:
-            results (List[Tuple[Tensor, Tensor, str]]): (D,) features of the generated and the real
+            results (list[tuple[Tensor, Tensor, str]]): (D,) features of the generated and the real
                 image and the latter's key, in data set order.
 
         Returns:
-            Dict[str, float]: Figures under the names of ``NAMES``, and
-            those of :func:`split_half` after ``real/``.
+            dict[str, float]: Figures under the names of ``NAMES``, and those of :func:`split_half`
+            after ``real/``.
         """
         fakes, reals, keys = zip(*results)
         fake, real = (torch.stack(side).numpy() for side in (fakes, reals))
@@ -109,21 +106,12 @@ class FeatureMetric(PairedMetric):
         for name, value in split_half(real, self.kernel).items():
             out[f'real/{self.NAMES[name]}'] = round(value, 6)
         self.last_report = dict(
-            figures=dict(out),
-            num_images=len(results),
-            features=self._extractor.describe(),
+            figures=dict(out), num_images=len(results), features=self._extractor.describe()
         )
         return out
 
-    def _describe_real(self, keys: list[str], images: list[np.ndarray]) -> list[Tensor]:
-        todo = [i for i, key in enumerate(keys) if key not in self._real]
-        if todo:
-            rows = describe(self.extractor, [images[i] for i in todo])
-            self._real.update({keys[i]: r for i, r in zip(todo, rows)})
-        return [self._real[key] for key in keys]
-
     def _tag(self) -> str:
-        return repr(sorted(self._extractor.describe().items(), key=lambda item: item[0]))
+        return repr(sorted(self._extractor.describe().items()))
 
 
 @METRICS.register_module()
@@ -139,16 +127,12 @@ class SLNPFID(FeatureMetric):
 
     Args:
         weights (str): Inception weights, see :class:`InceptionFeatures`.
-        style (str): 'pytorch' or 'StyleGAN'. Defaults to 'pytorch'.
+        style (str): 'pytorch' or 'StyleGAN'.
         **kwargs: See :class:`FeatureMetric`.
     """
 
     NAMES = dict(
-        frechet='FID',
-        kernel='KID',
-        kernel_std='KID_std',
-        precision='precision',
-        recall='recall',
+        frechet='FID', kernel='KID', kernel_std='KID_std', precision='precision', recall='recall'
     )
 
     def __init__(self, weights: str, style: str = 'pytorch', **kwargs) -> None:
@@ -165,21 +149,14 @@ class SLNPFID(FeatureMetric):
 class SLNPScorerFrechet(FeatureMetric):
     """The same distances on the scorer's features: never called FID.
 
-    For machines without Inception weights. The figures depend on the scorer
-    and compare only under the same scorer file.
+    For machines without Inception weights. The figures compare only under the same scorer file.
 
     Args:
         scorer (dict): See :class:`DeepLabV3Scorer`.
         **kwargs: See :class:`FeatureMetric`.
     """
 
-    NAMES = dict(
-        frechet='scorer_frechet',
-        kernel='scorer_kernel',
-        kernel_std='scorer_kernel_std',
-        precision='scorer_precision',
-        recall='scorer_recall',
-    )
+    NAMES = {name: f'scorer_{name}' for name in SLNPFID.NAMES}
 
     def __init__(self, scorer: dict, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -190,7 +167,7 @@ class SLNPScorerFrechet(FeatureMetric):
         return DeepLabV3Scorer(**self.scorer_cfg)
 
 
-def describe(net: Any, images: list[np.ndarray]) -> list[Tensor]:
+def features_of(net: Any, images: list[np.ndarray]) -> list[Tensor]:
     """Features of images of any sizes, (D,) float32 each."""
     if len({image.shape for image in images}) > 1:
         return [net.features([image])[0] for image in images]
@@ -205,9 +182,6 @@ def distances(real: np.ndarray, fake: np.ndarray, kernel: bool, manifold: bool) 
         fake (np.ndarray): (M, D).
         kernel (bool): Also ``kernel`` and ``kernel_std``.
         manifold (bool): Also ``precision`` and ``recall``.
-
-    Returns:
-        Dict[str, float]: ``frechet`` and what was asked for.
     """
     out = dict(frechet=frechet_distance(feature_statistics(real), feature_statistics(fake)))
     if kernel:
@@ -220,15 +194,16 @@ def distances(real: np.ndarray, fake: np.ndarray, kernel: bool, manifold: bool) 
 def split_half(real: np.ndarray, kernel: bool, draws: int = 4) -> dict[str, float]:
     """Distances between two halves of the real images: what no generator need undercut.
 
+    Halves have N / 2 images, which raises a Frechet distance; a kernel distance has no such bias.
+
     Args:
         real (np.ndarray): (N, D).
         kernel (bool): Also ``kernel``.
-        draws (int): Random halvings to average over. Defaults to 4.
+        draws (int): Random halvings to average over.
 
     Returns:
-        Dict[str, float]: ``frechet`` and, if asked for, ``kernel``; empty with fewer than four
-        images. Halves have N / 2 images, which raises a Frechet distance; a kernel distance has
-        no such bias.
+        dict[str, float]: ``frechet`` and, if asked for, ``kernel``; empty with fewer than four
+        images.
     """
     half = len(real) // 2
     if half < 2:

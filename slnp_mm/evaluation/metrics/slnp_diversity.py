@@ -9,22 +9,16 @@ import torch
 from mmagic.registry import METRICS
 from mmengine.dist import get_world_size
 
-from ..functional.instance_colour import instance_diversity
-from ..functional.manifold import pairwise_diversity
+from ..functional.distances import pairwise_diversity
+from ..functional.instance_color import instance_diversity
 from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.lpips_distance import LPIPSDistance
 from .base import Identity, PairedMetric
-from .feature_metric import describe
+from .feature_metric import features_of
 
 
 class RepeatedLoader:
-    """Each batch of a loader several times, for the first images only.
-
-    Args:
-        loader (DataLoader): The validation loader.
-        repeats (int): How often each batch comes.
-        num_images (int): Stop after so many images of this process.
-    """
+    """Each batch of a loader ``repeats`` times, for the first ``num_images`` of this process."""
 
     def __init__(self, loader: Any, repeats: int, num_images: int) -> None:
         self.loader = loader
@@ -47,33 +41,31 @@ class RepeatedLoader:
 class SLNPDiversity(PairedMetric):
     """Mean pairwise distance over noises for one label.
 
-    ``instance_diversity`` is the mean over instances (of all labels) of the
-    distance between their mean colours, after the mean colour of each
-    picture is taken off, in grey levels of 0..255: it stays 0 if noise
-    changes the global tone only. It needs ``instances`` in the inputs, as
+    ``instance_diversity`` is the mean over instances (of all labels) of the distance between their
+    mean colors, after the mean color of each picture is taken off, in grey levels of 0..255: it
+    stays 0 if noise changes the global tone only. It needs ``instances`` in the inputs, as
     ``SLNPPackInputs`` gives them, and is left out without.
 
     It needs a pass of its own over repeated batches, so it works in mmagic's ``MultiValLoop`` only;
     the model must draw its noise anew at each call, as ``SLNPGAN`` does.
 
     Source:
-        ours: the paper claims diversity but gives no figure. LPIPS over
-            pairs follows Zhu et al., arXiv:1711.11586.
+        ours: the paper claims diversity but gives no figure. LPIPS over pairs follows Zhu et al.,
+            arXiv:1711.11586.
 
     Args:
-        num_noises (int): Pictures of each label, >= 2. Defaults to 4.
-        num_images (int): Labels, first ones of the split, however many
-            processes and images a batch. Defaults to 32.
-        scorer (dict, optional): See :class:`DeepLabV3Scorer`; distances on
-            its features, named ``diversity_scorer``.
-        lpips_weights (str, optional): AlexNet file; LPIPS in place of the
-            scorer, named ``diversity_lpips``.
-        collect_device (str): As in mmengine. Defaults to ``'cpu'``.
-        prefix (str, optional): Put before each name. Defaults to None.
+        num_noises (int): Pictures of each label, >= 2.
+        num_images (int): Labels, first ones of the split, however many processes and images a
+            batch.
+        scorer (dict, optional): See :class:`DeepLabV3Scorer`; distances on its features, named
+            ``diversity_scorer``.
+        lpips_weights (str, optional): AlexNet file; LPIPS in place of the scorer, named
+            ``diversity_lpips``.
+        **kwargs: See :class:`PairedMetric`.
 
     Raises:
-        ValueError: If ``num_noises`` is below 2, or neither or both of
-            ``scorer`` and ``lpips_weights`` are given.
+        ValueError: If ``num_noises`` is below 2, or neither or both of ``scorer`` and
+            ``lpips_weights`` are given.
     """
 
     SAMPLER_MODE = 'slnp_repeated'
@@ -84,10 +76,9 @@ class SLNPDiversity(PairedMetric):
         num_images: int = 32,
         scorer: dict | None = None,
         lpips_weights: str | None = None,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         if num_noises < 2:
             raise ValueError(f'Expected num_noises >= 2, got {num_noises}.')
         if (scorer is None) == (lpips_weights is None):
@@ -122,9 +113,8 @@ class SLNPDiversity(PairedMetric):
         """Scores, or the text of an error for every process to raise."""
         if not any(parts):
             return (
-                'SLNPDiversity saw no label with all its '
-                f"{self.num_noises} pictures: it needs mmagic's "
-                'MultiValLoop and Evaluator, which repeat each label.'
+                f'SLNPDiversity saw no label with all its {self.num_noises} pictures: it needs '
+                "mmagic's MultiValLoop and Evaluator, which repeat each label."
             )
         return super()._evaluate_parts(parts, None)
 
@@ -132,10 +122,10 @@ class SLNPDiversity(PairedMetric):
         """Keep the pictures; measure a label once it has all of them.
 
         Args:
-            data_batch (Any): Of the loader; ``inputs.instances``, (K, H, W)
-                each, and ``inputs.instance_labels``, (T,), are read if there.
-            data_samples (Sequence[dict]): Each with ``fake_img`` (3, H, W),
-                BGR 0..255, and an identity.
+            data_batch (Any): Of the loader; ``inputs.instances``, (K, H, W) each, and
+                ``inputs.instance_labels``, (T,), are read if there.
+            data_samples (Sequence[dict]): Each with ``fake_img`` (3, H, W), BGR 0..255, and an
+                identity.
         """
         images = self.images(data_samples, 'fake_img')
         instances = inputs_of(data_batch, 'instances', len(images))
@@ -162,13 +152,12 @@ class SLNPDiversity(PairedMetric):
         Whole batches come, so there may be more labels than wanted.
 
         Args:
-            results (List[Tuple[float, List[Tuple[int, float]]]]): For each label the distance of
+            results (list[tuple[float, list[tuple[int, float]]]]): For each label the distance of
                 its pictures, and class (-1: unknown) and distance of each of its instances.
 
         Returns:
-            Dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``;
-            ``instance_diversity`` if instances were given. The report holds
-            the latter for each class too.
+            dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``; ``instance_diversity`` if
+            instances were given. The report holds the latter for each class too.
         """
         name = 'scorer' if self.scorer_cfg is not None else 'lpips'
         results = results[: self.num_images]
@@ -189,28 +178,21 @@ class SLNPDiversity(PairedMetric):
                 for i, name in enumerate(names)
                 if i in by_class
             },
-            features=dict(
-                self._net.describe(),
-                labels=len(results),
-                num_noises=self.num_noises,
-            ),
+            features=dict(self._net.describe(), labels=len(results), num_noises=self.num_noises),
         )
         return out
 
     def _measure(self, images: list[np.ndarray]) -> float:
         if self.scorer_cfg is None:
             return self.net.mean_distance(images)
-        rows = [row.numpy() for row in describe(self.net, images)]
+        rows = [row.numpy() for row in features_of(self.net, images)]
         return pairwise_diversity(np.stack(rows))
 
 
 def inputs_of(batch: Any, key: str, count: int) -> list[np.ndarray | None]:
     """One input of each image of a batch; None where missing.
 
-    Args:
-        batch (Any): Of the loader: ``inputs``, a dict of lists or tensors, or a list of dicts.
-        key (str): ``'instances'``, (K, H, W) int64 each, for one.
-        count (int): Images in the batch.
+    ``batch`` has ``inputs``: a dict of lists or tensors, or a list of dicts.
     """
     inputs = batch.get('inputs') if isinstance(batch, dict) else None
     found = None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..functional.class_map import build_class_map, map_label
 from ..scorers import DeepLabV3Scorer, areas_of, scores_of
-from .base import PairedMetric, as_tensor
+from .base import PairedMetric, as_tensor, once
 
 Areas = Tensor  # (4, C) float32: intersection, union, prediction, label
 SCORES = ('PA', 'mIoU', 'mAcc')
@@ -22,23 +22,22 @@ SCORES = ('PA', 'mIoU', 'mAcc')
 class SLNPSegMetric(PairedMetric):
     """PA, mIoU and mAcc of generated images by an mmseg scorer.
 
-    Generated and real images go through the same code in the same run: the
-    real images' figures are the scorer's ceiling.
+    Generated and real images go through the same code in the same run: the real images' figures are
+    the scorer's ceiling.
 
     Source:
         paper: Sec. 2.2, Eqs. (23) and (24), DeepLabV3.
         reference: mmseg 1.2 ``IoUMetric`` for every figure.
-        ours: quantisation to uint8, resize filter, ceiling, class map; the
-            paper does not say any of them.
+        ours: quantization to uint8, resize filter, ceiling, class map; the paper does not say any
+            of them.
 
     Args:
         scorer (dict): ``config`` and optional ``checkpoint``, ``input_size``, ``resize_filter``,
             ``amp``, see :class:`DeepLabV3Scorer`.
         class_map (Sequence[int] or str, optional): Scorer id of each class of the data set;
             ``'coco'`` for 182 -> 171; ``None`` when both are the same.
-        ignore_index (int): Unlabelled pixels, left out. Defaults to 255.
-        collect_device (str): As in mmengine. Defaults to ``'cpu'``.
-        prefix (str, optional): Put before each name. Defaults to None.
+        ignore_index (int): Unlabelled pixels, left out.
+        **kwargs: See :class:`PairedMetric`.
     """
 
     def __init__(
@@ -46,10 +45,9 @@ class SLNPSegMetric(PairedMetric):
         scorer: dict,
         class_map: Sequence[int] | str | None = None,
         ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
         self.ignore_index = ignore_index
@@ -59,7 +57,7 @@ class SLNPSegMetric(PairedMetric):
 
     @property
     def scorer(self) -> DeepLabV3Scorer:
-        """DeepLabV3Scorer: Built at first use."""
+        """The judge, built at first use."""
         if self._scorer is None:
             self._scorer = DeepLabV3Scorer(**self.scorer_cfg)
             self._table = self._build_table(self._scorer.num_classes)
@@ -89,35 +87,30 @@ class SLNPSegMetric(PairedMetric):
         scorer = self.scorer
         labels = [self._label(sample) for sample in data_samples]
         fake_areas = self._score(scorer, fakes, labels)
-        real_areas = self._score_real(scorer, reals, labels)
-        for i, sample in enumerate(data_samples):
-            ignored = int((labels[i] == self.ignore_index).sum())
-            value = (
-                fake_areas[i],
-                real_areas[i],
-                ignored,
-                labels[i].numel(),
-                fakes[i].shape[:2],
-            )
+        keys = [_content_key(*pair) for pair in zip(reals, labels)]
+        real_areas = once(
+            self._real_cache,
+            keys,
+            lambda todo: self._score(scorer, [reals[i] for i in todo], [labels[i] for i in todo]),
+        )
+        for sample, fake, label, *areas in zip(data_samples, fakes, labels, fake_areas, real_areas):
+            ignored = int((label == self.ignore_index).sum())
+            value = (*areas, ignored, label.numel(), fake.shape[:2])
             self.results.append((self.identity(sample), value))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Totals over the set.
 
-        Args:
-            results (List[tuple]): One entry an image, in data set order.
-
         Returns:
-            Dict[str, float]: ``PA``, ``mIoU``, ``mAcc`` of the generated
-            images, ``real/...`` of the real ones, in percent rounded to two
-            digits as mmseg does, and ``share/PA``, ``share/mIoU``: percent
-            of the ceiling reached.
+            dict[str, float]: ``PA``, ``mIoU``, ``mAcc`` of the generated images, ``real/...`` of
+            the real ones, in percent rounded to two digits as mmseg does, and ``share/PA``,
+            ``share/mIoU``: percent of the ceiling reached.
         """
         fake, real, ignored, pixels, shapes = zip(*results)
         names = (self.dataset_meta or {}).get('classes')
         if self._table is not None or not names:
             names = self.scorer.classes or map(str, range(self.scorer.num_classes))
-        fake, real = summarise(fake), summarise(real)
+        fake, real = summarize(fake), summarize(real)
         figures = flatten(fake, real)
         table = 'none'
         if self._table is not None:
@@ -166,10 +159,7 @@ class SLNPSegMetric(PairedMetric):
         return map_label(label, self._table)
 
     def _score(
-        self,
-        scorer: DeepLabV3Scorer,
-        images: list[np.ndarray],
-        labels: list[Tensor],
+        self, scorer: DeepLabV3Scorer, images: list[np.ndarray], labels: list[Tensor]
     ) -> list[Areas]:
         if len({image.shape for image in images}) > 1:
             return [
@@ -181,27 +171,9 @@ class SLNPSegMetric(PairedMetric):
             for pred, label in zip(preds, labels)
         ]
 
-    def _score_real(
-        self,
-        scorer: DeepLabV3Scorer,
-        images: list[np.ndarray],
-        labels: list[Tensor],
-    ) -> list[Areas]:
-        """Score real images, each content once in the life of the metric."""
-        keys = [_content_key(i, lab) for i, lab in zip(images, labels)]
-        todo = [i for i, key in enumerate(keys) if key not in self._real_cache]
-        if todo:
-            areas = self._score(scorer, [images[i] for i in todo], [labels[i] for i in todo])
-            self._real_cache.update({keys[i]: area for i, area in zip(todo, areas)})
-        return [self._real_cache[key] for key in keys]
-
 
 def named_class_map(name: str) -> list[int]:
-    """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
+    """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171."""
     if name != 'coco':
         raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
     from slnp_mm.datasets.coco_stuff import NUM_COCO_RAW, coco_raw_to_train
@@ -210,16 +182,12 @@ def named_class_map(name: str) -> list[int]:
     return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]
 
 
-def summarise(areas: Sequence[Areas]) -> dict[str, Any]:
-    """Mmseg's figures of a set of images, in percent.
-
-    Args:
-        areas (Sequence[Areas]): One (4, C) tensor an image.
+def summarize(areas: Sequence[Areas]) -> dict[str, Any]:
+    """Mmseg's figures of a set of images, one (4, C) tensor each, in percent.
 
     Returns:
-        Dict[str, Any]: ``PA``, ``mIoU``, ``mAcc`` rounded to two digits,
-        ``IoU`` and ``Acc`` lists of C percentages (None for a class in
-        neither labels nor predictions).
+        dict[str, Any]: ``PA``, ``mIoU``, ``mAcc`` rounded to two digits, ``IoU`` and ``Acc`` lists
+        of C percentages (None for a class in neither labels nor predictions).
     """
     scores = scores_of(areas)
     out: dict[str, Any] = {}
@@ -236,7 +204,7 @@ def _percent(value: np.floating) -> float:
 
 
 def flatten(fake: dict[str, Any], real: dict[str, Any]) -> dict[str, float]:
-    """Log entries of :func:`summarise`'s figures of both sets."""
+    """Log entries of :func:`summarize`'s figures of both sets."""
     out = {name: fake[name] for name in SCORES}
     out.update({f'real/{name}': real[name] for name in SCORES})
     for name in ('PA', 'mIoU'):

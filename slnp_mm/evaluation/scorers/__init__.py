@@ -1,6 +1,7 @@
 """Networks that judge images."""
 
-from .deeplabv3 import DeepLabV3Scorer, areas_of, file_sha256, scores_of
+from .base import file_sha256
+from .deeplabv3 import DeepLabV3Scorer, areas_of, scores_of
 from .inception import InceptionFeatures
 from .transforms import SLNPToSeg
 

@@ -11,15 +11,11 @@ from slnp_mm.checkpoint import read_checkpoint
 
 
 def published_weights(metafile: str, model: str) -> tuple[str, str]:
-    """URL and hash of a published model, read from mmseg's own metafile.
+    """URL and leading SHA-256 digits of a published model, read from mmseg's own metafile.
 
     Args:
         metafile (str): Path inside mmseg's configs, e.g. ``'deeplabv3/metafile.yaml'``.
         model (str): ``Name`` of the entry.
-
-    Returns:
-        Tuple[str, str]: URL, and the leading hex digits of the file's
-        SHA-256 that OpenMMLab writes into the file name.
 
     Raises:
         ValueError: If the metafile has no such entry.
@@ -37,17 +33,11 @@ def published_weights(metafile: str, model: str) -> tuple[str, str]:
 
 
 def fetch(url: str, hash_prefix: str | None = None) -> str:
-    """Download a file once into torch's checkpoint cache.
-
-    The file is written under a temporary name, its hash compared, and only
-    then moved into place (``torch.hub``).
+    """Download a file once into torch's checkpoint cache; its path there.
 
     Args:
         url (str): ``http://``, ``https://`` or ``file://``.
         hash_prefix (str, optional): Leading hex digits of its SHA-256.
-
-    Returns:
-        str: Path of the local file.
 
     Raises:
         FileNotFoundError: If the download fails; names the place where the file can be put by hand.
@@ -67,9 +57,8 @@ def fetch(url: str, hash_prefix: str | None = None) -> str:
         ) from error
     except OSError as error:
         raise FileNotFoundError(
-            f'Could not download the scorer from {url} ({error}): put the '
-            f'file at {path} by hand, or name a local file as the scorer '
-            'checkpoint.'
+            f'Could not download the scorer from {url} ({error}): put the file at {path} by hand, '
+            'or name a local file as the scorer checkpoint.'
         ) from error
     return path
 
@@ -82,9 +71,6 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
         own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that ``tools/train_scorer.py``
             writes) or ``published`` (``metafile`` and ``model``).
         checkpoint (str, optional): What the caller asked for: a file or URL.
-
-    Returns:
-        str: Path of an existing file.
 
     Raises:
         FileNotFoundError: If there is none, with the command that makes it.
@@ -111,13 +97,7 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
 
 def read_state(path: str) -> dict:
-    """State dict of a checkpoint file, read with ``weights_only`` on.
-
-    Args:
-        path (str): File of mmengine's, mmseg's or plain layout.
-
-    Returns:
-        dict: Parameter name to tensor.
+    """State dict of a file of mmengine's, mmseg's or plain layout, read with ``weights_only`` on.
 
     Raises:
         SLNPError: If the file is damaged or holds more than plain data.
@@ -147,9 +127,8 @@ def load_weights(model: nn.Module, path: str) -> None:
         got, need = state.get(name), want.get(name)
         if got is None or need is None or got.shape != need.shape:
             raise ValueError(
-                f'The weights in {path} are of another scorer: {name} is '
-                f'{_shape(need)} in the config and {_shape(got)} in the '
-                'file.'
+                f'The weights in {path} are of another scorer: {name} is {_shape(need)} in the '
+                f'config and {_shape(got)} in the file.'
             )
     model.load_state_dict(state, strict=False)
 

@@ -1,11 +1,9 @@
 """mmsegmentation's DeepLabV3 as a judge of images.
 
-The only module that imports mmseg, and only inside functions. mmagic's
-default scope is left as it was found: mmseg's own ``init_model`` would
-switch it and leave it switched.
+The only module that imports mmseg, and only inside functions. mmagic's default scope is left as it
+was found: mmseg's own ``init_model`` would switch it and leave it switched.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from ..functional.images import check_filter, resize_image
+from .base import Scorer
 from .checkpoint import load_weights, resolve_checkpoint
 
 
@@ -37,7 +36,7 @@ def areas_of(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 
         pred (Tensor): (H, W) int64, 0..num_classes-1.
         label (Tensor): (H, W) int64, 0..num_classes-1 or ``ignore_index``.
         num_classes (int): Number of scorer classes C.
-        ignore_index (int): Id of pixels left out. Defaults to 255.
+        ignore_index (int): Id of pixels left out.
 
     Returns:
         Tensor: (4, C) float32, rows intersection, union, prediction, label.
@@ -52,15 +51,15 @@ def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
 
     Source:
         paper: Eqs. (23) mIoU and (24) PA; PA is mmseg's ``aAcc``.
-        reference: mmsegmentation 1.2, ``IoUMetric``. The counts are added in
-            the order given and in float32, as mmseg does.
+        reference: mmsegmentation 1.2, ``IoUMetric``. The counts are added in the order given and in
+            float32, as mmseg does.
 
     Args:
         areas (Sequence[Tensor]): One (4, C) float32 tensor an image, see :func:`areas_of`.
 
     Returns:
-        Dict[str, np.ndarray]: ``aAcc`` (), ``IoU`` (C,), ``Acc`` (C,), all
-        0..1; NaN for a class in neither labels nor predictions.
+        dict[str, np.ndarray]: ``aAcc`` (), ``IoU`` (C,), ``Acc`` (C,), all 0..1; NaN for a class in
+        neither labels nor predictions.
 
     Raises:
         ValueError: If there is no image.
@@ -73,24 +72,22 @@ def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
     return IoUMetric.total_area_to_metrics(*columns, ['mIoU'], None, 1)
 
 
-class DeepLabV3Scorer:
+class DeepLabV3Scorer(Scorer):
     """Segment and describe images with any mmseg config and checkpoint.
 
     Args:
-        config (str): mmseg config; its optional ``scorer`` dict gives the
-            defaults of the arguments below and the stable checkpoint path.
-        checkpoint (str, optional): Weights: a file, an ``http(s)://`` or
-            ``file://`` URL, or ``None`` for what the config names.
-        input_size (Tuple[int, int], optional): Height, width the images are
-            resized to before the scorer sees them; ``None`` keeps theirs.
-        resize_filter (str, optional): Name of the filter. Defaults to the
-            config's, else ``'area'``.
-        device (str): Torch device. Defaults to ``'cpu'``.
-        amp (bool): Half precision on CUDA; no effect on the CPU. Defaults to True.
+        config (str): mmseg config; its optional ``scorer`` dict gives the defaults of the arguments
+            below and the stable checkpoint path.
+        checkpoint (str, optional): Weights: a file, an ``http(s)://`` or ``file://`` URL, or
+            ``None`` for what the config names.
+        input_size (Tuple[int, int], optional): Height, width the images are resized to before the
+            scorer sees them; ``None`` keeps theirs.
+        resize_filter (str, optional): Name of the filter. Defaults to the config's, else
+            ``'area'``.
+        amp (bool): Half precision on CUDA; no effect on the CPU.
 
     Raises:
-        FileNotFoundError: If config or weights are missing; the text gives
-            the command or place that mends it.
+        FileNotFoundError: If config or weights are missing.
         ValueError: If the filter is unknown or the weights do not fit.
     """
 
@@ -100,7 +97,6 @@ class DeepLabV3Scorer:
         checkpoint: str | None = None,
         input_size: tuple[int, int] | None = None,
         resize_filter: str | None = None,
-        device: str = 'cpu',
         amp: bool = True,
     ) -> None:
         if not os.path.isfile(config):
@@ -113,26 +109,16 @@ class DeepLabV3Scorer:
         size = input_size or own.get('input_size')
         self.input_size = None if size is None else tuple(size)
         self.resize_filter = check_filter(resize_filter or own.get('resize_filter', 'area'))
-        self.checkpoint = resolve_checkpoint(config, own, checkpoint)
+        weights = resolve_checkpoint(config, own, checkpoint)
         self.amp = amp
-        self.device = torch.device(device)
-        self.model = _build_segmentor(cfg)
         self.classes = _class_names(cfg)
-        load_weights(self.model, self.checkpoint)
-        self.model.to(self.device).eval()
+        super().__init__(_build_segmentor(cfg), weights)
+        load_weights(self.net, weights)
 
     @property
     def num_classes(self) -> int:
         """int: Number of classes the scorer knows."""
-        return int(self.model.decode_head.num_classes)
-
-    def to(self, device: torch.device) -> 'DeepLabV3Scorer':
-        """Move the scorer; returns itself."""
-        device = torch.device(device)
-        if device != self.device:
-            self.device = device
-            self.model.to(device)
-        return self
+        return int(self.net.decode_head.num_classes)
 
     @torch.no_grad()
     def predict(
@@ -142,55 +128,50 @@ class DeepLabV3Scorer:
 
         Args:
             images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
-            sizes (Sequence[Tuple[int, int]]): Height, width of each wanted
-                prediction (the label's); logits are resized bilinearly.
+            sizes (Sequence[tuple[int, int]]): Height, width of each wanted prediction (the
+                label's); logits are resized bilinearly.
 
         Returns:
-            List[Tensor]: One (h, w) int64 map an image, on the CPU.
+            list[Tensor]: One (h, w) int64 map an image, on the CPU.
         """
         from mmseg.structures import SegDataSample
 
         inputs = self._inputs(images)
-        samples = []
-        for image, size in zip(inputs, sizes):
-            shape = tuple(image.shape[1:])
-            samples.append(
-                SegDataSample(
-                    metainfo=dict(ori_shape=tuple(size), img_shape=shape, pad_shape=shape)
-                )
-            )
+        shapes = [tuple(image.shape[1:]) for image in inputs]
+        samples = [
+            SegDataSample(metainfo=dict(ori_shape=tuple(size), img_shape=shape, pad_shape=shape))
+            for size, shape in zip(sizes, shapes)
+        ]
         with mmseg_scope(), self._autocast():
-            outputs = self.model.test_step(dict(inputs=inputs, data_samples=samples))
+            outputs = self.net.test_step(dict(inputs=inputs, data_samples=samples))
         return [out.pred_sem_seg.data.squeeze(0).long().cpu() for out in outputs]
 
     @torch.no_grad()
     def features(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Mean of the backbone's last feature map over the image.
+        """Mean of the backbone's last feature map over the image; a distance on it is never an FID.
 
         Args:
             images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
 
         Returns:
-            Tensor: (N, D) float32 on the CPU. Not Inception features: a
-            distance on them is never an FID.
+            Tensor: (N, D) float32 on the CPU.
         """
         with mmseg_scope(), self._autocast():
-            data = self.model.data_preprocessor(dict(inputs=self._inputs(images)), False)
-            maps = self.model.extract_feat(data['inputs'])[-1]
+            data = self.net.data_preprocessor(dict(inputs=self._inputs(images)), False)
+            maps = self.net.extract_feat(data['inputs'])[-1]
         return maps.float().mean(dim=(2, 3)).cpu()
 
     def describe(self) -> dict[str, object]:
-        """Protocol entries: what must be equal for scores to compare."""
+        """See :class:`Scorer`; a trained scorer's record comes with it."""
         out = dict(
             config=os.path.basename(self.config_path),
-            checkpoint=os.path.basename(self.checkpoint),
-            sha256=file_sha256(self.checkpoint),
+            **super().describe(),
             num_classes=self.num_classes,
             input_size=self.input_size and list(self.input_size),
             resize_filter=self.resize_filter,
             precision='float16' if self._half else 'float32',
         )
-        record = os.path.join(os.path.dirname(self.checkpoint), 'scorer.json')
+        record = os.path.join(os.path.dirname(self.weights), 'scorer.json')
         if os.path.isfile(record):
             with open(record, encoding='utf-8') as file:
                 trained = json.load(file)
@@ -238,12 +219,3 @@ def _class_names(cfg: Config) -> list[str] | None:
         kind = DATASETS.get(dataset['type'])
     names = getattr(kind, 'METAINFO', {}).get('classes')
     return list(names) if names else None
-
-
-def file_sha256(path: str) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()

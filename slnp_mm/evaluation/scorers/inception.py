@@ -10,28 +10,19 @@ from torch import Tensor, nn
 
 from slnp_mm.checkpoint import read_checkpoint
 
-from .deeplabv3 import file_sha256
+from .base import Scorer
 
 # Where the modules of the FID Inception sit in mmagic's ``InceptionV3``.
 BLOCKS: tuple[tuple[str, ...], ...] = (
     ('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3'),
     ('Conv2d_3b_1x1', 'Conv2d_4a_3x3'),
-    (
-        'Mixed_5b',
-        'Mixed_5c',
-        'Mixed_5d',
-        'Mixed_6a',
-        'Mixed_6b',
-        'Mixed_6c',
-        'Mixed_6d',
-        'Mixed_6e',
-    ),
+    tuple(f'Mixed_{name}' for name in ('5b', '5c', '5d', '6a', '6b', '6c', '6d', '6e')),
     ('Mixed_7a', 'Mixed_7b', 'Mixed_7c'),
 )
 STYLES = ('pytorch', 'StyleGAN')
 
 
-class InceptionFeatures:
+class InceptionFeatures(Scorer):
     """2048 features of Inception v3's last pooling.
 
     Source:
@@ -43,8 +34,7 @@ class InceptionFeatures:
     Args:
         weights (str): File: ``pt_inception-2015-12-05-6726825d.pth`` for 'pytorch', the scripted
             ``inception-2015-12-05.pt`` for 'StyleGAN'.
-        style (str): 'pytorch' or 'StyleGAN'. Defaults to 'pytorch'.
-        device (str): Torch device. Defaults to 'cpu'.
+        style (str): 'pytorch' or 'StyleGAN'.
 
     Raises:
         FileNotFoundError: If the file is missing; says where to put it.
@@ -53,7 +43,7 @@ class InceptionFeatures:
 
     dims = 2048
 
-    def __init__(self, weights: str, style: str = 'pytorch', device: str = 'cpu') -> None:
+    def __init__(self, weights: str, style: str = 'pytorch') -> None:
         if style not in STYLES:
             raise ValueError(f'Expected an Inception style out of {STYLES}, got {style!r}.')
         if not os.path.isfile(weights):
@@ -61,34 +51,14 @@ class InceptionFeatures:
                 f'Inception weights {weights} do not exist: put '
                 f'{_source(style)} there, or leave FID and KID out.'
             )
-        self.weights = weights
         self.style = style
-        self.device = torch.device(device)
-        self.net = (
-            _load_pytorch(weights)
-            if style == 'pytorch'
-            else torch.jit.load(weights, map_location='cpu')
-        )
-        self.net.to(self.device).eval()
-
-    def to(self, device: torch.device) -> 'InceptionFeatures':
-        """Move the network; returns itself."""
-        device = torch.device(device)
-        if device != self.device:
-            self.device = device
-            self.net.to(device)
-        return self
+        scripted = style == 'StyleGAN'
+        net = torch.jit.load(weights, map_location='cpu') if scripted else _load_pytorch(weights)
+        super().__init__(net, weights)
 
     @torch.no_grad()
     def features(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Describe images of one size.
-
-        Args:
-            images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
-
-        Returns:
-            Tensor: (N, 2048) float32 on the CPU.
-        """
+        """Features, (N, 2048) float32 on the CPU, of (H, W, 3) uint8 BGR images of one size."""
         batch = torch.from_numpy(np.stack(images)[..., ::-1].copy())
         batch = batch.permute(0, 3, 1, 2).to(self.device)
         if self.style == 'StyleGAN':
@@ -98,12 +68,11 @@ class InceptionFeatures:
         return out.flatten(1).float().cpu()
 
     def describe(self) -> dict[str, object]:
-        """Protocol entries: what must be equal for scores to compare."""
+        """See :class:`Scorer`."""
         return dict(
             network='Inception v3',
             style=self.style,
-            checkpoint=os.path.basename(self.weights),
-            sha256=file_sha256(self.weights),
+            **super().describe(),
             resize='bilinear to 299 x 299, inside the network',
         )
 

@@ -18,22 +18,14 @@ from slnp_mm.files import replace_file
 from slnp_mm.models.layers import lite_state_dict
 
 from ..folder import names_of
-from .deeplabv3 import file_sha256
+from .base import file_sha256
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 @CheckpointLoader.register_scheme(prefixes='efficientnet-lite:')
 def load_lite(filename: str, map_location=None) -> dict:
-    """Weights for mmseg's ``TIMMBackbone``, see :func:`lite_state_dict`.
-
-    Args:
-        filename (str): ``efficientnet-lite:2`` in ``init_cfg`` of a backbone.
-        map_location (Any): Unused: the runner moves the model.
-
-    Returns:
-        dict: Parameter name to tensor.
-    """
+    """Weights for mmseg's ``TIMMBackbone``: ``efficientnet-lite:2`` in its ``init_cfg``."""
     state = lite_state_dict(int(filename.split(':')[1]))
     return {f'timm_model.{name}': value for name, value in state.items()}
 
@@ -59,14 +51,11 @@ def set_length(cfg: Config, max_iters: int) -> None:
 def train_scorer(cfg: Config) -> dict:
     """Train, judge the real validation images, export weights and record.
 
-    Two files are written beside the logs: ``scorer.pth`` (a plain state
-    dict, loads with ``weights_only``) and ``scorer.json``.
+    Two files are written beside the logs: ``scorer.pth`` (a plain state dict, loads with
+    ``weights_only``) and ``scorer.json``, the record, which is returned.
 
     Args:
         cfg (Config): A config of ``configs/scorers`` with ``work_dir``.
-
-    Returns:
-        dict: The record, see :func:`build_record`.
 
     Raises:
         DataError: If the data set is missing or wrong.
@@ -99,9 +88,6 @@ def check_batches(runner: Runner) -> None:
 
     Batch norm needs two values a channel in training. mmseg's ASPP and PSP heads pool the picture
     to one pixel, which leaves one value a picture.
-
-    Raises:
-        SLNPError: If there may be such a batch.
     """
     modules = list(runner.model.modules())
     pools = [m for m in modules if isinstance(m, nn.AdaptiveAvgPool2d)]
@@ -126,17 +112,7 @@ def check_batches(runner: Runner) -> None:
 
 
 def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict:
-    """What a report says about a trained scorer.
-
-    Args:
-        cfg (Config): Training config.
-        runner (Runner): After training.
-        seconds (float): Wall time of training.
-        path (str): The exported weights.
-
-    Returns:
-        dict: Data, size, iterations, seed, ceiling in percent, SHA-256.
-    """
+    """What a report says about a scorer in ``path``: data, size, training, ceiling in percent."""
     train, val = (loader.dataset for loader in (runner.train_dataloader, runner.val_dataloader))
     settings = [next(part_configs(cfg[name].dataset)) for name in LOADERS[:2]]
     return dict(
@@ -156,15 +132,8 @@ def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict
         seed=runner.seed,
         seconds=round(seconds, 1),
         ceiling={
-            'PA': _last(runner, 'aAcc'),
-            'mIoU': _last(runner, 'mIoU'),
-            'mAcc': _last(runner, 'mAcc'),
+            name: round(float(runner.message_hub.get_scalar(f'val/{key}').current()), 2)
+            for name, key in (('PA', 'aAcc'), ('mIoU', 'mIoU'), ('mAcc', 'mAcc'))
         },
         sha256=file_sha256(path),
     )
-
-
-def _last(runner: Runner, name: str) -> float:
-    """Mmseg's figure of the validation after the last iteration."""
-    value = runner.message_hub.get_scalar(f'val/{name}').current()
-    return round(float(value), 2)

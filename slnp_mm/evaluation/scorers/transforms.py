@@ -8,13 +8,9 @@ from mmcv.transforms import BaseTransform
 class SLNPToSeg(BaseTransform):
     """Rename a sample's fields to mmseg's, after ``SLNPResize``.
 
-    So a scorer is trained on, and judged by, exactly the pixels and labels
-    that the generator's pipeline makes. The label's shape is declared the
-    original one: prediction and label meet at that size, as in
-    ``SLNPSegMetric``, also where the picture was enlarged in between.
-
-    Reads ``img`` (H, W, 3) and ``label`` (H, W); adds ``gt_seg_map``,
-    ``seg_fields``, ``seg_map_path``, ``img_shape`` and ``ori_shape``.
+    So a scorer is trained on, and judged by, exactly the pixels and labels that the generator's
+    pipeline makes. The label's shape is declared the original one: prediction and label meet at
+    that size, as in ``SLNPSegMetric``, also where the picture was enlarged in between.
     """
 
     def transform(self, results: dict) -> dict:

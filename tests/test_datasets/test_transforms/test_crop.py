@@ -7,9 +7,7 @@ from slnp_mm.datasets import DataError, SLNPCrop
 def sample(shape=(6, 8)):
     grid = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
     return dict(
-        img=np.repeat(grid[..., None], 3, 2),
-        label=grid,
-        instances=grid[None].astype(np.int16),
+        img=np.repeat(grid[..., None], 3, 2), label=grid, instances=grid[None].astype(np.int16)
     )
 
 

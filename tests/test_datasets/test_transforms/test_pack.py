@@ -20,11 +20,7 @@ def sample():
 def test_tensors_have_the_contract_types_and_values():
     out = SLNPPackInputs().transform(sample())
     inputs = out['inputs']
-    assert inputs['img'].tolist() == [
-        [[0, 3, 6, 9]],
-        [[1, 4, 7, 10]],
-        [[2, 5, 8, 11]],
-    ]
+    assert inputs['img'].tolist() == [[[0, 3, 6, 9]], [[1, 4, 7, 10]], [[2, 5, 8, 11]]]
     assert inputs['img'].dtype == torch.uint8
     assert inputs['label'].tolist() == [[[5, 5, 7, 255]]]
     assert inputs['label'].dtype == inputs['instances'].dtype == torch.int64

@@ -54,9 +54,7 @@ def test_halving_takes_means_of_blocks_and_keeps_ids_of_pixels():
 def test_shrinking_is_close_to_opencvs_area_filter():
     rng = np.random.default_rng(0)
     image = cv2.resize(
-        rng.integers(0, 255, (60, 80, 3), np.uint8),
-        (640, 480),
-        interpolation=cv2.INTER_CUBIC,
+        rng.integers(0, 255, (60, 80, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC
     )
     out = SLNPResize(256).transform(dict(img=image))['img'].astype(float)
     area = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)

@@ -106,11 +106,7 @@ def test_grid_titles_stay_inside_their_column():
     'rows, titles, text',
     [
         ([], None, 'at least one picture'),
-        (
-            [[np.zeros((2, 2, 3), np.uint8)], []],
-            None,
-            'Expected 1 pictures in',
-        ),
+        ([[np.zeros((2, 2, 3), np.uint8)], []], None, 'Expected 1 pictures in'),
         ([[np.zeros((2, 2, 3), np.uint8)]], ['a', 'b'], 'Expected 1 titles'),
     ],
 )

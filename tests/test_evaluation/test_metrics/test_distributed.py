@@ -2,8 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import socket
 
 import pytest
 import torch
@@ -40,11 +38,11 @@ def evaluate(scorer):
     return figures
 
 
-def work(rank, world, port, scorer, out):
+def work(rank, world, scorer, out):
     """One process of a gloo group."""
     torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    torch.distributed.init_process_group('gloo', rank=rank, world_size=world)
+    meeting = f'file://{out}_meeting'  # no port that another process may take
+    torch.distributed.init_process_group('gloo', meeting, rank=rank, world_size=world)
     with open(f'{out}{rank}', 'w') as file:
         json.dump(evaluate(scorer), file)
 
@@ -55,14 +53,10 @@ def test_many_processes_equal_one_when_the_count_does_not_divide(tiny_scorer, tm
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     one = evaluate(tiny_scorer)
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
     context = multiprocessing.get_context('fork')
     out = str(tmp_path / 'rank')
     jobs = [
-        context.Process(target=work, args=(rank, world, port, tiny_scorer, out))
-        for rank in range(world)
+        context.Process(target=work, args=(rank, world, tiny_scorer, out)) for rank in range(world)
     ]
     for job in jobs:
         job.start()

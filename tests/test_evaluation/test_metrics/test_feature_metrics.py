@@ -5,15 +5,10 @@ import pytest
 import torch
 from mmagic.registry import METRICS
 
-from slnp_mm.evaluation import SLNPFID, SLNPDiversity, SLNPScorerFrechet
+from slnp_mm.evaluation import SLNPDiversity, SLNPScorerFrechet
 from slnp_mm.evaluation.functional import feature_statistics, frechet_distance
 from slnp_mm.evaluation.metrics.feature_metric import split_half
 from slnp_mm.evaluation.metrics.slnp_diversity import RepeatedLoader
-
-
-def test_names_resolve_from_mmagics_registry():
-    for name in ('SLNPFID', 'SLNPScorerFrechet', 'SLNPDiversity'):
-        assert METRICS.get(name).__name__ == name
 
 
 def test_scorer_frechet_is_the_distance_of_its_features(tiny_scorer, samples):
@@ -27,6 +22,8 @@ def test_scorer_frechet_is_the_distance_of_its_features(tiny_scorer, samples):
     want = frechet_distance(feature_statistics(real.numpy()), feature_statistics(fake.numpy()))
     assert out['scorer_frechet'] == pytest.approx(want, abs=1e-5)
     assert not any('FID' in name for name in out)
+    for name, value in split_half(real.numpy(), kernel=True).items():  # the floor beside them
+        assert out[f'real/scorer_{name}'] == pytest.approx(value, abs=1e-5)
 
 
 def test_equal_sets_have_distance_zero(tiny_scorer, samples):
@@ -46,16 +43,6 @@ def test_real_halves_give_the_floor_of_the_distances():
     assert set(split_half(rows, kernel=False)) == {'frechet'}
     assert split_half(np.ones((6, 2)), kernel=True) == dict(frechet=0.0, kernel=0.0)
     assert split_half(rows[:3], kernel=True) == {}
-
-
-def test_floor_stands_beside_the_distances(tiny_scorer, samples):
-    metric = SLNPScorerFrechet(scorer=tiny_scorer)
-    batch = samples(8)
-    metric.process(None, batch)
-    out = metric.evaluate(8)
-    real = metric.extractor.features(metric.images(batch, 'gt_img')).numpy()
-    for name, value in split_half(real, kernel=True).items():
-        assert out[f'real/scorer_{name}'] == pytest.approx(value, abs=1e-5)
 
 
 def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
@@ -88,22 +75,15 @@ def test_cache_keeps_the_features_of_every_process(tiny_scorer, samples, tmp_pat
             assert torch.equal(later._real[key], row)
 
 
-def test_file_that_is_no_cache_is_named(tiny_scorer, samples, tmp_path):
+def test_file_that_is_no_cache_or_missing_is_named(tiny_scorer, samples, tmp_path):
     path = tmp_path / 'real.npz'
     path.write_bytes(b'no cache')
     metric = SLNPScorerFrechet(scorer=tiny_scorer, cache=str(path))
-    with pytest.raises(
-        ValueError,
-        match=r'Expected a cache of features in .*real\.npz, got another '
-        r'file \(.*\): delete it, or name another `cache`\.',
-    ):
+    words = r'Expected a cache of features in .*real\.npz, got another file \(.*\): delete it, or '
+    with pytest.raises(ValueError, match=rf'{words}name another `cache`\.'):
         metric.process(None, samples(2))
-
-
-def test_fid_names_its_missing_weights(samples):
-    metric = SLNPFID(weights='missing.pth')
     with pytest.raises(FileNotFoundError, match='missing.pth do not exist'):
-        metric.process(None, samples(2))
+        METRICS.build(dict(type='SLNPFID', weights='missing.pth')).process(None, samples(2))
 
 
 class CountingLoader(list):
@@ -167,36 +147,30 @@ def run_diversity(scorer, samples, pictures, batch):
     return metric
 
 
-def test_instance_diversity_by_hand(tiny_scorer, samples):
+IDS = torch.tensor([0, 1]).repeat_interleave(16).expand(1, 32, 32)
+PICTURES = [[halves(100, 0), halves(10, 50)], [halves(0, 100), halves(210, 250)]]
+
+
+@pytest.mark.parametrize(
+    'inputs',
+    [
+        dict(instances=[IDS, IDS]),
+        dict(instances=torch.stack([IDS, IDS])),
+        [dict(instances=IDS), dict(instances=IDS)],
+    ],
+)
+def test_instance_diversity_by_hand(inputs, tiny_scorer, samples):
     """Label 0: halves change by 100; label 1: the tone only; mean 50."""
-    ids = torch.zeros(1, 32, 32, dtype=torch.int64)
-    ids[..., 16:] = 1
-    pictures = [
-        [halves(100, 0), halves(10, 50)],
-        [halves(0, 100), halves(210, 250)],
-    ]
-    inputs = dict(instances=[ids, ids])
-    for batch in (
-        dict(inputs=inputs),
-        dict(inputs=dict(instances=torch.stack([ids, ids]))),
-        dict(inputs=[dict(instances=ids), dict(instances=ids)]),
-    ):
-        out = run_diversity(tiny_scorer, samples, pictures, batch).evaluate()
-        assert out['instance_diversity'] == pytest.approx(50.0)
-        assert out['diversity_scorer'] > 0
+    out = run_diversity(tiny_scorer, samples, PICTURES, dict(inputs=inputs)).evaluate()
+    assert out['instance_diversity'] == pytest.approx(50.0)
+    assert out['diversity_scorer'] > 0
 
 
 def test_movement_is_reported_for_each_class(tiny_scorer, samples):
     """Left halves are of class 2, the right one of class 0 in label 0 and 1 in label 1."""
-    ids = torch.zeros(1, 32, 32, dtype=torch.int64)
-    ids[..., 16:] = 1
-    pictures = [
-        [halves(100, 0), halves(10, 50)],
-        [halves(0, 100), halves(210, 250)],
-    ]
     kinds = [torch.tensor([2, 0, -1]), torch.tensor([2, 1, -1])]
-    batch = dict(inputs=dict(instances=[ids, ids], instance_labels=kinds))
-    metric = run_diversity(tiny_scorer, samples, pictures, batch)
+    batch = dict(inputs=dict(instances=[IDS, IDS], instance_labels=kinds))
+    metric = run_diversity(tiny_scorer, samples, PICTURES, batch)
     metric.dataset_meta = dict(classes=('a', 'b', 'c', 'd'))
     metric.evaluate()
     moved = {k: row['instance_diversity'] for k, row in metric.last_report['per_class'].items()}

@@ -3,16 +3,13 @@
 import hashlib
 import os
 
+import numpy as np
 import pytest
 import torch
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.scorers import DeepLabV3Scorer, InceptionFeatures
-from slnp_mm.evaluation.scorers.checkpoint import (
-    fetch,
-    published_weights,
-    resolve_checkpoint,
-)
+from slnp_mm.evaluation.scorers.checkpoint import fetch, published_weights, resolve_checkpoint
 from slnp_mm.evaluation.scorers.lpips_distance import LPIPSDistance
 
 
@@ -29,9 +26,6 @@ def test_missing_checkpoint_names_the_command():
         match='work/s.pth does not exist: train it with `python tools/train_scorer.py c.py`',
     ):
         resolve_checkpoint('c.py', dict(checkpoint='work/s.pth'), None)
-
-
-def test_config_without_weights_is_an_error():
     with pytest.raises(ValueError, match='c.py names no weights'):
         resolve_checkpoint('c.py', {}, None)
 
@@ -39,11 +33,7 @@ def test_config_without_weights_is_an_error():
 @pytest.mark.parametrize(
     'name, model, digits',
     [
-        (
-            'coco_stuff164k',
-            'deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512',
-            '13600dc2',
-        ),
+        ('coco_stuff164k', 'deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512', '13600dc2'),
         ('ade20k', 'deeplabv3_r101-d8_4xb4-160k_ade20k-512x512', 'b1f72b3b'),
     ],
 )
@@ -89,6 +79,8 @@ def test_local_file_and_file_url_give_the_same_scorer(tiny_scorer, hub):
     local = DeepLabV3Scorer(**tiny_scorer).describe()
     fetched = DeepLabV3Scorer(tiny_scorer['config'], url).describe()
     assert local['sha256'] == fetched['sha256']
+    with pytest.raises(FileNotFoundError, match='nowhere.py, which does not'):
+        DeepLabV3Scorer('nowhere.py')
 
 
 def test_weights_of_another_scorer_are_refused(tiny_scorer, tmp_path):
@@ -97,24 +89,14 @@ def test_weights_of_another_scorer_are_refused(tiny_scorer, tmp_path):
     state['decode_head.conv_seg.weight'] = torch.zeros(7, 8, 1, 1)
     path = tmp_path / 'other.pth'
     torch.save(dict(state_dict=state), path)
-    with pytest.raises(
-        ValueError,
-        match=r'conv_seg.weight is \(4, 8, 1, 1\) '
-        r'in the config and \(7, 8, 1, 1\)',
-    ):
+    words = r'conv_seg.weight is \(4, 8, 1, 1\) in the config and \(7, 8, 1, 1\)'
+    with pytest.raises(ValueError, match=words):
         DeepLabV3Scorer(tiny_scorer['config'], str(path))
 
-
-def test_unsafe_pickle_is_refused(tiny_scorer, tmp_path):
-    path = tmp_path / 'unsafe.pth'
+    # an unsafe pickle
     torch.save(dict(state_dict=dict(a=os.system)), path)
     with pytest.raises(SLNPError, match='cannot be read as a checkpoint'):
         DeepLabV3Scorer(tiny_scorer['config'], str(path))
-
-
-def test_missing_config_is_named():
-    with pytest.raises(FileNotFoundError, match='nowhere.py, which does not'):
-        DeepLabV3Scorer('nowhere.py')
 
 
 def test_input_size_and_filter_change_the_prediction(tiny_scorer):
@@ -127,7 +109,7 @@ def test_input_size_and_filter_change_the_prediction(tiny_scorer):
     assert plain.features([image]).shape == (1, 8)
 
 
-def test_inception_without_weights_says_where_to_put_them():
+def test_inception_names_the_weights_it_wants(tmp_path):
     with pytest.raises(
         FileNotFoundError,
         match='w.pth do not exist: put .*pt_inception-2015-12-05-6726825d.pth there',
@@ -135,50 +117,37 @@ def test_inception_without_weights_says_where_to_put_them():
         InceptionFeatures('w.pth')
     with pytest.raises(ValueError, match="Inception style out of .*'tf'"):
         InceptionFeatures('w.pth', style='tf')
-
-
-def test_inception_file_is_checked(tmp_path):
     torch.save(dict(a=torch.zeros(1)), tmp_path / 'w.pth')
     with pytest.raises(ValueError, match='FID weights of Inception v3'):
         InceptionFeatures(str(tmp_path / 'w.pth'))
 
 
-def test_lpips_reads_torchvisions_alexnet(tmp_path):
+def test_lpips_is_the_packages_own_over_torchvisions_alexnet(tmp_path):
+    import lpips
     from torchvision.models import alexnet
 
     with pytest.raises(FileNotFoundError, match='AlexNet weights .* do not'):
         LPIPSDistance(str(tmp_path / 'none.pth'))
     torch.manual_seed(0)
     path = str(tmp_path / 'alex.pth')
-    state = {
-        k: v for k, v in alexnet(weights=None).state_dict().items() if k.startswith('features.')
-    }
-    torch.save(state, path)
+    state = alexnet(weights=None).state_dict()
+    torch.save({k: v for k, v in state.items() if k.startswith('features.')}, path)
     net = LPIPSDistance(path)
     own = net.net.net.state_dict()
     assert torch.equal(own['slice2.3.weight'], state['features.3.weight'])
+
+    # mean over pairs
     flat = (torch.rand(64, 64, 3) * 255).to(torch.uint8).numpy()
     assert net.mean_distance([flat, flat]) == 0.0
-    assert net.mean_distance([flat, 255 - flat]) > 0.0
     rows = [flat, 255 - flat, flat // 2]
-    pairs = [(0, 1), (0, 2), (1, 2)]
-    each = [net.mean_distance([rows[i], rows[j]]) for i, j in pairs]
+    each = [net.mean_distance([rows[i], rows[j]]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert each[0] > 0.0
     assert net.mean_distance(rows) == pytest.approx(sum(each) / 3, rel=1e-5)
 
-
-def test_lpips_value_is_the_packages_own(tmp_path):
-    """Same weights in the ``lpips`` package, RGB in [-1, 1]."""
-    import lpips
-    from torchvision.models import alexnet
-
-    torch.manual_seed(0)
-    path = str(tmp_path / 'alex.pth')
-    torch.save(alexnet(weights=None).state_dict(), path)
-    net = LPIPSDistance(path)
+    # the same weights in the package, RGB in [-1, 1]
     theirs = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False).eval()
-    theirs.net.load_state_dict(net.net.net.state_dict())
-    bgr = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    rgb = bgr.flip(3).permute(0, 3, 1, 2).float() / 127.5 - 1
+    theirs.net.load_state_dict(own)
+    rgb = torch.tensor(np.stack(rows[:2])[..., ::-1].copy()).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         want = float(theirs(rgb[:1], rgb[1:]))
-    assert net.mean_distance(list(bgr.numpy())) == pytest.approx(want)
+    assert each[0] == pytest.approx(want)

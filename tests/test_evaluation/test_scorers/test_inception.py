@@ -5,6 +5,11 @@ import torch
 
 from slnp_mm.evaluation.scorers import InceptionFeatures
 
+LAYERS = """
+Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 maxpool1 Conv2d_3b_1x1 Conv2d_4a_3x3 maxpool2
+Mixed_5b Mixed_5c Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c
+"""
+
 
 def test_weights_from_a_file_give_mmagics_features(tmp_path):
     from mmagic.evaluation.functional import fid_inception
@@ -23,26 +28,7 @@ def test_weights_from_a_file_give_mmagics_features(tmp_path):
     )
     with torch.no_grad():
         x = rgb
-        for name in (
-            'Conv2d_1a_3x3',
-            'Conv2d_2a_3x3',
-            'Conv2d_2b_3x3',
-            'maxpool1',
-            'Conv2d_3b_1x1',
-            'Conv2d_4a_3x3',
-            'maxpool2',
-            'Mixed_5b',
-            'Mixed_5c',
-            'Mixed_5d',
-            'Mixed_6a',
-            'Mixed_6b',
-            'Mixed_6c',
-            'Mixed_6d',
-            'Mixed_6e',
-            'Mixed_7a',
-            'Mixed_7b',
-            'Mixed_7c',
-        ):
+        for name in LAYERS.split():
             x = getattr(whole, name)(x)
         want = x.mean(dim=(2, 3))
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)

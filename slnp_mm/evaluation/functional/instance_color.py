@@ -4,20 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .manifold import pairwise_diversity
+from .distances import pairwise_diversity
 
 
-def instance_colours(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Mean colour of each instance, without the picture's own mean.
+def instance_colors(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Mean color of each instance, without the picture's own mean.
 
     Args:
         image (np.ndarray): (H, W, 3), 0..255.
-        ids (np.ndarray): Layered instance ids, (K, H, W), integer, -1 for
-            none; an instance may lie in several layers.
+        ids (np.ndarray): Layered instance ids, (K, H, W), integer, -1 for none; an instance may lie
+            in several layers.
 
     Returns:
-        np.ndarray: (M, 3) float64, grey levels, one row an id that occurs,
-        ascending.
+        np.ndarray: (M, 3) float64, grey levels, one row an id that occurs, ascending.
 
     Raises:
         ValueError: If picture and ids differ in height or width.
@@ -37,23 +36,21 @@ def instance_colours(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def instance_diversity(images: Sequence[np.ndarray], ids: np.ndarray) -> list[float]:
-    """Mean distance of each instance's colour between pictures of one label.
+    """Mean distance of each instance's color between pictures of one label.
 
-    The picture's mean colour is taken off first, so that a change of the
-    global tone counts nothing, unless it clips at black or white. What is
-    left is the root of the mean square over the three channels: a grey
-    instance that turns g levels brighter against its picture counts g.
+    The picture's mean color is taken off first, so that a change of the global tone counts nothing,
+    unless it clips at black or white. What is left is the root of the mean square over the three
+    channels: a grey instance that turns g levels brighter against its picture counts g.
 
     Source:
         ours: noises should change instances, not only the whole picture.
 
     Args:
         images (Sequence[np.ndarray]): K pictures of one label, K >= 2, (H, W, 3) each, 0..255.
-        ids (np.ndarray): See :func:`instance_colours`.
+        ids (np.ndarray): See :func:`instance_colors`.
 
     Returns:
-        List[float]: One an instance, mean over the K (K - 1) / 2 pairs,
-        grey levels of 0..255.
+        list[float]: One an instance, mean over the K (K - 1) / 2 pairs, grey levels of 0..255.
     """
-    colours = np.stack([instance_colours(image, ids) for image in images], 1)
-    return [pairwise_diversity(rows) / 3**0.5 for rows in colours]
+    colors = np.stack([instance_colors(image, ids) for image in images], 1)
+    return [pairwise_diversity(rows) / 3**0.5 for rows in colors]
