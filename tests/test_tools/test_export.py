@@ -1,6 +1,7 @@
 """Exported files give PyTorch's pictures for any batch and number of instances."""
 
 import json
+import re
 import sys
 import zipfile
 
@@ -107,6 +108,15 @@ def test_file_says_what_it_is(made, ending):
         noise='white, the noise prior is inside; shape [4, 2, 2]',
         opset='18',
     )
+
+
+@pytest.mark.slow
+def test_example_of_the_page_draws(made, monkeypatch, tiny):
+    text, names = (tiny.ROOT / 'docs/export.md').read_text(), {}
+    monkeypatch.chdir(made[1])
+    (code,) = re.findall(r'```python\n(.*?)```', text, re.S)
+    exec(code.replace('slnp_toy_plus', 'a'), names)
+    assert names['image'].shape == (1, 64, 32, 3) and names['image'].dtype == np.uint8
 
 
 def test_file_that_differs_is_not_written(monkeypatch, tmp_path):
