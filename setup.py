@@ -36,7 +36,10 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['slnp_mm', 'slnp_mm.*']),
-    package_data={'slnp_mm': ['zoo/*.pth', 'zoo/*.yml', 'zoo/*.md']},
+    # .mim holds links, so that mmengine and mim find the same in an editable install
+    package_data={'slnp_mm': ['.mim/**/*', 'zoo/*']},
+    # the two work in the repository only
+    exclude_package_data={'slnp_mm': ['*.pyc', '*/demo.py', '*/study.py']},
     python_requires='>=3.10,<3.13',
     install_requires=read_requirements('requirements/runtime.txt'),
     extras_require={

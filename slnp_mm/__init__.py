@@ -6,6 +6,7 @@ Importing the package registers its classes in mmagic's registries.
 import warnings
 
 from mmagic.registry import MODELS
+from mmengine.config.utils import MODULE2PACKAGE
 
 from . import datasets, engine, evaluation
 from .checkpoint import allow_checkpoint_globals
@@ -19,6 +20,10 @@ warnings.filterwarnings('ignore', category=FutureWarning, module='diffusers')
 # If the others are there already, the next look-up goes through the list again.
 MODELS._locations.append('slnp_mm.models')
 MODELS._imported = False
+
+# Configs may then be based on `slnp_mm::configs/...`. mmengine looks beside a package's folder for
+# `.mim`; an editable install has none in site-packages, but the folder of a module is always known.
+MODULE2PACKAGE['slnp_mm'] = 'slnp_mm.registry'
 
 # mmengine's own `torch.load` then resumes its checkpoints
 allow_checkpoint_globals()

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -131,6 +132,13 @@ def need(place: str, what: str, remedy: str, there: Callable = os.path.isfile) -
         stop(f'no {what} at {place}: {remedy}')
 
 
+def need_packages(extra: str, *names: str) -> None:
+    """End the tool if packages of an extra are not installed; imports none of them."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        stop(f'this needs {", ".join(missing)}: pip install slnp_mm[{extra}]')
+
+
 def need_folder(out: str) -> None:
     """End the tool if the folder to write to, or one above it, is a file."""
     for place in (Path(out), *Path(out).parents):
@@ -187,9 +195,14 @@ def read_config(place: str, options: dict | None = None) -> Config:
     Returns:
         Config: Its ``custom_imports`` are up to :func:`import_custom`.
     """
+    if not os.path.isfile(place):  # outside the repository, configs/... is the package's
+        own = Path(find_spec('slnp_mm').origin).parent / '.mim/configs' / place
+        place = str(own) if own.is_file() else place
     need(place, 'config', 'runnable ones are configs/*.py')
     from mmengine.config import Config
 
+    if 'slnp_mm::' in Path(place).read_text(errors='replace'):
+        import slnp_mm  # noqa: F401  tells mmengine where these configs are
     try:
         cfg = Config.fromfile(place, import_custom_modules=False)
     except Exception as error:  # what a config file may raise has no end

@@ -1,4 +1,4 @@
-"""Benchmarks of the networks, the data loader and the AMM optimizer.
+"""Benchmarks of the networks, the data loader, the AMM optimizer and exported files.
 
 Every figure of time is a ratio of two things timed in turn in one run: each round times every
 call once, with two calls before to warm up, and the figure is the median of the rounds' ratios
@@ -8,6 +8,7 @@ call once, with two calls before to warm up, and the figure is the median of the
 from __future__ import annotations
 
 import argparse
+import functools
 import multiprocessing
 import statistics
 import sys
@@ -40,6 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         (networks, 'configs/slnp_coco.py', 5, 2),
         (loader, 'configs/_base_/datasets/coco_stuff.py', 7, None),
         (amm, 'configs/slnp_coco.py', 15, None),
+        (exported, 'configs/slnp_toy_plus.py', 15, None),
     ):
         summary = run.__doc__.splitlines()[0]
         part = commands.add_parser(run.__name__, help=summary, description=run.__doc__)
@@ -379,6 +381,31 @@ def amm(args: argparse.Namespace) -> None:
     for name, foreach in (('single', False), ('foreach', True)):
         print(f'\n{name}:')
         compare_with_adam(shapes, args.device, args.rounds, foreach)
+
+
+# ------------------------------------------------------------------------------------------------
+# Exported files
+
+
+def exported(args: argparse.Namespace) -> None:
+    """Generation of one image by what tools/export.py writes, over PyTorch's.
+
+    Weights are random, which changes no time; the noise prior and the rounding count.
+    """
+    import torch
+    from _export import Exported, load, make_inputs, save, trace
+
+    network, size = Exported(build(args.config)[0]), (args.size, args.size)
+    inputs = make_inputs(network, size, batch=1, slots=MANY)
+    calls = {'PyTorch': torch.no_grad()(lambda: network(**inputs))}
+    program = trace(network, make_inputs(network, size))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ('onnx', 'pt2'):
+            save(program, f'{folder}/a.{name}', {})
+            calls[name] = functools.partial(load(f'{folder}/a.{name}'), inputs)
+    times = in_turn(calls, args.rounds)
+    for name in ('onnx', 'pt2'):
+        print_ratio(times, name, 'PyTorch')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -45,9 +45,9 @@ def parse_args() -> argparse.Namespace:
     add('--jobs', type=int, default=1, help='runs side by side; above 1 with one thread each')
     add('--max-minutes', type=float, help='stop after so long; give the command again to go on')
     add('--table', action='store_true', help='run nothing; print mean and spread over the seeds')
-    add('--plot', metavar='FILE', help='run nothing; plot the curves')
-    add('--csv', metavar='FILE', help='run nothing; write scores and curves of each run')
-    add('--read', metavar='FILE', help='take table and plot from such a file, not from the runs')
+    add('--plot', metavar='FILE', help='plot the curves at the end')
+    add('--csv', metavar='FILE', help='write scores and curves of each run at the end')
+    add('--read', metavar='FILE', help='run nothing; take such a file')
     args = parser.parse_args()
     if args.jobs < 1:
         parser.error(f'--jobs must be at least 1, but got {args.jobs}')
@@ -375,7 +375,7 @@ def main() -> int:
         raise SystemExit(f'error: {args.study} names no curves to plot')
 
     failed = []
-    if not (args.table or args.plot or args.csv):
+    if not (args.table or args.read):
         stop_like_ctrl_c()
         ROOT.mkdir(parents=True, exist_ok=True)
         with open(ROOT / '.lock', 'w') as lock:

@@ -84,6 +84,6 @@ def test_bad_arguments_are_refused(words, text, capsys):
 
 
 def test_each_part_has_a_config_that_exists(monkeypatch, repository):
-    for part in ('networks', 'loader', 'amm'):
+    for part in ('networks', 'loader', 'amm', 'exported'):
         args = benchmark.parse_args([part])
         assert benchmark.cli.read_config(args.config) and args.run.__name__ == part

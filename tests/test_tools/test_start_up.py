@@ -26,6 +26,7 @@ TOOLS = (
     'train_scorer',
     'make_toyscenes',
     'check_dataset',
+    'export',
 )
 
 

@@ -225,7 +225,7 @@ def test_plot_is_written_whole_with_a_band_of_one_deviation(make, tmp_path, monk
     frame = study.gather(runs, ['loss_g'])
     monkeypatch.setattr(study, 'load_study', lambda path: (content, runs))
     csv = str(tmp_path / 'plots' / 'trial.csv')
-    call(monkeypatch, 'trial', '--plot', str(picture), '--csv', csv)
+    call(monkeypatch, 'trial', '--table', '--plot', str(picture), '--csv', csv)
     pd.testing.assert_frame_equal(pd.read_csv(csv), frame)
     assert picture.read_bytes()[:4] == b'\x89PNG'
     assert {path.name for path in picture.parent.iterdir()} == {'trial.png', 'trial.csv'}
@@ -233,6 +233,10 @@ def test_plot_is_written_whole_with_a_band_of_one_deviation(make, tmp_path, monk
     # slow at iteration 5: 20 - 5 and 20 - 10, mean 12.5, deviation 5 / sqrt 2
     assert steps.tolist() == list(range(40))
     assert (low[5], high[5]) == pytest.approx((12.5 - 5 / 2**0.5, 12.5 + 5 / 2**0.5))
+
+    # without --table what is missing runs first
+    call(monkeypatch, 'trial', '--csv', csv)
+    assert len(pd.read_csv(csv)) == 4 * 40
 
 
 def test_prepare_runs_what_is_missing_or_was_stopped_half_way(make, tmp_path, monkeypatch):

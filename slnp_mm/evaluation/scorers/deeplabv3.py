@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from ...errors import PACKAGE
 from ..functional.images import check_filter, resize_image
 from .base import Scorer
 from .checkpoint import load_weights, resolve_checkpoint
@@ -99,12 +100,14 @@ class DeepLabV3Scorer(Scorer):
         resize_filter: str | None = None,
         amp: bool = True,
     ) -> None:
-        if not os.path.isfile(config):
+        # outside the repository configs/scorers/... is the package's
+        place = config if os.path.isfile(config) else PACKAGE / '.mim/configs' / config
+        if not os.path.isfile(place):
             raise FileNotFoundError(
                 f'Expected a scorer config, got {config}, which does not exist.'
             )
         self.config_path = config
-        cfg = Config.fromfile(config)
+        cfg = Config.fromfile(place)
         own = dict(cfg.get('scorer', {}))
         size = input_size or own.get('input_size')
         self.input_size = None if size is None else tuple(size)

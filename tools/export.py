@@ -1,0 +1,59 @@
+"""Write a trained generator as one file, for onnxruntime (.onnx) or torch.export.load (.pt2)."""
+
+import argparse
+import sys
+
+import _cli as cli
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', type=cli.path, help='the config it was trained with')
+    parser.add_argument(
+        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
+    )
+    parser.add_argument('--out', type=cli.path, required=True, help='.onnx or .pt2 file')
+    parser.add_argument(
+        '--size',
+        type=cli.number,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help="of the pictures, fixed in the file; default: the config's",
+    )
+    cli.add_config_options(parser)
+    args = parser.parse_args()
+    if not args.out.endswith(('.onnx', '.pt2')):
+        parser.error(f'--out must end in .onnx or .pt2, but got {args.out}')
+    return args
+
+
+def main() -> None:
+    """Export, compare with PyTorch, say what the file takes."""
+    args = parse_args()
+    if args.out.endswith('.onnx'):
+        cli.need_packages('export', 'onnx', 'onnxruntime', 'onnxscript')
+    checkpoint = cli.find_checkpoint(args.checkpoint)
+    cli.keep_inputs(args.out, [args.config, checkpoint])
+    cfg = cli.read_config(args.config, args.cfg_options)
+
+    cli.import_custom(cfg)
+    from _export import Exported, describe, export, make_inputs
+
+    from slnp_mm.inferencer import SLNPInferencer
+
+    inferencer = SLNPInferencer(cfg, checkpoint, 'cpu')
+    network = Exported(inferencer.model)
+    inputs = make_inputs(
+        network, args.size or inferencer.image_size, inferencer._loader.max_overlap
+    )
+    facts = describe(network, inputs, inferencer.classes, args.config, checkpoint)
+    difference = export(network, inputs, args.out, facts)
+
+    for name, text in facts.items():
+        print(f'{name:<8} {text}')
+    print(f'written to {args.out}: differs from PyTorch by {difference} grey levels at most')
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run_tool(main))
