@@ -188,8 +188,8 @@ def find_checkpoint(place: str) -> str:
 def read_config(place: str, options: dict | None = None) -> Config:
     """Read a config file and merge overrides; import nothing that it names yet.
 
-    A ``~`` at the start of a text is the home folder; a loader without workers loses what only
-    workers take.
+    A ``~`` at the start of a text is the home folder; a loader loses what only workers take if it
+    has none, and what only a loader without a batch sampler takes.
 
     Args:
         place (str): The file.
@@ -229,6 +229,8 @@ def read_config(place: str, options: dict | None = None) -> Config:
                 # torch refuses what is only for worker processes
                 for option in ('persistent_workers', 'prefetch_factor'):
                     loader.pop(option, None)
+            if loader.get('batch_sampler'):
+                loader.pop('drop_last', None)  # its batches are full, and torch takes only one
     return cfg
 
 

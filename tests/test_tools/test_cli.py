@@ -88,12 +88,14 @@ def test_home_is_put_for_a_tilde_in_arguments_and_config(tmp_path, monkeypatch):
 
 def test_loader_without_workers_keeps_none_alive(tmp_path):
     text = (
-        'train_dataloader = dict(num_workers=0, persistent_workers=True)\n'
+        "full = dict(batch_sampler=dict(type='X'), drop_last=True)\n"
+        'train_dataloader = dict(full, num_workers=0, persistent_workers=True)\n'
         'val_dataloader = [dict(num_workers=0, prefetch_factor=2)]\n'
-        'test_dataloader = dict(num_workers=1, persistent_workers=True)\n'
+        'test_dataloader = dict(num_workers=1, persistent_workers=True, drop_last=True)\n'
     )
     cfg = cli.load_config(_args(tmp_path, text))
     assert 'persistent_workers' not in cfg.train_dataloader
+    assert 'drop_last' not in cfg.train_dataloader and cfg.test_dataloader.drop_last
     assert 'prefetch_factor' not in cfg.val_dataloader[0]
     assert cfg.test_dataloader.persistent_workers
 
