@@ -248,7 +248,7 @@ def _settings(optimizers: dict, schedules: dict | list | None) -> dict[str, Any]
         for index, schedule in enumerate((schedules or {}).get(name) or []):
             parts[f'{name} schedule {index}'] = schedule
     return {
-        f'{part}.{key}': value
+        f'{part}.{key}': list(value) if isinstance(value, tuple) else value
         for part, state in parts.items()
         for key, value in state.items()
         if key not in _STATE and not key.startswith('_')

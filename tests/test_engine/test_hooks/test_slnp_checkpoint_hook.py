@@ -146,7 +146,9 @@ def test_killed_runs_go_on_to_the_same_bits(make_cfg):
 
 
 def test_another_batch_size_goes_on_with_the_next_samples(make_cfg, trained):
-    cfg = make_cfg('run', load_from=trained, resume=True, **{'train_dataloader.batch_size': 1})
+    as_list = {'optim_wrapper.generator.optimizer.betas': [0.0, 0.99]}  # a list is no other setting
+    cfg = make_cfg('run', load_from=trained, resume=True, **as_list)
+    cfg.train_dataloader.batch_size = 1
     runner = train(cfg)
     assert runner.message_hub.get_info('data_place') == 2 * 2 + 4 * 1
 
