@@ -144,10 +144,16 @@ class SLNPCheckpointHook(CheckpointHook):
         loop.dataloader_iterator = itertools.chain(passed, iter(loop.dataloader))
 
     def _note_signal(self, number: int, frame: Any) -> None:
-        """Ask for the end after this iteration; the next signal ends at once."""
+        """Ask for the end after this iteration; the next signal, or one later on, ends at once."""
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+        while frame is not None and frame.f_code is not Runner.train.__code__:
+            frame = frame.f_back
+        if frame is None:  # an error has ended the training
+            signal.raise_signal(number)
+            return
+
         self._signal = signal.Signals(number).name
-        for each in self._handlers:
-            signal.signal(each, signal.default_int_handler)
         note = f'{self._signal}: saving after this iteration; once more stops at once\n'
         with contextlib.suppress(OSError):  # the terminal may be gone
             os.write(2, note.encode())

@@ -233,6 +233,14 @@ def test_a_signal_saves_and_stops(make_cfg, number):
     assert Path(last_checkpoint(cfg.work_dir)).name == 'iter_3.pth'
 
 
+def test_a_signal_after_a_training_that_failed_is_not_swallowed():
+    hook = SLNPCheckpointHook()
+    hook._handlers = {signal.SIGINT: signal.signal(signal.SIGINT, hook._note_signal)}
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_full_disk_leaves_the_old_checkpoint(make_cfg, monkeypatch):
     def put(self, data, path):
         if 'full' in disk:
