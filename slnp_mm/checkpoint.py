@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import logging
+import math
 import os
 import pickle
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import HistoryBuffer
-from mmengine.runner import find_latest_checkpoint
+from mmengine.logging import HistoryBuffer, print_log
 from torch import nn
 
 from .errors import SLNPError
@@ -74,14 +77,42 @@ def allow_checkpoint_globals() -> None:
 
 
 def last_checkpoint(work_dir: str) -> str | None:
-    """Give a work dir's last checkpoint, None if it has none.
+    """Give a work dir's last whole checkpoint, None if it has none at all.
 
-    The folder's note holds the path at training time; the folder may have moved since.
+    The folder's note holds the path at training time; the folder may have moved since. If that
+    checkpoint is damaged, or the note was not written to the end, the one before is taken.
+
+    Raises:
+        SLNPError: If there are checkpoints, but none is whole.
     """
-    if not os.path.isfile(os.path.join(work_dir, 'last_checkpoint')):
-        return None  # without mmengine's warning
-    last = find_latest_checkpoint(work_dir)
-    return last and os.path.join(work_dir, os.path.basename(last))
+    note = Path(work_dir, 'last_checkpoint')
+    name = os.path.basename(note.read_text().strip()) if note.is_file() else ''
+    newest = _number(Path(name)) if name else math.inf
+    files = [path for path in Path(work_dir).glob('*.pth') if 0 <= _number(path) < newest]
+    files.sort(key=_number, reverse=True)
+    if name and (Path(work_dir, name).is_file() or not files):
+        files.insert(0, Path(work_dir, name))
+
+    problem = None
+    for path in files:
+        try:
+            if path.is_file():  # else the caller says what is missing
+                read_checkpoint(path, 'meta')
+        except SLNPError as error:
+            problem = problem or error
+            continue
+        if problem:
+            print_log(f'{problem}; {path} is taken', logger='current', level=logging.WARNING)
+        return str(path)
+    if problem:
+        raise problem
+    return None
+
+
+def _number(path: Path) -> int:
+    """Iteration or epoch of a checkpoint; -1 of another file."""
+    found = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
+    return int(found[1]) if found else -1
 
 
 def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:

@@ -11,7 +11,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 # the system's refusals to write, which no traceback makes clearer
 _NO_WRITING = [
-    getattr(errno, name) for name in 'EACCES EPERM EROFS ENOSPC EEXIST ENOTDIR EISDIR'.split()
+    getattr(errno, name)
+    for name in 'EACCES EPERM EROFS ENOSPC EDQUOT EFBIG EEXIST ENOTDIR EISDIR'.split()
 ]
 _SMALL = 'the pictures are too small for these networks: raise image_size of the data set'
 # Errors of other packages that a setting causes: a part of their text, and what to do.

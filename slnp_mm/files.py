@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +18,8 @@ def replace_file(path: str | os.PathLike) -> Iterator[str]:
     """Write a file under another name; move it into place at the end.
 
     The folder is made. If the block raises, the file that was there stays, and nothing is left
-    beside it. The other name is hidden and keeps the ending, by which OpenCV and mmengine choose
-    the format.
+    beside it; a refusal of the system that names no file (a full disk) gets the name. The other
+    name is hidden and keeps the ending, by which OpenCV and mmengine choose the format.
 
     Args:
         path (str or PathLike): The file to write or to replace.
@@ -33,6 +34,9 @@ def replace_file(path: str | os.PathLike) -> Iterator[str]:
     try:
         yield str(draft)
         os.replace(draft, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
@@ -48,3 +52,10 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
     # OpenCV writes only where the path is text
     with replace_file(path) as draft, open(draft, 'wb') as file:
         file.write(cv2.imencode('.png', image[..., ::-1])[1])
+
+
+def remove_drafts(folder: str | os.PathLike) -> None:
+    """Remove what :func:`replace_file` left in a folder because the process was killed."""
+    for path in Path(folder).glob('.*'):
+        if re.fullmatch(r'\.[0-9a-f]{32}', path.stem):
+            path.unlink()

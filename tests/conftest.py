@@ -125,6 +125,14 @@ class Tiny:
     shrink = staticmethod(shrink)
 
 
+@pytest.fixture(autouse=True, scope='session')
+def _plain_configs():
+    """mmengine sets a config in neat lines at each start and save: longer than two iterations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+        yield
+
+
 @pytest.fixture(scope='session')
 def tiny():
     return Tiny

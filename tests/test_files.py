@@ -1,8 +1,10 @@
 """A file is there whole, or as it was."""
 
+import errno
+
 import pytest
 
-from slnp_mm.files import replace_file
+from slnp_mm.files import remove_drafts, replace_file
 
 
 def test_replace_file_makes_the_folder_and_keeps_the_ending(tmp_path):
@@ -32,3 +34,21 @@ def test_replace_file_takes_a_name_as_long_as_a_file_system_allows(tmp_path):
         with open(draft, 'wb') as file:
             file.write(b'1')
     assert path.read_bytes() == b'1'
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
+    path = tmp_path / 'a.txt'
+    with pytest.raises(OSError) as caught, replace_file(path):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    assert caught.value.filename == str(path) and not list(tmp_path.iterdir())
+
+
+def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
+    context = replace_file(tmp_path / 'a.pth')
+    with open(context.__enter__(), 'w'):
+        pass
+    others = ['a.pth', '.hidden.pth', '.git']
+    for name in others:
+        (tmp_path / name).touch()
+    remove_drafts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)

@@ -41,7 +41,9 @@ NAMES = dict(
         'SLNPPackInputs',
     ],
     METRICS=['SLNPSegMetric'],
-    HOOKS=['SLNPPriorHook', 'SLNPVisualizationHook'],
+    HOOKS=['SLNPCheckpointHook', 'SLNPPriorHook', 'SLNPVisualizationHook', 'SLNPWatchHook'],
+    DATA_SAMPLERS=['SLNPBatchSampler'],
+    LOG_PROCESSORS=['SLNPLogProcessor'],
     OPTIMIZERS=['AMM'],
 )
 

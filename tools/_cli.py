@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -185,8 +188,8 @@ def find_checkpoint(place: str) -> str:
 def read_config(place: str, options: dict | None = None) -> Config:
     """Read a config file and merge overrides; import nothing that it names yet.
 
-    A ``~`` at the start of a text is the home folder; a loader without workers loses what only
-    workers take.
+    A ``~`` at the start of a text is the home folder; a loader loses what only workers take if it
+    has none, and what only a loader without a batch sampler takes.
 
     Args:
         place (str): The file.
@@ -226,6 +229,8 @@ def read_config(place: str, options: dict | None = None) -> Config:
                 # torch refuses what is only for worker processes
                 for option in ('persistent_workers', 'prefetch_factor'):
                     loader.pop(option, None)
+            if loader.get('batch_sampler'):
+                loader.pop('drop_last', None)  # its batches are full, and torch takes only one
     return cfg
 
 
@@ -305,6 +310,30 @@ def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
     return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(kept))
 
 
+def made_by() -> str:
+    """Commit, versions and hardware, on which figures may depend."""
+    import torch
+
+    git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty']
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git
+        commit = ''
+    packages = ('slnp_mm', 'torch', 'mmengine', 'mmcv', 'mmagic')
+    software = [f'commit {commit or "unknown"}', f'python {platform.python_version()}']
+    software += [f'{name} {version(name)}' for name in packages]
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
+    return ', '.join([*software, f'{os.cpu_count()} CPU cores', gpu])
+
+
+def log_to(cfg: Config, package: str, backend: str) -> None:
+    """Send figures and pictures to TensorBoard or W&B as well."""
+    if find_spec(package) is None:
+        stop(f'--{package} needs the package {package}, which is not installed: pip install it')
+    cfg.visualizer = cfg.get('visualizer') or dict(type='Visualizer', vis_backends=[])
+    cfg.visualizer.vis_backends.append(dict(type=backend))
+
+
 def import_custom(cfg: Config) -> None:
     """Import the modules that a config names, and this package."""
     from mmengine.utils import import_modules_from_strings
@@ -368,8 +397,9 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
     Raises:
         SLNPError: If the checkpoint to resume or load from cannot be read
-            or does not fit the model, or a device is not there.
+            or does not fit the model, a device is not there, or the config asks for a strategy.
     """
+    _refuse_strategies(cfg)
     place = cfg.get('load_from')
     if place and '://' not in place:
         need(place, 'checkpoint', 'check the path')
@@ -382,6 +412,8 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     import_custom(cfg)
     if cfg.get('device'):
         check_device(cfg.device)
+    if cfg.get('randomness', {}).get('deterministic'):
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # or cuBLAS refuses
     _join_processes(cfg)
     if cfg.get('resume') and not place:
         place = cfg.load_from = last_checkpoint(cfg.work_dir)
@@ -397,6 +429,21 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
                 f'train_cfg.max_iters={length}; raise it to go on'
             )
     return runner
+
+
+def _refuse_strategies(cfg: Config) -> None:
+    """Refuse what splits a model of two optimizers over devices, or would be ignored."""
+    from slnp_mm.errors import SLNPError
+
+    wrapper = str((cfg.get('model_wrapper_cfg') or {}).get('type', ''))
+    asked = [f'{key}={cfg[key]}' for key in ('strategy', 'runner_type') if cfg.get(key)]
+    asked += [f'model_wrapper_cfg.type={wrapper}'] * ('FullySharded' in wrapper)
+    if asked:
+        raise SLNPError(
+            f'{asked[0]} is not supported: FSDP, DeepSpeed and ColossalAI drive one optimizer, '
+            'but generator and discriminator have one each; leave it out and start with '
+            '--launcher pytorch or slurm'
+        )
 
 
 def _join_processes(cfg: Config) -> None:

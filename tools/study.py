@@ -14,7 +14,6 @@ import fcntl
 import json
 import math
 import os
-import platform
 import re
 import shlex
 import signal
@@ -22,7 +21,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -157,18 +155,6 @@ def prepare(steps: list[dict[str, str]]) -> None:
         mark.unlink()
 
 
-def made_by() -> str:
-    """Commit, versions and hardware, on which figures may depend."""
-    import torch
-
-    git = ['git', 'describe', '--always', '--dirty']
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    packages = [f'{name} {version(name)}' for name in ('torch', 'mmengine', 'mmcv', 'mmagic')]
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
-    software = [f'commit {commit}', f'python {platform.python_version()}', *packages]
-    return ', '.join([*software, f'{os.cpu_count()} CPU cores', gpu])
-
-
 def start(run: Run, jobs: int) -> subprocess.Popen:
     """Start a run's training in a process group of its own; its output goes to output.log."""
     words = [sys.executable, TRAIN_TOOL, run.config, '--work-dir', str(run.work_dir)]
@@ -199,7 +185,7 @@ def run_all(runs: list[Run], jobs: int = 1, max_minutes: float | None = None) ->
     """
     from slnp_mm.files import replace_file
 
-    made, failed = made_by(), []
+    made, failed = cli.made_by(), []
     last = time.monotonic() + 60 * (max_minutes or math.inf)
     waiting = [run for run in runs if not run.note['finished']]
     active: list[tuple[Run, subprocess.Popen, float]] = []

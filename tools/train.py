@@ -25,6 +25,8 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale learning rates with the total batch size',
     )
+    parser.add_argument('--tensorboard', action='store_true', help='log to TensorBoard too')
+    parser.add_argument('--wandb', action='store_true', help='log to Weights & Biases too')
     cli.add_runner_args(parser)
     return parser.parse_args()
 
@@ -38,12 +40,17 @@ def main() -> None:
         cli.enable_auto_scale_lr(cfg)
     if args.amp:
         cli.enable_amp(cfg)
+    if args.tensorboard:
+        cli.log_to(cfg, 'tensorboard', 'TensorboardVisBackend')
+    if args.wandb:
+        cli.log_to(cfg, 'wandb', 'WandbVisBackend')
     if args.resume:
         cfg.resume = True
         cfg.load_from = checkpoint or cfg.get('load_from')
 
     runner = cli.build_runner(cfg)
     runner.logger.info(f'Working directory: {cfg.work_dir}')
+    runner.logger.info(f'Made by {cli.made_by()}, seed {runner.seed}')
     runner.train()
     runner.logger.info(f'Log: {runner._log_dir}')
     runner.logger.info(f'Checkpoints: {cfg.work_dir}')

@@ -14,15 +14,22 @@ model_wrapper_cfg = dict(
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
-    checkpoint=dict(type='CheckpointHook', interval=10000, by_epoch=False, max_keep_ckpts=3),
+    checkpoint=dict(
+        type='SLNPCheckpointHook',
+        interval=10000,
+        by_epoch=False,
+        max_keep_ckpts=3,
+        save_best='mIoU',
+    ),
 )
 custom_hooks = [
     dict(type='SLNPPreflightHook'),
     dict(type='SLNPVisualizationHook', num_images=8, train_interval=1000),
     dict(type='SLNPReportHook'),
     dict(type='SLNPPriorHook'),
+    dict(type='SLNPWatchHook'),
 ]
-log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)
+log_processor = dict(type='SLNPLogProcessor', window_size=100, by_epoch=False)
 log_level = 'INFO'
 
 vis_backends = [dict(type='LocalVisBackend')]

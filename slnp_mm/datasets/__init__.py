@@ -7,6 +7,7 @@ from .check import check_dataset, quick_check
 from .cityscapes import SLNPCityscapes
 from .coco_stuff import SLNPCOCOStuff
 from .nyuv2 import SLNPNYUv2
+from .samplers import STOP_SIGNALS, SLNPBatchSampler, seed_all
 from .slnp_dataset import SLNPDataset
 from .toyscenes import SLNPToyScenes
 from .transforms import *  # noqa: F401, F403
@@ -14,14 +15,17 @@ from .transforms import __all__ as _transforms
 
 __all__ = [
     'SLNPADE20K',
+    'SLNPBatchSampler',
     'SLNPCamVid',
     'SLNPCityscapes',
     'SLNPCOCOStuff',
     'CorruptFileError',
     'DataError',
+    'STOP_SIGNALS',
     'SLNPDataset',
     'SLNPNYUv2',
     'SLNPToyScenes',
     'check_dataset',
     'quick_check',
+    'seed_all',
 ] + _transforms

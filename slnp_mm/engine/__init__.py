@@ -1,12 +1,23 @@
-"""Optimizers and hooks."""
+"""Optimizers, hooks and the log's line."""
 
-from .hooks import SLNPPreflightHook, SLNPPriorHook, SLNPReportHook, SLNPVisualizationHook
+from .hooks import (
+    SLNPCheckpointHook,
+    SLNPPreflightHook,
+    SLNPPriorHook,
+    SLNPReportHook,
+    SLNPVisualizationHook,
+    SLNPWatchHook,
+)
+from .log_processor import SLNPLogProcessor
 from .optimizers import AMM
 
 __all__ = [
     'AMM',
+    'SLNPCheckpointHook',
+    'SLNPLogProcessor',
     'SLNPPreflightHook',
     'SLNPPriorHook',
     'SLNPReportHook',
     'SLNPVisualizationHook',
+    'SLNPWatchHook',
 ]

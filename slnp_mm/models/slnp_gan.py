@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from ..errors import SLNPError
 from .discriminators import StageDiscriminators
 from .generators.slnp_generator import GeneratorOutput
 from .layers import stride_ids
@@ -302,6 +303,11 @@ class SLNPGAN(BaseGAN):
         Returns:
             dict[str, Tensor]: Values to log; see :meth:`_disc_loss` and :meth:`_gen_loss`.
         """
+        if not all(wrapper.should_sync() for wrapper in optim_wrapper.values()):
+            raise SLNPError(
+                'accumulative_counts must be 1: the first parts of a larger batch would train the '
+                'generator against a discriminator that the batch has not updated yet'
+            )
         inputs = self.data_preprocessor(data, True)['inputs']
         gen_wrapper = optim_wrapper['generator']
         disc_wrapper = optim_wrapper['discriminator']
@@ -318,6 +324,7 @@ class SLNPGAN(BaseGAN):
             fakes = self.generator(
                 inputs['label'], inputs['instances'], inputs['instance_labels'], noise
             ).images
+        signs = _signs(fakes[-1].detach().float())
 
         # the same change to images and labels
         if self.augment is not None:
@@ -347,7 +354,7 @@ class SLNPGAN(BaseGAN):
             log_vars.update(gen_log_vars)
 
         del log_vars['loss']
-        return log_vars
+        return {**log_vars, **signs}
 
     def _train_noise(self, image: Tensor) -> tuple[Tensor, int]:
         """Noise of a training batch: codes of the first photographs, the prior's for the rest.
@@ -379,15 +386,19 @@ class SLNPGAN(BaseGAN):
 
         Returns:
             tuple[Tensor, dict[str, Tensor]]: The sum and, per stage k, ``loss_gan_d_real_s{k}``,
-            ``loss_gan_d_fake_s{k}`` and the mean probabilities ``d_real_s{k}``, ``d_fake_s{k}``.
+            ``loss_gan_d_fake_s{k}``, the mean probabilities ``d_real_s{k}``, ``d_fake_s{k}``, and
+            over all stages ``d_accuracy``, the share of right decisions.
         """
-        values = {}
+        values, right = {}, []
         for name, images in (('real', real), ('fake', fake)):
             for k, output in enumerate(self.discriminator(*images)):
                 values[f'loss_gan_d_{name}_s{k}'] = self.gan_loss(
                     output.logits, target_is_real=name == 'real', is_disc=True
                 )
-                values[f'd_{name}_s{k}'] = output.logits.detach().sigmoid().mean()
+                logits = output.logits.detach()
+                values[f'd_{name}_s{k}'] = logits.sigmoid().mean()
+                right.append(((logits > 0) == (name == 'real')).float().mean())
+        values['d_accuracy'] = torch.stack(right).mean()
         return self.parse_losses(values)
 
     def _gen_loss(
@@ -429,6 +440,20 @@ class SLNPGAN(BaseGAN):
             self.generator_ema.update_parameters(generator)
         else:
             self.generator_ema.sync_parameters(generator)
+
+
+def _signs(images: Tensor) -> dict[str, Tensor]:
+    """Figures that tell a collapse.
+
+    Args:
+        images (Tensor): Generated, (B, 3, H, W), float32, [-1, 1].
+
+    Returns:
+        dict[str, Tensor]: ``fake_std``, the mean over images and channels of the standard
+        deviation over pixels; ``saturated``, the share of values beyond 0.99.
+    """
+    stds = images.flatten(2).std(2)
+    return dict(fake_std=stds.mean(), saturated=(images.abs() > 0.99).float().mean())
 
 
 def _iteration() -> int:

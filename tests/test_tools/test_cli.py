@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from slnp_mm.checkpoint import check_checkpoint, history_statistic
+from slnp_mm.checkpoint import check_checkpoint, history_statistic, last_checkpoint
 from slnp_mm.errors import SLNPError
 
 
@@ -88,12 +88,14 @@ def test_home_is_put_for_a_tilde_in_arguments_and_config(tmp_path, monkeypatch):
 
 def test_loader_without_workers_keeps_none_alive(tmp_path):
     text = (
-        'train_dataloader = dict(num_workers=0, persistent_workers=True)\n'
+        "full = dict(batch_sampler=dict(type='X'), drop_last=True)\n"
+        'train_dataloader = dict(full, num_workers=0, persistent_workers=True)\n'
         'val_dataloader = [dict(num_workers=0, prefetch_factor=2)]\n'
-        'test_dataloader = dict(num_workers=1, persistent_workers=True)\n'
+        'test_dataloader = dict(num_workers=1, persistent_workers=True, drop_last=True)\n'
     )
     cfg = cli.load_config(_args(tmp_path, text))
     assert 'persistent_workers' not in cfg.train_dataloader
+    assert 'drop_last' not in cfg.train_dataloader and cfg.test_dataloader.drop_last
     assert 'prefetch_factor' not in cfg.val_dataloader[0]
     assert cfg.test_dataloader.persistent_workers
 
@@ -236,6 +238,31 @@ def test_auto_scale_needs_a_base_batch_size():
     assert cfg.auto_scale_lr.enable is True
 
 
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        (dict(strategy=dict(type='DeepSpeedStrategy')), 'strategy='),
+        (dict(runner_type='FlexibleRunner'), 'runner_type=FlexibleRunner'),
+        (
+            dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')),
+            'model_wrapper_cfg.type=MMFullyShardedDataParallel',
+        ),
+    ],
+)
+def test_strategies_for_one_optimizer_are_refused(options, text):
+    with pytest.raises(SLNPError, match=f'^{text}.* is not supported: FSDP, DeepSpeed and'):
+        cli.build_runner(Config(dict(launcher='none', **options)))
+
+
+def test_figures_go_to_tensorboard_or_the_missing_package_is_named():
+    cfg = Config(dict(visualizer=dict(vis_backends=[dict(type='LocalVisBackend')])))
+    cli.log_to(cfg, 'tensorboard', 'TensorboardVisBackend')
+    types = [backend['type'] for backend in cfg.visualizer.vis_backends]
+    assert types == ['LocalVisBackend', 'TensorboardVisBackend']
+    with pytest.raises(SystemExit, match='--nowhere needs the package nowhere, which is not inst'):
+        cli.log_to(cfg, 'nowhere', 'WandbVisBackend')
+
+
 def test_work_dir_stands_for_its_last_checkpoint(tmp_path):
     (tmp_path / 'iter_4.pth').touch()
     (tmp_path / 'last_checkpoint').write_text('/moved/away/iter_4.pth')
@@ -288,6 +315,25 @@ def test_resume_of_another_class_count_is_one_sentence(tmp_path, from_cfg):
         r'config it was trained with \(another number of classes\?\)',
     ):
         cli.build_runner(cfg)
+
+
+def test_resume_falls_back_to_the_last_whole_checkpoint(tmp_path):
+    good = _save(tmp_path, torch.nn.Linear(2, 3)).read_bytes()
+    for number, data in ((2, good), (4, good[:50]), (10, good[:200]), (12, good)):
+        (tmp_path / f'iter_{number}.pth').write_bytes(data)
+    note = tmp_path / 'last_checkpoint'
+    note.write_text('/moved/iter_10.pth')  # 12 is of another attempt
+    assert last_checkpoint(tmp_path) == str(tmp_path / 'iter_2.pth')
+
+    note.write_text('')  # killed when it was written
+    assert last_checkpoint(tmp_path) == str(tmp_path / 'iter_12.pth')
+    note.unlink()  # or before
+    assert last_checkpoint(tmp_path) == str(tmp_path / 'iter_12.pth')
+
+    for number in (2, 12):
+        (tmp_path / f'iter_{number}.pth').write_bytes(good[:100])
+    with pytest.raises(SLNPError, match=r'iter_12\.pth cannot be read as a checkpoint'):
+        last_checkpoint(tmp_path)
 
 
 def _save(tmp_path, model):

@@ -39,7 +39,7 @@ EXPECTED = dict(
 def test_train_takes_mmagics_options(monkeypatch):
     switches = ['--resume', '--amp', '--auto-scale-lr']
     found = _parse('train', monkeypatch, 'c.py', *switches, *SHARED)
-    on = dict(resume=True, amp=True, auto_scale_lr=True)
+    on = dict(resume=True, amp=True, auto_scale_lr=True, tensorboard=False, wandb=False)
     assert found == {**EXPECTED, **on}
 
 

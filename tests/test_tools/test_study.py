@@ -49,7 +49,7 @@ def make(tmp_path, monkeypatch):
     """Make a study of two variants and two seeds with the fake trainer."""
     monkeypatch.setattr(study, 'ROOT', tmp_path / 'studies')
     monkeypatch.setattr(study, 'TRAIN_TOOL', str(tmp_path / 'train.py'))
-    monkeypatch.setattr(study, 'made_by', lambda: 'commit 1')
+    monkeypatch.setattr(study.cli, 'made_by', lambda: 'commit 1')
     study.ROOT.mkdir()
     (tmp_path / 'train.py').write_text(TRAIN)
     (tmp_path / 'config.py').write_text('')

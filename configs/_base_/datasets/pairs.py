@@ -24,13 +24,16 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=4,
     persistent_workers=True,
+    worker_init_fn=dict(type='slnp_worker'),
     sampler=dict(type='InfiniteSampler', shuffle=True),
+    batch_sampler=dict(type='SLNPBatchSampler'),
     dataset=dict(pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
     persistent_workers=True,
+    worker_init_fn=dict(type='slnp_worker'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(test_mode=True, pipeline=val_pipeline),
 )

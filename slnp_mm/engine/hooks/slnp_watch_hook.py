@@ -1,0 +1,161 @@
+"""Keep bad numbers out of the weights, and tell when training goes astray."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmagic.registry import HOOKS
+from mmengine.dist import all_reduce, get_rank
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+
+from slnp_mm.errors import SLNPError
+from slnp_mm.files import replace_file
+
+# logged value, on which side of which limit it is a bad sign, and what it says
+SIGNS = (
+    ('fake_std', 'below', 0.02, 'the pictures are of one color: their standard deviation'),
+    ('saturated', 'above', 0.5, 'the pictures are saturated: the share of black and full values'),
+    ('d_accuracy', 'above', 0.99, 'the discriminators tell all pictures apart: their accuracy'),
+)
+
+
+class StepGuard:
+    """Stands before an optimizer wrapper's step and lets no bad number through.
+
+    Loss and gradients of an update are judged together by one number, summed over processes, so
+    that all skip alike. Reading it waits for the backward pass to end, as the scaler of mixed
+    precision does; the scaler still sees what it must to lower its scale.
+
+    Args:
+        wrapper (OptimWrapper): Its ``backward`` and ``step`` are replaced.
+    """
+
+    def __init__(self, wrapper: OptimWrapper) -> None:
+        self.skipped = False
+        self._wrapper = wrapper
+        self._backward, self._step = wrapper.backward, wrapper.step
+        wrapper.backward, wrapper.step = self.backward, self.step
+
+    def backward(self, loss: torch.Tensor, **kwargs) -> None:
+        """Note the loss."""
+        self._loss = loss.detach()
+        self._backward(loss, **kwargs)
+
+    @torch.no_grad()
+    def step(self, **kwargs) -> None:
+        """Step if all numbers are finite; else leave weights and the optimizer's state alone."""
+        groups = self._wrapper.optimizer.param_groups
+        grads = [p.grad for group in groups for p in group['params'] if p.grad is not None]
+        total = torch.nn.utils.get_total_norm(grads)
+        scaled = hasattr(self._wrapper, 'loss_scaler')
+        if not scaled:
+            total = total + self._loss
+        all_reduce(total)
+        self.skipped = not bool(torch.isfinite(total))
+        if scaled or not self.skipped:
+            self._step(**kwargs)
+
+
+@HOOKS.register_module()
+class SLNPWatchHook(Hook):
+    """Skip updates of bad numbers, stop if they stay, and warn of collapse and saturation.
+
+    A network whose loss or gradient is NaN or infinite is not updated, with any optimizer and in
+    mixed precision; the log says so and counts it as ``skipped``. Every ``window`` iterations the
+    means of :data:`SIGNS` are compared with their limits: a warning when one is passed, and a
+    line when it is over.
+
+    Source:
+        ours: the limits, not tuned on long runs (docs/scaling.md).
+
+    Args:
+        max_bad_steps (int): Iterations in a row with a skipped update, after which training stops
+            and the batch is saved. A loss scale of 2^16 takes 16 to come down to 1. Defaults
+            to 20.
+        window (int): Iterations over which the signs are averaged. Defaults to 200.
+    """
+
+    def __init__(self, max_bad_steps: int = 20, window: int = 200) -> None:
+        self.max_bad_steps, self.window = max_bad_steps, window
+        self._num_bad = 0
+        self._seen: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Stand before the optimizers."""
+        wrappers = runner.optim_wrapper
+        if not isinstance(wrappers, OptimWrapperDict):
+            wrappers = {'model': wrappers}
+        self._guards = {name: StepGuard(wrapper) for name, wrapper in wrappers.items()}
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Count what was skipped; look at the signs.
+
+        Raises:
+            SLNPError: If ``max_bad_steps`` iterations in a row had bad numbers.
+        """
+        skipped = [name for name, guard in self._guards.items() if guard.skipped]
+        for guard in self._guards.values():
+            guard.skipped = False
+        self._num_bad = self._num_bad + 1 if skipped else 0
+        if skipped:
+            self._report(runner, skipped, data_batch, outputs or {})
+        if self.every_n_train_iters(runner, self.window):
+            self._look(runner)
+
+    def _report(self, runner: Runner, skipped: list[str], data_batch: Any, outputs: dict) -> None:
+        """Log and count skipped updates; stop if there were too many in a row."""
+        hub = runner.message_hub
+        count = hub.get_info('skipped', 0) + 1
+        hub.update_info('skipped', count)
+        hub.update_scalar('train/skipped', count)
+
+        bad = [key for key, value in outputs.items() if not torch.isfinite(torch.as_tensor(value))]
+        terms = f'NaN or infinity in {", ".join(bad) or "the gradients"}'
+        where = f'iteration {runner.iter + 1}'
+        if self._num_bad < self.max_bad_steps:
+            runner.logger.warning(
+                f'{where}: {terms}; the update of {" and ".join(skipped)} is skipped '
+                f'({self._num_bad} in a row, {count} in all)'
+            )
+            return
+        path = Path(runner.work_dir, f'bad_batch_{runner.iter + 1}_rank{get_rank()}.pth')
+        samples = data_batch.get('data_samples') or []
+        batch = dict(
+            iteration=runner.iter + 1,
+            inputs=data_batch['inputs'],
+            files=[sample.metainfo.get('img_path') for sample in samples],
+        )
+        with replace_file(path) as draft:
+            torch.save(batch, draft)
+        raise SLNPError(
+            f'{where} is the {self._num_bad}th in a row with {terms}: training stops; no update '
+            f'took them in, and the batch is in {path}: look at it, lower the learning rates, or '
+            'go on from an earlier checkpoint'
+        )
+
+    def _look(self, runner: Runner) -> None:
+        """Compare the means of the signs with their limits."""
+        for key, side, limit, text in SIGNS:
+            history = runner.message_hub.log_scalars.get(f'train/{key}')
+            if history is None:
+                continue
+            mean = history.mean(self.window)
+            bad = mean < limit if side == 'below' else mean > limit
+            place = f'iteration {runner.iter + 1}'
+            if bad and key not in self._seen:
+                self._seen.add(key)
+                runner.logger.warning(
+                    f'{place}: {text} was {mean:.3g} over {self.window} iterations, {side} {limit} '
+                    '(docs/scaling.md, "Stopping and going on")'
+                )
+            elif not bad and key in self._seen:
+                self._seen.remove(key)
+                runner.logger.info(f'{place}: {key} is {mean:.3g} again')

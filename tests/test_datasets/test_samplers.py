@@ -1,0 +1,78 @@
+"""The batches of a run, from any place, for any number of processes and workers."""
+
+import itertools
+import random
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from torch.utils.data import DataLoader, Dataset
+
+from slnp_mm.datasets import SLNPBatchSampler
+
+SIZE = 10
+
+
+class Drawn(Dataset):
+    """Samples that are their index and what Python, numpy and torch draw."""
+
+    def __len__(self):
+        return SIZE
+
+    def __getitem__(self, index):
+        return index, random.random(), np.random.random(), torch.rand(()).item()
+
+
+def sampler_of(rank=0, world=1, kind=InfiniteSampler):
+    sampler = kind(Drawn(), shuffle=True, seed=3)
+    sampler.rank, sampler.world_size = rank, world
+    return sampler
+
+
+def batches(count, batch_size=2, place=0, workers=0, **sampler):
+    """The first batches from a place, as lists of samples."""
+    chosen = SLNPBatchSampler(sampler_of(**sampler), batch_size)
+    chosen.start(3, place)
+    loader = DataLoader(Drawn(), batch_sampler=chosen, num_workers=workers, collate_fn=list)
+    return list(itertools.islice(loader, count))
+
+
+def flat(batches):
+    return [sample for batch in batches for sample in batch]
+
+
+def test_an_epoch_shows_each_sample_once_and_the_next_is_in_another_order():
+    indices = [sample[0] for sample in flat(batches(10))]
+    first, second = indices[:SIZE], indices[SIZE:]
+    assert sorted(first) == sorted(second) == list(range(SIZE)) and first != second
+
+
+def test_numbers_depend_on_the_place_alone():
+    """Not on where the run went on, the batch size or the worker that made the sample."""
+    whole = flat(batches(8))
+    assert len(set(whole)) == len(whole)
+    assert flat(batches(4, place=8)) == whole[8:]
+    assert flat(batches(2, batch_size=4, place=8)) == whole[8:]
+    assert flat(batches(8, workers=3)) == whole
+    assert flat(batches(4, place=8, workers=2)) == whole[8:]
+
+
+def test_processes_share_the_samples_of_one(monkeypatch):
+    whole = flat(batches(6, batch_size=4))
+
+    def dist(rank, world):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (rank, world))
+
+    parts = []
+    for rank in (0, 1):
+        dist(rank, 2)
+        parts.append(flat(batches(6, rank=rank, world=2)))
+    assert [sample for pair in zip(*parts) for sample in pair] == whole
+    dist(1, 2)  # from a place that two processes do not share evenly
+    assert flat(batches(2, place=5, rank=1, world=2)) == whole[5:12:2]
+
+
+def test_a_finite_sampler_is_repeated_in_another_order():
+    indices = [sample[0] for sample in flat(batches(10, kind=DefaultSampler))]
+    first, second = indices[:SIZE], indices[SIZE:]
+    assert sorted(first) == sorted(second) == list(range(SIZE)) and first != second

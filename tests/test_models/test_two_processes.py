@@ -1,0 +1,95 @@
+"""Two processes with half the batch each train as one with all of it."""
+
+import copy
+import multiprocessing
+import os
+import socket
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import MMSeparateDistributedDataParallel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+
+from slnp_mm.engine.optimizers import AMM
+
+STEPS = 5
+# in float64: the same sums in another order; AMM takes full steps for float32's rounding errors
+TOLERANCE = 1e-12
+
+
+def train(tools, world=1, rank=0):
+    """Weights after five steps: one discriminator of each kind, codes, EMA, given noise."""
+    cfg = copy.deepcopy(tools.MODEL)
+    frozen = dict(type='SLNPPretrainedDiscriminator', channels=8, embed_channels=8)
+    cfg['discriminator'] = [{**cfg['discriminator']}, {**frozen, 'num_classes': tools.CLASSES}]
+    cfg['gan_loss'] = dict(type='SLNPGANLoss', gan_type='hinge')
+    cfg.update(noise='prior', code_share=0.5)
+    cfg['ema_config'] = dict(type='ExponentialMovingAverage', momentum=0.1, interval=1)
+    model = tools.build(cfg).double()
+    prepare = model.data_preprocessor.forward
+
+    def prepare_doubles(*args):
+        data = prepare(*args)
+        data['inputs']['img'] = data['inputs']['img'].double()
+        return data
+
+    model.data_preprocessor.forward = prepare_doubles
+    for module in model.noise_prior.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.num_batches_tracked += 1  # as if trained
+    torch.manual_seed(7)
+    whole = torch.randn(STEPS, 2, 4, 2, 2, dtype=torch.float64)
+    net = MMSeparateDistributedDataParallel(model) if world > 1 else model
+    net.train()
+    wrappers = OptimWrapperDict(
+        **{
+            name: OptimWrapper(AMM(getattr(model, name).parameters(), lr=1e-3, betas=(0, 0.99)))
+            for name in ('generator', 'discriminator')
+        }
+    )
+
+    for step in range(STEPS):
+        MessageHub.get_current_instance().update_info('iter', step)
+        # images 0 and 1 have their own codes as noise, 2 and 3 white noise
+        parts = [tools.make_data(size=64, seed=2 * step + k) for k in range(2)]
+        data = {key: parts[0][key] + parts[1][key] for key in parts[0]}
+        data = {key: [values[i] for i in range(rank, 4, world)] for key, values in data.items()}
+        white = whole[step, rank::world]
+        model.noise_fn = lambda *_, white=white, **__: model.noise_prior.shape_noise(white)
+        net.train_step(data, wrappers)
+    state = model.state_dict()
+    return {key.replace('.module.', '.'): value for key, value in state.items()}
+
+
+def work(tools, rank, port, out):
+    """One process of a gloo group."""
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    torch.distributed.init_process_group('gloo', rank=rank, world_size=2)
+    torch.save(train(tools, 2, rank), f'{out}{rank}')
+
+
+def test_two_processes_with_half_the_batch_train_as_one(tools, tmp_path):
+    start = tools.build(copy.deepcopy(tools.MODEL)).state_dict()
+    one = train(tools)
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+    # forked, because importing mmagic anew takes most of a minute here
+    context, out = multiprocessing.get_context('fork'), str(tmp_path / 'rank')
+    jobs = [context.Process(target=work, args=(tools, rank, port, out)) for rank in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(timeout=120)
+        if job.is_alive():
+            job.kill()
+    assert [job.exitcode for job in jobs] == [0, 0]
+
+    two = [torch.load(f'{out}{rank}', weights_only=True) for rank in range(2)]
+    moved = max((one[key] - start[key]).abs().max() for key in start if 'generator.' in key)
+    assert moved > 1e-3
+    assert one.keys() == two[0].keys()
+    for key, value in one.items():
+        assert two[0][key].equal(two[1][key]), key
+        torch.testing.assert_close(value, two[0][key], rtol=0, atol=TOLERANCE, msg=key)
