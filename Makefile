@@ -6,7 +6,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 RANGES := $(addprefix requirements/,runtime.txt painter.txt export.txt tests.txt lint.txt build.txt)
 
-.PHONY: help env demo test lint format lock
+.PHONY: help env demo paint test lint format lock
 .DEFAULT_GOAL := help
 .ONESHELL:
 .SHELLFLAGS := -ec
@@ -14,6 +14,7 @@ RANGES := $(addprefix requirements/,runtime.txt painter.txt export.txt tests.txt
 help:
 	@echo 'make env     build the environment in $(VENV) (VENV=, PYTHON=)'
 	echo 'make demo    train and score on drawn scenes, on a CPU'
+	echo 'make paint   paint a label map in the browser (ARGS="--port 8001")'
 	echo 'make test    run all tests (ARGS="tests/test_tools -k demo")'
 	echo 'make lint    check style; make format mends what it can'
 	echo 'make lock    resolve requirements/lock.txt again'
@@ -72,6 +73,9 @@ env:
 
 demo: env
 	$(BIN)/python tools/demo.py $(ARGS)
+
+paint: env
+	$(BIN)/python tools/painter.py $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest $(ARGS)

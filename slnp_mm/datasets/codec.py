@@ -195,6 +195,37 @@ class LabelCodec:
             raise DataError(self._misfit(raw, path))
         return label
 
+    def encode(self, label: np.ndarray) -> np.ndarray:
+        """Write classes as the data set's own files hold them: what a call undoes.
+
+        Args:
+            label (ndarray): (H, W), uint8, 0..C-1 or 255.
+
+        Returns:
+            ndarray: Ids (H, W), uint8 or uint16, of several for a class the lowest; or colors
+            (H, W, 3), RGB, uint8.
+
+        Raises:
+            DataError: If the files have nothing for a class, or for unlabelled.
+        """
+        if self._codes is None:
+            raw = np.flatnonzero(self.bad == 0)
+            classes = self.table[raw]
+        else:
+            raw, classes = self._codes
+        known, first = np.unique(classes, return_index=True)
+        missing = np.setdiff1d(label, known)
+        if len(missing):
+            name = 'unlabelled (255)' if missing[0] == UNLABELLED else f'class {missing[0]}'
+            raise DataError(f'label files of this data set have nothing for {name}: paint over it')
+
+        table = np.zeros(256, np.int64)
+        table[known] = raw[first]
+        ids = table[label]
+        if self._codes is not None:
+            return np.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1).astype(np.uint8)
+        return ids.astype(np.uint8 if ids.max() < 256 else np.uint16)
+
     def _decode_colors(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode a colour-coded label map."""
         hint = 'add the colour to colours or unlabelled_colours (JPEG labels never match: use PNG)'

@@ -171,3 +171,30 @@ def test_settings_that_nothing_can_meet_are_refused(settings, words):
 def test_digest_changes_with_the_rule():
     assert LabelCodec(3).digest == LabelCodec(3).digest
     assert LabelCodec(3).digest != LabelCodec(4).digest
+
+
+@pytest.mark.parametrize(
+    'settings, label, file',
+    [
+        (dict(), [[0, 2, 255]], [[0, 2, 255]]),
+        (dict(reduce_zero_label=True), [[0, 2, 255]], [[1, 3, 0]]),
+        (dict(label_map={7: 0, 300: 1, 9: 2, 8: 2, 4: 255}), [[0, 1, 2, 255]], [[7, 300, 8, 4]]),
+        (
+            dict(colours=[(1, 2, 3), (4, 5, 6), (7, 8, 9)], unlabelled_colours=[(0, 0, 0)]),
+            [[1, 255]],
+            [[[4, 5, 6], [0, 0, 0]]],
+        ),
+    ],
+)
+def test_encode_writes_what_a_call_reads(settings, label, file):
+    codec, label = LabelCodec(3, **settings), np.array(label, np.uint8)
+    raw = codec.encode(label)
+    assert raw.tolist() == file
+    assert raw.dtype == (np.uint16 if raw.max() > 255 else np.uint8)
+    assert np.array_equal(codec(raw, 'a.png'), label)
+
+
+def test_encode_names_what_the_files_lack():
+    codec = LabelCodec(3, colours=[(1, 2, 3), (4, 5, 6), (7, 8, 9)])
+    with pytest.raises(DataError, match='nothing for unlabelled .255.: paint over it'):
+        codec.encode(np.array([[1, 255]], np.uint8))

@@ -21,6 +21,7 @@ TOOLS = (
     'train',
     'test',
     'generate',
+    'painter',
     'score',
     'show_prior',
     'train_scorer',
@@ -52,6 +53,8 @@ def test_help_imports_nothing_heavy(tool, repository):
         (('score.py', '--compare', 'a', 'b'), 'error: no report at a: score.py --out writes one'),
         (('score.py', 'c.py', '--images', 'no'), 'error: no folder of images at no: check'),
         (('train_scorer.py', 'nope.py'), 'error: no config at nope.py'),
+        (('painter.py', 'nope.py', 'x.pth'), 'error: no config at nope.py'),
+        (('painter.py', 'configs/slnp_toy.py', 'x.pth'), 'error: no checkpoint at x.pth'),
         (('make_toyscenes.py', '--out', 'setup.py'), 'error: setup.py is a file, but --out='),
         (
             ('train.py', 'configs/slnp_toy.py', '--cfg-options', 'log_level.x=1'),

@@ -1,0 +1,631 @@
+"""The painter: its server, and its page in headless Chromium, over an untrained network."""
+
+import io
+import re
+import shutil
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import painter
+import pytest
+import torch
+import uvicorn
+from mmagic.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+from starlette.testclient import TestClient
+
+from slnp_mm.checkpoint import sampling_config
+from slnp_mm.datasets.toyscenes import CLASSES, PALETTE, draw_scene
+from slnp_mm.inferencer import SLNPInferencer
+
+SKY, GRASS, WATER, TREE, CAR = (CLASSES.index(x) for x in ('sky', 'grass', 'water', 'tree', 'car'))
+SIZE, STEP = 64, 16
+QUERY = f'width={SIZE}&height={SIZE}&seed=0&count=1'
+
+
+@pytest.fixture(scope='module')
+def inferencer(tmp_path_factory, tiny):
+    """ToyScenes at 64 px, random weights, with a noise prior that counts as trained."""
+    import slnp_mm.models  # noqa: F401
+
+    cfg = Config.fromfile(tiny.ROOT / 'configs' / 'slnp_toy.py')
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        model = MODELS.build(sampling_config(cfg.model))
+    for name, value in model.state_dict().items():
+        if name.endswith('num_batches_tracked'):
+            value.fill_(1)
+    path = tmp_path_factory.mktemp('painter') / 'a.pth'
+    torch.save({'state_dict': model.state_dict()}, path)
+    return SLNPInferencer(cfg, path, 'cpu', show_progress=False)
+
+
+@pytest.fixture(scope='module')
+def app(inferencer):
+    return painter.make_app(inferencer, 'Toy', hosts=('testserver', '127.0.0.1'))
+
+
+@pytest.fixture(scope='module')
+def client(app):
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture(scope='module')
+def label():
+    return draw_scene((0, 1, 0), SIZE)[1]
+
+
+def png(array, mode=None):
+    file = io.BytesIO()
+    Image.fromarray(array, mode).save(file, 'PNG')
+    return file.getvalue()
+
+
+def read_label(answer):
+    assert answer.status_code == 200, answer.text
+    width, height = map(int, answer.headers['X-Size'].split('x'))
+    return np.frombuffer(answer.content, np.uint8).reshape(height, width)
+
+
+def colored(label):
+    return np.array([*PALETTE, *[[0, 0, 0]] * 246], np.uint8)[label]
+
+
+# The server
+
+
+def test_model_tells_classes_colors_and_sizes(client):
+    found = client.get('/api/model').json()
+    assert found['classes'] == list(CLASSES) and found['palette'] == PALETTE
+    assert found['image_size'] == [SIZE, SIZE] and found['size_divisor'] == STEP
+    assert found['max_side'] == 2 * SIZE and found['examples'] == 1000
+
+
+def test_ids_arrive_exactly_and_pictures_are_the_inferencers(client, inferencer, label):
+    query = QUERY.replace('seed=0&count=1', 'seed=3&count=2')
+    answer = client.post(f'/api/picture?{query}', content=label.tobytes())
+    wanted = inferencer(label, seed=3, num_samples=2)['visualization']
+    assert np.array_equal(
+        np.frombuffer(answer.content, np.uint8).reshape(2, SIZE, SIZE, 3), np.stack(wanted)
+    )
+
+
+def test_height_and_width_are_not_confused(client, inferencer, label):
+    wide = np.ascontiguousarray(label[:32])
+    answer = client.post(f'/api/picture?{QUERY.replace("height=64", "height=32")}', content=wide)
+    assert answer.content == inferencer(wide, seed=0)['visualization'][0].tobytes()
+
+
+def test_pin_draws_the_object_under_it_anew(client, inferencer, label):
+    rows, cols = np.nonzero(label == TREE)
+    number = inferencer.instances(label)[rows[0], cols[0]]
+    pins = f'{cols[0]},{rows[0]},77'
+    answer = client.post(f'/api/picture?{QUERY}&pins={pins}', content=label.tobytes())
+    wanted = inferencer(label, seed=0, resample={int(number): 77})['visualization'][0]
+    assert answer.content == wanted.tobytes()
+    assert answer.content != inferencer(label, seed=0)['visualization'][0].tobytes()
+
+
+def test_pin_on_unlabelled_pixels_changes_nothing(client, inferencer, label):
+    label = label.copy()
+    label[:8, :8] = 255
+    answer = client.post(f'/api/picture?{QUERY}&pins=2,2,5', content=label.tobytes())
+    assert answer.content == inferencer(label, seed=0)['visualization'][0].tobytes()
+
+
+def test_style_is_the_code_of_the_photograph_as_it_is_viewed(client, inferencer, label):
+    photo = np.zeros((40, 60, 3), np.uint8)
+    photo[:20] = (250, 120, 30)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    file = io.BytesIO()
+    Image.fromarray(photo[::-1, ::-1].copy()).save(file, 'PNG', exif=exif)
+    noise = client.post('/api/style', content=file.getvalue()).content
+    wanted = inferencer(label, style=photo)
+    assert noise == wanted['predictions'][0]['noise'].astype('<f4').tobytes()
+    answer = client.post(f'/api/picture?{QUERY}', content=label.tobytes() + noise)
+    assert answer.content == wanted['visualization'][0].tobytes()
+
+
+def test_upload_takes_ids_palette_files_and_colors(client, label):
+    label = label.copy()
+    label[:4] = 255
+    indexed = Image.fromarray(label, 'P')
+    indexed.putpalette(colored(np.arange(256)).ravel().tolist())
+    file = io.BytesIO()
+    indexed.save(file, 'PNG')
+    for data in (png(label), file.getvalue(), png(colored(label))):
+        assert np.array_equal(read_label(client.post('/api/label', content=data)), label)
+
+
+def test_upload_of_another_size_is_resized_and_says_so(client):
+    """The shape stays (100 : 50), the area becomes the model's: 64 * 64 is about 96 x 48."""
+    label = np.full((50, 100), GRASS, np.uint8)
+    label[:, 50:] = WATER
+    answer = client.post('/api/label', content=png(label))
+    found = read_label(answer)
+    assert found.shape == (48, 96)
+    assert (found[:, :48] == GRASS).all() and (found[:, 48:] == WATER).all()
+    assert answer.headers['X-Note'].startswith(
+        'The label map (100 x 50 pixels) was resized to 96 x 48'
+    )
+    thin = read_label(client.post('/api/label', content=png(np.zeros((1, 3000), np.uint8))))
+    assert thin.shape == (STEP, 2 * SIZE)
+
+
+def test_download_holds_the_ids(client, label):
+    answer = client.post(f'/api/png?width={SIZE}&height={SIZE}', content=label.tobytes())
+    found = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert found.dtype == np.uint8 and np.array_equal(found, label)
+
+
+def test_examples_are_scenes_or_files(client, inferencer, label, tmp_path):
+    assert np.array_equal(read_label(client.get('/api/example?number=0')), label)
+    cv2.imwrite(str(tmp_path / 'a.png'), label.T)
+    app = painter.make_app(inferencer, 'Toy', [str(tmp_path / 'a.png')], hosts=('testserver',))
+    other = TestClient(app)
+    assert other.get('/api/model').json()['examples'] == 1
+    assert np.array_equal(read_label(other.get('/api/example?number=5')), label.T)
+
+
+@pytest.mark.parametrize(
+    'path, body, code, sentence',
+    [
+        ('picture?width=64&height=64', b'', 400, 'expected 4096 bytes for 64 x 64 pixels, but got'),
+        (f'picture?{QUERY}', bytes([10] * 4096), 400, 'an array holds classes 0..9 and 255'),
+        ('picture?width=8&height=8&seed=0&count=1', bytes(64), 400, 'takes multiples of 16'),
+        ('picture?width=999&height=64', b'', 400, 'expected width as a whole number from 0 to 128'),
+        ('picture?width=64&height=x', b'', 400, 'expected height as a whole number .* but got x'),
+        ('picture?width=64&height=64&count=1', bytes(4096), 400, 'expected seed .* but got None'),
+        (f'picture?{QUERY[:-1]}5', bytes(4096), 400, 'expected count as .* from 0 to 4, but got 5'),
+        (f'picture?{QUERY[:-1]}0', bytes(4096), 400, 'num_samples .* at least 1, but got 0'),
+        (f'picture?{QUERY}&pins=1,2', bytes(4096), 400, 'expected pins=x,y,seed;..., at most 64'),
+        (f'picture?{QUERY}&pins=64,2,0', bytes(4096), 400, 'expected x as .* from 0 to 63'),
+        (f'picture?{QUERY}', bytes(4099), 400, 'expected finite float32 noise of shape'),
+        ('label', b'no picture', 400, 'the file is no PNG picture, or is damaged'),
+        ('label', png(np.zeros((64, 64), np.uint8))[:-30], 400, 'no PNG picture, or is damaged'),
+        ('label', png(np.full((64, 64, 3), (7, 8, 9), np.uint8)), 400, r'color \(7, 8, 9\) is of'),
+        ('label', png(np.full((64, 64), 11, np.uint8)), 400, 'the label map: label id 11'),
+        ('style', b'GIF89a', 400, 'no JPEG or PNG or WEBP or TIFF or BMP picture'),
+    ],
+    ids=map(str, range(16)),
+)
+def test_malformed_requests_get_one_sentence(client, path, body, code, sentence):
+    answer = client.post(f'/api/{path}', content=body)
+    assert answer.status_code == code
+    found = answer.json()['error']
+    assert re.search(sentence, found) and '\n' not in found
+
+
+def test_noise_that_is_no_number_is_refused(client, inferencer, label):
+    noise = np.full(inferencer.model.generator.noise_shape, np.nan, '<f4').tobytes()
+    answer = client.post(f'/api/picture?{QUERY}', content=label.tobytes() + noise)
+    assert answer.status_code == 400 and 'expected finite float32' in answer.json()['error']
+
+
+def test_large_files_and_large_pictures_are_refused(client, monkeypatch):
+    data = png(np.zeros((64, 64), np.uint8))
+    monkeypatch.setattr(painter, 'MAX_PIXELS', 4095)
+    answer = client.post('/api/label', content=data)
+    assert answer.status_code == 413 and 'has 64 x 64 pixels' in answer.json()['error']
+    monkeypatch.setattr(painter, 'MAX_BYTES', len(data) - 1)
+    answer = client.post('/api/label', content=data)
+    assert answer.status_code == 413 and 'use a smaller file' in answer.json()['error']
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/../painter.py',
+        '/..%2fpainter.py',
+        '/%2e%2e/painter.py',
+        '/%2e%2e%2f%2e%2e%2fsetup.py',
+        '//etc/passwd',
+        '/%2fetc%2fpasswd',
+        '/..%5cpainter.py',
+        '/painter.js/../../painter.py',
+        '/api/example/../../painter.py',
+        '/api/picture',
+        '/C:/painter.py',
+    ],
+)
+def test_no_file_of_the_machine_can_be_asked_for(client, path):
+    assert client.get(path).status_code in (404, 405)
+
+
+def test_page_is_served_with_its_two_files(client):
+    assert 'painter.js' in client.get('/').text
+    assert 'javascript' in client.get('/painter.js').headers['content-type']
+    assert client.get('/painter.css').headers['content-type'].startswith('text/css')
+
+
+def test_foreign_names_and_other_sites_are_refused(client):
+    assert client.get('/api/model', headers={'Host': 'evil.example'}).status_code == 400
+    path = f'/api/picture?{QUERY}'
+    for origin, code in (('http://evil.example', 403), ('null', 403), ('http://testserver', 200)):
+        answer = client.post(path, content=bytes(4096), headers={'Origin': origin})
+        assert answer.status_code == code
+
+
+def test_users_wait_in_turn_and_a_full_queue_says_so(inferencer, monkeypatch):
+    started, go_on, order = threading.Event(), threading.Event(), []
+
+    def slow(label, seed, **_):
+        started.set()
+        assert go_on.wait(10)
+        order.append(seed)
+        return dict(visualization=[np.zeros((1, 1, 3), np.uint8)])
+
+    monkeypatch.setattr(type(inferencer), '__call__', lambda self, *args, **kw: slow(*args, **kw))
+    app = painter.make_app(inferencer, 'Toy', queue=2, hosts=('testserver',))
+    with TestClient(app) as client, ThreadPoolExecutor(3) as pool:
+        answers = []
+        for seed in range(3):
+            path = f'/api/picture?{QUERY.replace("seed=0", f"seed={seed}")}'
+            answers.append(pool.submit(client.post, path, content=bytes(4096)))
+            assert started.wait(10)
+            time.sleep(0.1)
+        full = client.post(f'/api/picture?{QUERY}', content=bytes(4096))
+        assert full.status_code == 503
+        assert full.json()['error'] == '2 requests wait already: try again soon'
+        go_on.set()
+        assert [answer.result().status_code for answer in answers] == [200] * 3
+        assert client.post(f'/api/picture?{QUERY}', content=bytes(4096)).status_code == 200
+    assert order == [0, 1, 2, 0]
+
+
+def test_port_in_use_is_named(monkeypatch):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setattr('sys.argv', ['painter.py', '--port', port])
+        with pytest.raises(
+            SystemExit, match=f'cannot listen at 127.0.0.1:{port} .* another --port'
+        ):
+            painter.main()
+
+
+# The page
+
+
+def find_chromium():
+    return shutil.which('chromium') or shutil.which('chromium-browser')
+
+
+@pytest.fixture(scope='module')
+def address(app):
+    """The server on a free port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f'http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}'
+    server.should_exit = True
+    thread.join(5)
+
+
+@pytest.fixture(scope='module')
+def browser():
+    if not find_chromium():
+        pytest.skip('no chromium on PATH: install it (Debian, Ubuntu: apt-get install chromium)')
+    from playwright.sync_api import sync_playwright
+
+    flags = (
+        '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking '
+        '--disable-component-update --disable-sync'
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags.split())
+        yield browser
+        browser.close()
+
+
+def open_page(browser, address, problems, **options):
+    """Open the page; it must ask nobody else and raise no error."""
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(10000)
+    page.on('pageerror', lambda error: problems.append(str(error)))
+    page.on(
+        'request',
+        lambda r: r.url.startswith((address, 'data:', 'blob:')) or problems.append(r.url),
+    )
+    page.goto(address)
+    wait(page, 'state.pictures.length === 1')
+    return page
+
+
+@pytest.fixture(scope='module')
+def visitor(browser, address):
+    problems = []
+    page = open_page(browser, address, problems, viewport=dict(width=1200, height=760))
+    yield page
+    page.context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(visitor):
+    """The page as a new visitor sees it."""
+    visitor.unroute_all()
+    # the last test's map may be about to be kept
+    visitor.evaluate('() => { clearTimeout(keeping); localStorage.clear(); }')
+    visitor.reload()
+    wait(visitor, 'state.pictures.length === 1')
+    return visitor
+
+
+def wait(page, condition='true'):
+    """Until a condition holds and the picture is of the map as it is."""
+    page.wait_for_function(f'() => !live.busy && !live.timer && ({condition})')
+
+
+def ids(page):
+    width, height, values = page.evaluate('[state.width, state.height, Array.from(state.ids)]')
+    return np.array(values, np.uint8).reshape(height, width)
+
+
+def shown(page, canvas='#picture'):
+    """What a canvas of the page holds, (H, W, 3)."""
+    height, values = page.evaluate(
+        """(name) => {
+            const canvas = document.querySelector(name);
+            const { width, height } = canvas;
+            const image = canvas.getContext('2d').getImageData(0, 0, width, height);
+            return [height, Array.from(image.data)];
+        }""",
+        canvas,
+    )
+    return np.array(values, np.uint8).reshape(height, -1, 4)[..., :3]
+
+
+def spot(page, x, y, canvas='#map'):
+    """Where a point of the map is on the screen."""
+    box = page.locator(canvas).bounding_box()
+    scale = box['width'] / page.evaluate('state.width')
+    return box['x'] + x * scale, box['y'] + y * scale
+
+
+def drag(page, *points):
+    page.mouse.move(*spot(page, *points[0]))
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*spot(page, *point))
+    page.mouse.up()
+
+
+def blank(page):
+    page.keyboard.press('n')
+    page.click('text=Start blank')
+    wait(page, 'state.pictures.length === 0')
+
+
+def test_first_visit_shows_an_example_and_its_picture(page, inferencer, label):
+    assert np.array_equal(ids(page), label)
+    assert np.array_equal(shown(page, '#map'), colored(label))
+    assert np.array_equal(shown(page), inferencer(label, seed=0)['visualization'][0])
+
+
+def test_brush_paints_whole_pixels_of_the_searched_class(page, inferencer):
+    """Size 5 from (10.5, 10.5) to (30.5, 10.5): a bar with round ends."""
+    blank(page)
+    page.keyboard.press('/')
+    page.keyboard.type('CAR')
+    assert page.locator('#classes li:visible').count() == 1
+    page.keyboard.press('Enter')
+    page.evaluate('chooseSize(5)')
+    drag(page, (10.5, 10.5), (20.5, 10.5), (30.5, 10.5))
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    distance = np.hypot(x - np.clip(x, 10.5, 30.5), y - 10.5)
+    wanted = np.where(distance <= 2.5, CAR, 255)
+    assert np.array_equal(ids(page), wanted)
+    wait(page, 'state.pictures.length === 1')
+    assert np.array_equal(shown(page), inferencer(ids(page), seed=0)['visualization'][0])
+
+    page.keyboard.press('e')  # a row of the bar away again
+    page.evaluate('chooseSize(1)')
+    drag(page, (0.5, 10.5), (63.5, 10.5))
+    wanted[10] = 255
+    assert np.array_equal(ids(page), wanted)
+
+
+def test_rectangle_polygon_and_fill(page):
+    blank(page)
+    wanted = np.full((SIZE, SIZE), 255)
+    page.keyboard.press('r')
+    page.keyboard.press('4')  # the fourth class of the list
+    drag(page, (40.5, 50.5), (20.5, 30.5))
+    wanted[30:51, 20:41] = GRASS
+    assert np.array_equal(ids(page), wanted)
+
+    page.keyboard.press('p')
+    page.click('#classes >> text=water')
+    for point in ((2, 2), (18, 2), (18, 10), (2, 10)):
+        page.mouse.click(*spot(page, *point))
+    page.keyboard.press('Enter')
+    wanted[2:10, 2:18] = WATER
+    assert np.array_equal(ids(page), wanted)
+
+    page.keyboard.press('f')
+    page.click('#classes >> text=sky')
+    page.mouse.click(*spot(page, 60.5, 60.5))
+    wanted[wanted == 255] = SKY
+    assert np.array_equal(ids(page), wanted)
+    page.mouse.click(*spot(page, 30.5, 40.5), button='right')
+    assert page.evaluate('state.cls') == GRASS
+
+
+def test_undo_and_redo(page, label):
+    page.evaluate(f'chooseClass({CAR})')
+    drag(page, (10, 10), (20, 20))
+    painted = ids(page)
+    assert not np.array_equal(painted, label)
+    page.keyboard.press('Control+z')
+    assert np.array_equal(ids(page), label) and page.is_disabled('#undo')
+    page.click('#redo')
+    assert np.array_equal(ids(page), painted)
+    page.keyboard.press('Control+z')
+    wait(page)
+    blank(page)  # another size too
+    page.keyboard.press('Control+z')
+    assert np.array_equal(ids(page), label)
+
+
+def test_another_seed_and_four_variations(page, inferencer, label):
+    page.click('#another')
+    wait(page, 'state.seed === 1')
+    assert np.array_equal(shown(page), inferencer(label, seed=1)['visualization'][0])
+    page.fill('#seed', '7')
+    page.keyboard.press('Enter')
+    page.click('#four')
+    wait(page, 'state.pictures.length === 4')
+    wanted = inferencer(label, seed=7, num_samples=4)['visualization']
+    assert np.array_equal(shown(page, '#variations button:nth-child(3) canvas'), wanted[2])
+    page.click('text=seed 9')
+    assert page.input_value('#seed') == '9' and page.is_hidden('#variations')
+    assert np.array_equal(shown(page), wanted[2])
+
+
+def test_click_on_an_object_draws_it_alone_anew(page, inferencer, label):
+    rows, cols = np.nonzero(label == TREE)
+    page.mouse.click(*spot(page, cols[0] + 0.5, rows[0] + 0.5, '#picture'))
+    wait(page, 'state.pins.length === 1')
+    number = int(inferencer.instances(label)[rows[0], cols[0]])
+    seed = page.evaluate('state.pins[0].seed')
+    wanted = inferencer(label, seed=0, resample={number: seed})['visualization'][0]
+    assert np.array_equal(shown(page), wanted)
+    assert page.text_content('#pins-text') == '1 object resampled'
+
+    page.keyboard.press('o')  # the same object on the map: another code in its pin's place
+    page.mouse.click(*spot(page, cols[-1] + 0.5, rows[-1] + 0.5))
+    if number == inferencer.instances(label)[rows[-1], cols[-1]]:
+        assert page.evaluate('state.pins.length') == 1
+    page.click('#pins-clear')
+    wait(page, 'state.pins.length === 0')
+    assert np.array_equal(shown(page), inferencer(label, seed=0)['visualization'][0])
+
+
+def test_style_of_a_photograph_and_back(page, inferencer, label):
+    photo = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
+    file = dict(name='beach.png', mimeType='image/png', buffer=png(photo))
+    page.set_input_files('#style-file', file)
+    wait(page, 'state.style')
+    assert page.text_content('#style-name') == 'beach.png'
+    assert np.array_equal(shown(page), inferencer(label, style=photo)['visualization'][0])
+    assert page.is_disabled('#another') and page.is_disabled('#four')
+    page.click('#style-clear')
+    wait(page, '!state.style')
+    assert np.array_equal(shown(page), inferencer(label, seed=0)['visualization'][0])
+
+
+def test_upload_and_both_downloads(page, tmp_path, inferencer):
+    label = draw_scene((0, 1, 5), SIZE)[1]
+    file = dict(name='mine.png', mimeType='image/png', buffer=png(colored(label)))
+    page.set_input_files('#label-file', file)
+    wait(page, 'past.length === 1')
+    assert np.array_equal(ids(page), label)
+    for button, name in (('#save-map', 'label-map.png'), ('#save-picture', 'picture-seed0.png')):
+        with page.expect_download() as download:
+            page.click(button)
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
+    found = cv2.imread(str(tmp_path / 'label-map.png'), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(found, ids(page))
+    picture = cv2.imread(str(tmp_path / 'picture-seed0.png'))[..., ::-1]
+    assert np.array_equal(picture, inferencer(label, seed=0)['visualization'][0])
+
+
+def test_errors_are_shown_and_leave_the_map(page, label):
+    file = dict(name='photo.png', mimeType='image/png', buffer=b'no picture')
+    page.set_input_files('#label-file', file)
+    page.wait_for_selector('#alert:visible')
+    assert page.text_content('#alert-text').startswith('the file is no PNG picture')
+    assert np.array_equal(ids(page), label)
+    page.click('#alert-close')
+
+    page.route('**/api/picture*', lambda route: route.abort())
+    page.click('#another')
+    page.wait_for_selector('#alert:visible')
+    assert page.text_content('#alert-text') == 'The server does not answer. Is it still running?'
+    page.unroute('**/api/picture*')
+    page.click('#alert-again')
+    wait(page, 'state.pictures.length === 1')
+    assert page.is_hidden('#alert')
+
+
+def test_full_queue_is_waited_for(page, inferencer, label):
+    answers = [dict(status=503, json={'error': 'full'})]
+    page.route(
+        '**/api/picture*',
+        lambda route: route.fulfill(**answers.pop()) if answers else route.continue_(),
+    )
+    page.click('#another')
+    page.wait_for_function("() => document.querySelector('#status').textContent.startsWith('Wait')")
+    page.wait_for_function("() => document.querySelector('#status').textContent.endsWith(' s')")
+    assert np.array_equal(shown(page), inferencer(label, seed=1)['visualization'][0])
+
+
+def test_stale_answers_are_dropped(page, inferencer, label):
+    """The answer for seed 1 comes after seed 2 was asked for: it is never shown."""
+    held = []
+    page.route('**/api/picture*', lambda r: r.continue_() if held else held.append(r))
+    page.evaluate(
+        '() => { window.drawn = []; const own = showPictures; '
+        'showPictures = () => { window.drawn.push(state.seed); own(); }; }'
+    )
+    page.click('#another')
+    page.wait_for_function('() => live.busy && !live.timer')
+    page.click('#another')
+    page.wait_for_function('() => live.again')
+    assert 'seed=1' in held[0].request.url
+    held[0].continue_()
+    wait(page)
+    assert page.evaluate('window.drawn') == [2]
+    assert np.array_equal(shown(page), inferencer(label, seed=2)['visualization'][0])
+
+
+def test_map_survives_a_reload(page):
+    page.evaluate(f'chooseClass({CAR})')
+    drag(page, (10, 10), (40, 20))
+    painted = ids(page)
+    page.wait_for_function('() => localStorage.length > 0')
+    page.wait_for_timeout(600)
+    page.reload()
+    wait(page, 'state.pictures.length === 1')
+    assert np.array_equal(ids(page), painted)
+
+
+def test_phone_width_paints_by_touch_without_scrolling_sideways(browser, address):
+    phone = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
+    page = open_page(browser, address, [], **phone)
+    assert page.evaluate('document.documentElement.scrollWidth') == 390
+    for name in ('#map', '#picture', '#tools', '#classes', '#another'):
+        box = page.locator(name).bounding_box()
+        assert box['x'] >= 0 and box['x'] + box['width'] <= 390, name
+        assert box['y'] >= 0 and box['y'] + box['height'] <= 844, name
+    page.tap('#classes >> text=cloud')
+    page.tap('[aria-label=Fill]')
+    before = ids(page)
+    page.touchscreen.tap(*spot(page, 32, 60))
+    assert (ids(page) != before).sum() > 10 and ids(page)[60, 32] == CLASSES.index('cloud')
+    page.context.close()
+
+
+def test_help_theme_and_names(page):
+    page.keyboard.press('?')
+    assert page.is_visible('#help-dialog') and 'Resample object' in page.inner_text('#shortcuts')
+    page.keyboard.press('Escape')
+    page.click('#theme')
+    assert page.evaluate('document.documentElement.style.colorScheme') == 'dark'
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, canvas[role]')].filter((one) =>
+            !one.getAttribute('aria-label') && !one.textContent.trim() && !one.labels?.length
+        ).map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
