@@ -78,7 +78,7 @@ paint: env
 	$(BIN)/python tools/painter.py $(ARGS)
 
 test: env
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: env
 	$(BIN)/ruff check .
