@@ -14,6 +14,8 @@ from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
 from slnp_mm.models.slnp_gan import JudgedImages, _signs
 
+PRETRAINED = dict(type='SLNPPretrainedDiscriminator', num_classes=5, channels=8, embed_channels=8)
+
 
 @pytest.fixture
 def make(tools):
@@ -259,6 +261,22 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     assert log_vars['loss_gan_d_real_s1'].item() == pytest.approx(
         exact['loss_gan_d_real_s1'].item(), rel=0.05
     )
+
+
+def test_compiled_networks_train_alike(make, tools):
+    logs, states = [], []
+    for backend in (None, 'eager'):
+        torch.manual_seed(0)
+        model = make(discriminator=PRETRAINED)
+        if backend:
+            model.compile(backend=backend)
+            compiled = [model.generator, model.discriminator.stages[0]]
+            compiled.append(model.discriminator.stages[0]._frozen[0])
+            assert all(network._compiled_call_impl for network in compiled)
+        logs.append(model.train_step(tools.make_data(), tools.make_wrappers(model)))
+        states.append(model.state_dict())
+    torch.testing.assert_close(*logs)
+    torch.testing.assert_close(*states)
 
 
 def test_average_of_the_generator_by_hand(make, tools):
