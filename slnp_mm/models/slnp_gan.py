@@ -175,8 +175,10 @@ class SLNPGAN(BaseGAN):
         """Compile the networks; the step between them is Python.
 
         Args:
-            options: Of :func:`torch.compile`.
+            options: Of :func:`torch.compile`. Sizes are compiled one by one unless ``dynamic`` is
+                given: unknown ones make the frozen network's paddings a matter of minutes.
         """
+        options.setdefault('dynamic', False)
         _unwrap(self.generator).compile(**options)
         if self.discriminator is not None:
             _unwrap(self.discriminator).compile(**options)

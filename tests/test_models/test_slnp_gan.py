@@ -268,7 +268,7 @@ def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
     calls = []
 
     def count(call, **options):
-        assert options == dict(mode='default')
+        assert options == dict(mode='default', dynamic=False)
         name = type(call.__self__).__name__
         return lambda *args, **kwargs: calls.append(name) or call(*args, **kwargs)
 
