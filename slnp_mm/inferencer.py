@@ -406,7 +406,7 @@ class SLNPInferencer(BaseInferencer):
                 value = [x.cpu() for x in value] if isinstance(value, list) else value.cpu()
                 sample.set_field(value, key)
             for key in PACKED[1:]:
-                sample.set_field(inputs['inputs'][key][i], key)
+                sample.set_field(inputs['inputs'][key][i].long(), key)
         return samples
 
     def visualize(

@@ -19,6 +19,7 @@ NAMES = dict(
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
         'SLNPPretrainedDiscriminator',
+        'SLNPRampUpEMA',
     ],
     DATASETS=[
         'SLNPDataset',
@@ -45,6 +46,7 @@ NAMES = dict(
     DATA_SAMPLERS=['SLNPBatchSampler'],
     LOG_PROCESSORS=['SLNPLogProcessor'],
     OPTIMIZERS=['AMM'],
+    OPTIM_WRAPPERS=['SLNPBF16OptimWrapper'],
 )
 
 # Prints, as its last line, where each name was found and what was built.
@@ -89,6 +91,7 @@ model = dict(
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     augment=dict(type='SLNPDiffAugment'),
+    ema_config=dict(type='SLNPRampUpEMA'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))
 model = registry.MODELS.build(model)

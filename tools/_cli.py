@@ -7,6 +7,7 @@ imported, which takes seconds: every import of them stands inside a function.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import platform
 import re
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 # Waiting threads must not spin: with several processes on few cores that slows training down by a
 # factor of six (measured on two cores). It has to be set before torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+# Large tensors lie on large pages of memory.
+os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1')
 
 # what each launcher sets, and how it is started
 _LAUNCHERS = dict(
@@ -50,6 +54,7 @@ def run_tool(main: Callable[[], int | None]) -> int:
         int: Exit code. A bug keeps its traceback, and
         ``SLNP_MM_TRACEBACK=1`` shows every traceback.
     """
+    _keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):  # a file name may hold bytes that are no text
             stream.reconfigure(errors='backslashreplace')
@@ -66,6 +71,20 @@ def run_tool(main: Callable[[], int | None]) -> int:
             raise
         print(f'error: {sentence}', file=sys.stderr)
         return 1
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed.
+
+    It gives large blocks back to the system, so that every training step on a CPU has its tensors
+    mapped and cleared anew, page by page (docs/scaling.md has the time). Other C libraries have no
+    ``mallopt``.
+    """
+    trim_threshold, mmap_max = -1, -4  # of malloc.h
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if mallopt is not None:
+        mallopt(trim_threshold, -1)
+        mallopt(mmap_max, 0)
 
 
 class ConfigOptions(argparse.Action):
@@ -346,18 +365,13 @@ def enable_amp(cfg: Config) -> None:
     """Switch every optimizer wrapper of a config to mixed precision.
 
     Raises:
-        SLNPError: If there is no CUDA device, which mmengine's
-            ``AmpOptimWrapper`` needs, or a wrapper is of another type.
+        SLNPError: If a wrapper is of another type.
     """
-    from slnp_mm.errors import SLNPError, check_device
+    import torch
 
-    try:
-        check_device('cuda')
-    except SLNPError as error:
-        raise SLNPError(
-            '--amp trains in mixed precision on CUDA, but torch finds no '
-            'CUDA device here: leave --amp out'
-        ) from error
+    from slnp_mm.errors import SLNPError
+
+    old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
     wrappers = cfg.optim_wrapper
     if 'optimizer' not in wrappers:  # one wrapper for each network
         wrappers = [w for w in wrappers.values() if isinstance(w, dict)]
@@ -365,13 +379,14 @@ def enable_amp(cfg: Config) -> None:
         wrappers = [wrappers]
     for wrapper in wrappers:
         kind = wrapper.get('type', 'OptimWrapper')
-        if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        if kind in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
+            continue
+        if kind != 'OptimWrapper':
             raise SLNPError(
                 '--amp needs optimizer wrappers of the type OptimWrapper, '
                 f'but the config has {kind}'
             )
-        wrapper.type = 'AmpOptimWrapper'
-        wrapper.setdefault('loss_scale', 'dynamic')
+        wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
@@ -404,6 +419,8 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     if place and '://' not in place:
         need(place, 'checkpoint', 'check the path')
 
+    import torch
+    from mmengine.model import is_model_wrapper
     from mmengine.runner import Runner
 
     from slnp_mm.checkpoint import check_checkpoint, last_checkpoint, read_checkpoint
@@ -415,9 +432,16 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     if cfg.get('randomness', {}).get('deterministic'):
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # or cuBLAS refuses
     _join_processes(cfg)
+    if torch.cuda.is_available() and cfg.get('train_dataloader'):
+        cfg.train_dataloader.setdefault('pin_memory', True)
+    compiled = cfg.pop('compile', False)  # mmengine compiles train_step, optimizers and all
     if cfg.get('resume') and not place:
         place = cfg.load_from = last_checkpoint(cfg.work_dir)
     runner = Runner.from_cfg(cfg)
+    if compiled:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        model.compile(**({} if compiled is True else compiled))
     if place and '://' not in place:
         resume = bool(cfg.get('resume'))
         check_checkpoint(place, runner.model, whole or resume)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import functools
-import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _cli as cli
@@ -53,11 +51,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         part.add_argument('--threads', type=at_least_one, default=threads, help='torch threads')
         if run is not amm:
             part.add_argument('--size', type=at_least_one, default=256, help='side, pixels')
+        if run in (networks, amm):
+            part.add_argument('--device', default='cpu', help='default: %(default)s')
+    commands.choices['networks'].add_argument(
+        '--batch', type=at_least_one, default=1, help='images (default: %(default)s)'
+    )
+    commands.choices['networks'].add_argument(
+        '--amp', action='store_true', help='all in bfloat16, the product too'
+    )
     commands.choices['loader'].add_argument('--data-root', help="instead of the config's")
     commands.choices['loader'].add_argument(
         '--images', type=at_least_one, default=64, help='images a timing (default: %(default)s)'
     )
-    commands.choices['amm'].add_argument('--device', default='cpu', help='default: %(default)s')
     return parser.parse_args(argv)
 
 
@@ -108,7 +113,7 @@ def print_ratio(times: dict[str, list[float]], above: str, below: str) -> None:
 # Networks
 
 
-def build(config: str) -> tuple[nn.Module, Any]:
+def build(config: str, device: str = 'cpu', amp: bool = False) -> tuple[nn.Module, Any]:
     """Build a GAN in training mode and its optimizer wrappers.
 
     The noise prior keeps random weights: its cost is that of a trained one.
@@ -120,17 +125,20 @@ def build(config: str) -> tuple[nn.Module, Any]:
 
     cfg = cli.read_config(config)
     cli.import_custom(cfg)
+    if amp:
+        cli.enable_amp(cfg)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.num_batches_tracked.add_(1)
-    return model.train(), build_optim_wrapper(model, cfg.optim_wrapper)
+    model = model.to(device).train()
+    return model, build_optim_wrapper(model, cfg.optim_wrapper)
 
 
-def make_batch(num_classes: int, size: int, instances: int) -> dict[str, Any]:
-    """Make one labelled noise image, tiled by equal instances, as the loader gives it."""
+def make_batch(num_classes: int, size: int, instances: int, batch: int = 1) -> dict[str, Any]:
+    """Make labelled noise images, tiled by equal instances, as the loader gives them."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -139,41 +147,42 @@ def make_batch(num_classes: int, size: int, instances: int) -> dict[str, Any]:
     ids = cell[:, None] * side + cell
     classes = torch.randint(0, num_classes, (instances,), generator=generator)
     image = torch.randint(0, 256, (3, size, size), generator=generator)
-    item = dict(img=image.to(torch.uint8), label=classes[ids][None], instances=ids[None])
-    return dict(inputs=[dict(item, instance_labels=classes)], data_samples=None)
+    item = dict(img=image.byte(), label=classes[ids][None].byte(), instances=ids[None].short())
+    return dict(inputs=[dict(item, instance_labels=classes.short())] * batch, data_samples=None)
 
 
-def make_step(model: nn.Module, wrappers: Any, size: int, instances: int) -> Callable[[], Any]:
+def make_step(
+    model: nn.Module, wrappers: Any, size: int, instances: int, batch: int = 1
+) -> Callable[[], Any]:
     """Make one training step of G and D as a call."""
-    batch = make_batch(model.generator.num_classes, size, instances)
-    return lambda: model.train_step(batch, wrappers)
+    data = make_batch(model.generator.num_classes, size, instances, batch)
+    return lambda: model.train_step(data, wrappers)
 
 
-def peak_rise(config: str, size: int, instances: int) -> float:
-    """Measure how far a training step lifts the peak resident size of a fresh process, MB.
+def peak_rise(call: Callable[[], Any], device: str) -> float:
+    """Peak of the tensors that a call makes, MB; what lives before it is not counted."""
+    import torch
+    from _live_bytes import LiveBytes
 
-    The peak is reset first, because importing the libraries leaves a high one. Linux only.
-    """
-
-    def resident(key: str) -> float:
-        lines = Path('/proc/self/status').read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f'{key}:'))
-
-    step = make_step(*build(config), size, instances)
-    Path('/proc/self/clear_refs').write_text('5')
-    before = resident('VmRSS')
-    step()
-    return resident('VmHWM') - before
+    call()  # optimizers make their state once
+    if device == 'cpu':
+        with LiveBytes() as live:
+            call()
+        return live.peak / 2**20
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    call()
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
-def make_generate(model: nn.Module, size: int) -> Callable[[], Any]:
-    """Make the generation of one image, noise prior included, as a call."""
+def make_generate(model: nn.Module, size: int, batch: int = 1) -> Callable[[], Any]:
+    """Make the generation of images, noise prior included, as a call."""
     import torch
 
-    batch = make_batch(model.generator.num_classes, size, MANY)
-    inputs = model.data_preprocessor(batch)['inputs']
+    data = make_batch(model.generator.num_classes, size, MANY, batch)
+    inputs = model.data_preprocessor(data)['inputs']
     maps = [inputs[key] for key in ('label', 'instances', 'instance_labels')]
-    return torch.no_grad()(lambda: model.generator(*maps, model.noise_fn(num_batches=1)))
+    return torch.no_grad()(lambda: model.generator(*maps, model.noise_fn(num_batches=batch)))
 
 
 def build_pix2pix(channels: int, num_down: int = 8) -> nn.Module:
@@ -200,16 +209,18 @@ def build_pix2pix(channels: int, num_down: int = 8) -> nn.Module:
     ).train()
 
 
-def pix2pix_calls(model: nn.Module, channels: int, size: int) -> dict[str, Callable[[], Any]]:
+def pix2pix_calls(
+    model: nn.Module, channels: int, size: int, batch: int = 1, device: str = 'cpu'
+) -> dict[str, Callable[[], Any]]:
     """Make Pix2Pix' generation and training step as calls; the one-hot map is made beforehand."""
     import torch
     from mmengine.logging import MessageHub
     from mmengine.optim import OptimWrapper, OptimWrapperDict
 
     MessageHub.get_current_instance().update_info('iter', 0)  # train_step reads it
-    label = torch.randint(0, channels, (1, size, size))
+    label = torch.randint(0, channels, (batch, size, size), device=device)
     mask = torch.nn.functional.one_hot(label, channels).permute(0, 3, 1, 2).float()
-    data = dict(img_mask=mask, img_photo=torch.rand(1, 3, size, size))
+    data = dict(img_mask=mask, img_photo=torch.rand(batch, 3, size, size, device=device))
     wrappers = OptimWrapperDict(
         **{
             name: OptimWrapper(torch.optim.Adam(getattr(model, name).parameters(), 2e-4))
@@ -234,47 +245,58 @@ def count_gmac(call: Callable[[], Any]) -> float:
 def networks(args: argparse.Namespace) -> None:
     """Size, work, time and memory of the networks, beside mmagic's Pix2Pix.
 
-    Times are over that of a product of two 1024 x 1024 float32 matrices.
+    Times and rates are over those of a product of two square matrices of the same precision, with
+    1024 rows on a CPU and 8192 on a GPU. Peak memory is that of the tensors which a call makes:
+    weights, averages and optimizer states, which outlive it, come on top.
     """
     import torch
 
-    model, wrappers = build(args.config)
+    from slnp_mm.errors import check_device
+
+    device = torch.device(check_device(args.device)).type
+    model, wrappers = build(args.config, args.device, args.amp)
     channels = model.generator.num_classes + 1
     # its U-Net halves 8 times, or as often as a smaller image can be halved
-    peer = build_pix2pix(channels, min(8, args.size.bit_length() - 1))
-    left, right = torch.ones(2, 1024, 1024)
+    peer = build_pix2pix(channels, min(8, args.size.bit_length() - 1)).to(args.device)
+    rows, kind = (1024 if device == 'cpu' else 8192), (torch.float32, torch.bfloat16)[args.amp]
+    left, right = torch.ones(2, rows, rows, dtype=kind, device=args.device)
+    cast = torch.autocast(device, torch.bfloat16, enabled=args.amp)
     calls = {
         'product': lambda: torch.mm(left, right),
-        'image': make_generate(model, args.size),
-        **{f'step, T = {t}': make_step(model, wrappers, args.size, t) for t in (MANY, FEW)},
-        **pix2pix_calls(peer, channels, args.size),
+        'image': cast(make_generate(model, args.size, args.batch)),
+        **{
+            f'step, T = {t}': make_step(model, wrappers, args.size, t, args.batch)
+            for t in (MANY, FEW)
+        },
     }
+    others = pix2pix_calls(peer, channels, args.size, args.batch, args.device)
+    calls.update({name: cast(call) for name, call in others.items()})
 
-    # size and work
-    for name, network, image in (
-        (args.config, model.generator, 'image'),
-        ('Pix2Pix', peer.generators, 'Pix2Pix image'),
-    ):
+    # size
+    for name, network in ((args.config, model.generator), ('Pix2Pix', peer.generators)):
         size = sum(p.numel() for p in network.parameters()) / 1e6
-        print(f'{name}: {size:.1f} M parameters, {count_gmac(calls[image]):.1f} GMAC an image')
+        print(f'{name}: {size:.1f} M parameters')
 
-    # time
+    # work, memory and time
+    work = {name: 2 * count_gmac(call) for name, call in calls.items()}
+    peaks = {name: peak_rise(call, args.device) for name, call in calls.items()}
     times = in_turn(calls, args.rounds)
+    product = work['product'] / statistics.median(times['product'])
+    print(f'product of {rows} rows: {product:.0f} GFLOP/s')
+    print(f'{"":16}{"images/s":>10}{"GMAC/image":>12}{"GFLOP/s":>10}{"of product":>12}{"MB":>8}')
+    for name in list(calls)[1:]:
+        seconds = statistics.median(times[name])
+        speed = work[name] / seconds
+        print(
+            f'{name:16}{args.batch / seconds:10.2f}{work[name] / args.batch / 2:12.1f}'
+            f'{speed:10.0f}{speed / product:12.0%}{peaks[name]:8.0f}'
+        )
+
+    # ratios
     for name in ('image', f'step, T = {MANY}', 'Pix2Pix image', 'Pix2Pix step'):
         print_ratio(times, name, 'product')
     print_ratio(times, f'step, T = {MANY}', f'step, T = {FEW}')
-
-    # memory
-    peaks = []
-    for instances in (MANY, FEW):
-        context = multiprocessing.get_context('spawn')
-        with context.Pool(1, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
-            peaks.append(pool.apply(peak_rise, (args.config, args.size, instances)))
-    print(
-        'peak memory of these steps: {:.2f} ({:.0f} / {:.0f} MB)'.format(
-            peaks[0] / peaks[1], *peaks
-        )
-    )
+    print(f'memory of these: {peaks[f"step, T = {MANY}"] / peaks[f"step, T = {FEW}"]:.2f}')
 
 
 # ------------------------------------------------------------------------------------------------

@@ -19,7 +19,11 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from the last checkpoint of the work dir, or from this one',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision, on CUDA')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: bfloat16, or float16 on a GPU that lacks it',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',

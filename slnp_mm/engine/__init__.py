@@ -9,10 +9,11 @@ from .hooks import (
     SLNPWatchHook,
 )
 from .log_processor import SLNPLogProcessor
-from .optimizers import AMM
+from .optimizers import AMM, SLNPBF16OptimWrapper
 
 __all__ = [
     'AMM',
+    'SLNPBF16OptimWrapper',
     'SLNPCheckpointHook',
     'SLNPLogProcessor',
     'SLNPPreflightHook',

@@ -11,8 +11,9 @@ from .layers import UNLABELLED
 class SLNPDataPreprocessor(DataPreprocessor):
     """Normalise the images of a batch and refuse labels out of range.
 
-    Images come as BGR in [0, 255] and leave as RGB in [-1, 1]; ``label``,
-    ``instances`` and ``instance_labels`` are stacked as they are.
+    Images come as BGR in [0, 255] and leave as RGB in [-1, 1]; ``label``, ``instances`` and
+    ``instance_labels`` come in any integer type, go to the device as they are, without waiting
+    if the loader pins its memory, and leave as int64.
 
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
@@ -24,13 +25,22 @@ class SLNPDataPreprocessor(DataPreprocessor):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[])
+        self._non_blocking = True  # mmagic's class does not take the argument of mmengine's
         self.num_classes = num_classes
+
+    def _do_conversion(
+        self, inputs: Tensor, inputs_order: str = 'BGR', target_order: str | None = None
+    ) -> tuple[Tensor, str]:
+        """Exchange the channels as the parent does, which copies an index to the device."""
+        if target_order is None or inputs_order == target_order:
+            return inputs, inputs_order
+        return inputs.flip(-3), target_order
 
     def _check_label(self, label: Tensor, where: str) -> None:
         """Refuse ids beyond the class list.
 
         Args:
-            label (Tensor): Label map, any shape, int64.
+            label (Tensor): Label map, any shape, any integer type.
             where (str): File name for the error.
 
         Raises:
@@ -55,7 +65,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
             training (bool): Whether in training. Defaults to False.
 
         Returns:
-            dict: ``inputs``, the same keys stacked; ``label`` loses its
+            dict: ``inputs``, the same keys stacked, labels and ids int64; ``label`` loses its
             second dimension: (B, H, W). ``data_samples``, stacked.
 
         Raises:
@@ -72,8 +82,12 @@ class SLNPDataPreprocessor(DataPreprocessor):
             where = sample.metainfo.get('label_path') if sample else None
             self._check_label(label, where or 'a label map')
         data = super().forward(data, training)
-        if 'label' in data['inputs']:
-            data['inputs']['label'] = data['inputs']['label'].squeeze(1)
+        inputs = data['inputs']
+        for key in ('label', 'instances', 'instance_labels'):
+            if key in inputs:
+                inputs[key] = inputs[key].long()
+        if 'label' in inputs:
+            inputs['label'] = inputs['label'].squeeze(1)
         return data
 
     def destruct(self, outputs: Tensor, *args) -> Tensor:

@@ -171,6 +171,18 @@ class SLNPGAN(BaseGAN):
         self.noise_prior.eval()
         return self
 
+    def compile(self, **options) -> None:
+        """Compile the networks; the step between them is Python.
+
+        Args:
+            options: Of :func:`torch.compile`. Sizes are compiled one by one unless ``dynamic`` is
+                given: unknown ones make the frozen network's paddings a matter of minutes.
+        """
+        options.setdefault('dynamic', False)
+        _unwrap(self.generator).compile(**options)
+        if self.discriminator is not None:
+            _unwrap(self.discriminator).compile(**options)
+
     def noise_fn(self, noise: Tensor | None = None, num_batches: int = 1) -> Tensor:
         """Noise for the generator: given, random or shaped by the prior.
 
@@ -422,12 +434,13 @@ class SLNPGAN(BaseGAN):
                 output.logits, target_is_real=True, is_disc=False
             )
         if self.feature_loss is not None:
-            with torch.no_grad():
-                real_outputs = self.discriminator(*real)
-            for k, outputs in enumerate(zip(fake_outputs, real_outputs)):
+            features = real.seen
+            if None in features:
+                with torch.no_grad():
+                    features = [output.features for output in self.discriminator(*real)]
+            for k, (output, real_features) in enumerate(zip(fake_outputs, features)):
                 values[f'loss_fm_g_s{k}'] = self.feature_loss(
-                    *([x[:num_compared] for x in output.features] for output in outputs),
-                    label=fake.labels[k][:num_compared],
+                    output.features, real_features, fake.labels[k], num_compared
                 )
         return self.parse_losses(values)
 

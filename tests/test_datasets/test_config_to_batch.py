@@ -37,12 +37,12 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set):
             batch['inputs'][k][i] for k in ('img', 'label', 'instances', 'instance_labels')
         )
         assert img.shape == (3, 32, 32) and img.dtype == torch.uint8
-        assert label.shape == (1, 32, 32) and label.dtype == torch.int64
-        assert inst.shape == (1, 32, 32) and inst.dtype == torch.int64
-        assert kinds.shape == (64,) and kinds.dtype == torch.int64
+        assert label.shape == (1, 32, 32) and label.dtype == torch.uint8
+        assert inst.shape == (1, 32, 32) and inst.dtype == torch.int16
+        assert kinds.shape == (64,) and kinds.dtype == torch.int16
         assert ((label < num) | (label == 255)).all() and label.min() >= 0
         assert (inst[label != 255] >= 0).all()
-        assert (kinds[inst[inst >= 0]] >= 0).all()
+        assert (kinds[inst[inst >= 0].long()] >= 0).all()
         area = torch.bincount(inst[inst >= 0].flatten())
         assert (area[:-1] >= area[1:]).all() and (area > 0).all()
         assert (kinds >= 0).sum() == len(area)

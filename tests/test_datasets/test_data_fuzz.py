@@ -146,10 +146,10 @@ def _assert_contract(inputs, sample):
     kinds = inputs['instance_labels']
     assert inputs['img'].shape == (3, *size)
     assert inputs['img'].dtype == torch.uint8
-    assert label.shape == (1, *size) and label.dtype == torch.int64
+    assert label.shape == (1, *size) and label.dtype == torch.uint8
     assert (((label >= 0) & (label < 5)) | (label == 255)).all()
     assert ids.shape == (sample['layers'], *size)
-    assert ids.dtype == kinds.dtype == torch.int64
+    assert ids.dtype == kinds.dtype == torch.int16
     assert kinds.shape == (sample['slots'],)
     assert ids.min() >= -1 and ids.max() < sample['slots']
     assert ((ids >= 0).any(0) | (label[0] == 255)).all()

@@ -29,6 +29,18 @@ def test_other_inputs_are_stacked_unchanged(preprocessor, tools):
     assert inputs['label'].equal(label) and label.eq(255).any()
 
 
+def test_short_integers_leave_as_int64(preprocessor, tools):
+    want = preprocessor(tools.make_data())['inputs']
+    data = tools.make_data()
+    for item in data['inputs']:
+        item['label'] = item['label'].byte()
+        item['instances'] = item['instances'].short()
+        item['instance_labels'] = item['instance_labels'].short()
+    found = preprocessor(data)['inputs']
+    for key in ('label', 'instances', 'instance_labels'):
+        assert found[key].dtype == torch.int64 and found[key].equal(want[key])
+
+
 def test_destruct_undoes_the_normalisation(preprocessor, tools):
     data = tools.make_data()
     image = torch.stack([item['img'] for item in data['inputs']])

@@ -14,6 +14,8 @@ from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
 from slnp_mm.models.slnp_gan import JudgedImages, _signs
 
+PRETRAINED = dict(type='SLNPPretrainedDiscriminator', num_classes=5, channels=8, embed_channels=8)
+
 
 @pytest.fixture
 def make(tools):
@@ -259,6 +261,27 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     assert log_vars['loss_gan_d_real_s1'].item() == pytest.approx(
         exact['loss_gan_d_real_s1'].item(), rel=0.05
     )
+
+
+def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
+    """With a compiler that only counts the calls: torch's takes a minute."""
+    calls = []
+
+    def count(call, **options):
+        assert options == dict(mode='default', dynamic=False)
+        name = type(call.__self__).__name__
+        return lambda *args, **kwargs: calls.append(name) or call(*args, **kwargs)
+
+    monkeypatch.setattr('torch.compile', count)
+    model = make(discriminator=PRETRAINED)
+    names = set(model.state_dict())
+    model.compile(mode='default')
+    model.train_step(tools.make_data(), tools.make_wrappers(model))
+    # of both stages: photographs and pictures, for D and pictures again for G
+    assert {name: calls.count(name) for name in calls} == dict(
+        SLNPGenerator=1, PretrainedFeatures=4, SLNPPretrainedDiscriminator=6
+    )
+    assert set(model.state_dict()) == names
 
 
 def test_average_of_the_generator_by_hand(make, tools):

@@ -45,7 +45,8 @@ def test_batch_is_tiled_by_instances_of_one_class_each():
         ids[::4, ::4].tolist() == [[0, 1], [2, 3]]
         and ids.unique(return_counts=True)[1].tolist() == [16] * 4
     )
-    assert torch.equal(item['label'][0], item['instance_labels'][ids])
+    assert item['label'].dtype == torch.uint8 and ids.dtype == torch.int16
+    assert torch.equal(item['label'][0], item['instance_labels'][ids.long()].byte())
 
 
 @pytest.mark.parametrize('foreach', [False, True])

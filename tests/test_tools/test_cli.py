@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+from types import SimpleNamespace
 
 import _cli as cli
 import pytest
@@ -30,6 +31,15 @@ def no_cuda(monkeypatch):
 def with_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    calls = []
+    glibc, other = SimpleNamespace(mallopt=lambda *given: calls.append(given)), SimpleNamespace()
+    for library in (glibc, other):
+        monkeypatch.setattr('ctypes.CDLL', lambda name, library=library: library)
+        cli._keep_freed_memory()
+    assert calls == [(-1, -1), (-4, 0)]  # no trimming, no mmap
 
 
 def test_work_dir_comes_from_command_line_then_config_then_name(tmp_path):
@@ -199,35 +209,53 @@ def test_more_processes_than_gpus_is_one_sentence(with_cuda, monkeypatch):
         cli.build_runner(Config(dict(launcher='pytorch')))
 
 
-def test_amp_without_cuda_is_one_sentence(no_cuda):
-    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
-    with pytest.raises(SLNPError, match='leave --amp out'):
-        cli.enable_amp(cfg)
-
-
-def test_amp_switches_each_wrapper(with_cuda):
+@pytest.mark.parametrize(
+    'gpu, bf16, kind',
+    [
+        (False, False, 'SLNPBF16OptimWrapper'),
+        (True, True, 'SLNPBF16OptimWrapper'),
+        (True, False, 'AmpOptimWrapper'),
+    ],
+)
+def test_amp_switches_each_wrapper(gpu, bf16, kind, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: gpu)
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda emulated: bf16)
     one = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
     cli.enable_amp(one)
-    assert one.optim_wrapper.type == 'AmpOptimWrapper'
-    assert one.optim_wrapper.loss_scale == 'dynamic'
+    assert one.optim_wrapper.type == kind
     two = Config(
         dict(
             optim_wrapper=dict(
                 constructor='MultiOptimWrapperConstructor',
                 generator=dict(type='OptimWrapper', optimizer={}),
-                discriminator=dict(type='OptimWrapper', optimizer={}),
+                discriminator=dict(type='AmpOptimWrapper', optimizer={}),
             )
         )
     )
     cli.enable_amp(two)
-    assert two.optim_wrapper.generator.type == 'AmpOptimWrapper'
+    assert two.optim_wrapper.generator.type == kind
     assert two.optim_wrapper.discriminator.type == 'AmpOptimWrapper'
 
 
-def test_amp_refuses_other_wrappers(with_cuda):
+def test_amp_refuses_other_wrappers():
     cfg = Config(dict(optim_wrapper=dict(type='Other', optimizer={})))
     with pytest.raises(SLNPError, match='but the config has Other'):
         cli.enable_amp(cfg)
+
+
+@pytest.mark.parametrize(
+    'value, options', [(True, {}), (dict(mode='default'), dict(mode='default'))]
+)
+def test_compile_is_left_to_the_model(value, options, monkeypatch):
+    """mmengine would compile train_step, optimizers and all."""
+    seen = []
+    model = SimpleNamespace(compile=lambda **given: seen.append(given))
+    monkeypatch.setattr(
+        'mmengine.runner.Runner.from_cfg',
+        lambda cfg: seen.append(cfg) or SimpleNamespace(model=model),
+    )
+    cli.build_runner(Config(dict(launcher='none', compile=value)))
+    assert 'compile' not in seen[0] and seen[1:] == [options]
 
 
 def test_auto_scale_needs_a_base_batch_size():

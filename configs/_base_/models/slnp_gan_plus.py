@@ -14,5 +14,5 @@ model = dict(
     feature_loss=dict(loss_weight=2.0),
     code_share=0.5,
     noise_prior=dict(base_channels=16, num_scales=4, code_rank=64),
-    ema_config=dict(type='RampUpEMA', interval=1, ema_kimg=1.25, batch_size=4),
+    ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1.25, batch_size=4),
 )

@@ -44,8 +44,8 @@ class SLNPPackInputs(BaseTransform):
         """Pack one sample.
 
         Returns:
-            dict: ``inputs`` with ``img`` (3, H, W), uint8, BGR; ``label`` (1, H, W), int64;
-            ``instances`` (K, H, W), int64, -1 = none; ``instance_labels`` (T_max, ), int64, -1 =
+            dict: ``inputs`` with ``img`` (3, H, W), uint8, BGR; ``label`` (1, H, W), uint8;
+            ``instances`` (K, H, W), int16, -1 = none; ``instance_labels`` (T_max, ), int16, -1 =
             empty slot; and ``data_samples``, a DataSample with metainfo only.
         """
         for key in self.keys:
@@ -59,12 +59,12 @@ class SLNPPackInputs(BaseTransform):
             planes = cv2.split(np.ascontiguousarray(results['img']))
             inputs['img'] = torch.from_numpy(np.stack(planes))
         if 'label' in self.keys:
-            inputs['label'] = torch.from_numpy(results['label'][None].astype(np.int64))
+            inputs['label'] = torch.from_numpy(np.ascontiguousarray(results['label'][None]))
         if 'instances' in self.keys or 'instance_labels' in self.keys:
             found = by_area(results['instances'], results['instance_labels'])
-            slots = np.full(results['max_instances'], -1, np.int64)
+            slots = np.full(results['max_instances'], -1, np.int16)
             slots[: len(found.classes)] = found.classes
-            both = dict(instances=found.layers.astype(np.int64), instance_labels=slots)
+            both = dict(instances=found.layers.astype(np.int16), instance_labels=slots)
             inputs.update({key: torch.from_numpy(both[key]) for key in both if key in self.keys})
         sample = DataSample(
             metainfo={key: results[key] for key in self.meta_keys if key in results}

@@ -72,12 +72,12 @@ class SLNPDiscriminator(BaseModule):
             layer = [nn.Conv2d(channels, width, 4, 2, 1)]
             if norm == 'instance' and index > 0:
                 layer.append(nn.InstanceNorm2d(width))
-            self.layers.append(nn.Sequential(*layer, nn.LeakyReLU(0.2)))
+            self.layers.append(nn.Sequential(*layer, nn.LeakyReLU(0.2, inplace=True)))
             channels = width
         self.label_fc = nn.Linear(embed_channels, channels)
         self.join = nn.Conv2d(2 * channels, channels, 1)
         self.decide = nn.Conv2d(channels, 1, 3, padding=1)
-        self.act = nn.LeakyReLU(0.2)
+        self.act = nn.LeakyReLU(0.2, inplace=True)
         self._init_scales()
         self.to(memory_format=torch.channels_last)
 
@@ -148,6 +148,11 @@ class StageDiscriminators(BaseModule):
     def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
+
+    def compile(self, **options) -> None:
+        """Compile every stage, which holds more than its forward pass."""
+        for stage in self.stages:
+            stage.compile(**options)
 
     def look(self, images: Sequence[Tensor]) -> list[list[Tensor] | None]:
         """Compute what no update changes, one a stage: frozen features, or None."""

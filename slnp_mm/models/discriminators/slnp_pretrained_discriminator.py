@@ -127,6 +127,11 @@ class SLNPPretrainedDiscriminator(BaseModule):
         self._frozen[0]._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
+    def compile(self, **options) -> None:
+        """Compile the frozen network with the heads."""
+        self._frozen[0].compile(**options)
+        super().compile(**options)
+
     def look(self, image: Tensor) -> list[Tensor]:
         """What the discriminator sees before anything trained: the features of Eq. (19).
 
@@ -145,7 +150,7 @@ class SLNPPretrainedDiscriminator(BaseModule):
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
-            label (Tensor): (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): (B, H, W), int64, 0..C-1 or 255; H and W multiples of 4.
             seen (list[Tensor], optional): :meth:`look` of the image, if at hand.
 
         Returns:
@@ -155,7 +160,8 @@ class SLNPPretrainedDiscriminator(BaseModule):
         seen = self.look(image) if seen is None else seen
 
         # class vectors, averaged to the grid of each stride
-        embedded = self.embedding(to_class_index(label, self.num_classes))
+        label = to_class_index(label, self.num_classes)
+        embedded = self.embedding.pooled(label, tuple(seen[2].shape[-2:]))
         decisions = []
         for head, feature in zip(self.heads, seen[2:]):
             grid = feature.shape[-2:]
@@ -167,11 +173,11 @@ class SLNPPretrainedDiscriminator(BaseModule):
 def _body(channels: int) -> nn.Sequential:
     """Two 3x3 convolutions, a leaky ReLU around each."""
     return nn.Sequential(
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
     )
 
 

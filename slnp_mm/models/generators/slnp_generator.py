@@ -8,7 +8,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import UNLABELLED, region_counts, stride_ids
+from ..layers import UNLABELLED, ResBlock, region_counts, stride_ids
 
 
 class GeneratorOutput(NamedTuple):
@@ -58,6 +58,8 @@ class SLNPGenerator(BaseModule):
         attention (bool): If False, refiners do without attention (ablation). Defaults to True.
         instance_pathway (bool): If False, all pixels of a class are one
             instance (ablation). Defaults to True.
+        with_cp (bool): Whether residual blocks keep their input only and are computed again for
+            the gradient: less memory, more time. Defaults to False.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class SLNPGenerator(BaseModule):
         refiners: Sequence[dict] = (),
         attention: bool = True,
         instance_pathway: bool = True,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -96,6 +99,9 @@ class SLNPGenerator(BaseModule):
                 )
             )
             channels = self.refiners[-1].out_channels
+        for module in self.modules():
+            if isinstance(module, ResBlock):
+                module.with_cp = with_cp
         # Instances are looked up pixel by pixel: a pixel's channels side by
         # side make this and the convolutions faster, on CPU and GPU.
         self.to(memory_format=torch.channels_last)

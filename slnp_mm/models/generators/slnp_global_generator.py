@@ -141,7 +141,7 @@ class SLNPGlobalGenerator(BaseModule):
             [
                 encoded[-1],
                 label_map(ids, instance_labels, self.num_classes, grid),  # M
-                F.adaptive_avg_pool2d(encoded[0], grid),  # mu_0
+                self.embedding.pooled(label, grid),  # mu_0
                 noise,
                 place(codes, coarse),
             ],
@@ -184,7 +184,7 @@ class SLNPGlobalGenerator(BaseModule):
         for level, up in zip(reversed(range(self.num_downs)), self.ups):
             y = torch.cat([upsample(y), encoded[level]], 1)
             y = up(y, codes, stride_ids(ids, 2**level))
-        y = F.leaky_relu(y, 0.2)  # y_0, Eq. (8)
+        y = F.leaky_relu(y, 0.2, inplace=True)  # y_0, Eq. (8)
         return y, torch.tanh(self.to_rgb(y)), codes  # I_0, Eq. (9)
 
 

@@ -185,11 +185,13 @@ class SLNPLocalRefiner(BaseModule):
         detail, weights = self.instance_map(image, encoded, ids, instance_labels, return_attention)
         merged = features + encoded
         y = self.fuse(
-            torch.cat([self.down(merged), detail, F.avg_pool2d(embedded, 4)], 1)
+            torch.cat(
+                [self.down(merged), detail, self.embedding.pooled(label, detail.shape[-2:])], 1
+            )
         )  # last: mu_1
         for block in self.blocks:
             y = block(y, codes, stride_ids(ids, 4))
         y = self.up0(torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2))
         y = self.up1(torch.cat([upsample(y), embedded], 1), codes, ids)
-        y = F.leaky_relu(y, 0.2)  # y_1, Eq. (16)
+        y = F.leaky_relu(y, 0.2, inplace=True)  # y_1, Eq. (16)
         return y, torch.tanh(self.to_rgb(y)), weights  # I_1, Eq. (17)

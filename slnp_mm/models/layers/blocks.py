@@ -1,14 +1,27 @@
 """Convolution blocks shared by the networks."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .instances import place
+from .precision import exact
 
 MAX_GROUP_CHANNELS = 16
 
 
-def group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Group norm in the type of its input, which autocast would raise; its sums are float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, D, H, W)."""
+        affine = [v if v is None else v.to(x.dtype) for v in (self.weight, self.bias)]
+        with exact(x):
+            return F.group_norm(x, self.num_groups, *affine, self.eps)
+
+
+def group_norm(channels: int, affine: bool = True) -> GroupNorm:
     """Group normalisation with groups of (about) sixteen channels.
 
     Source:
@@ -21,12 +34,12 @@ def group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
         affine (bool): Whether to learn scale and shift. Defaults to True.
 
     Returns:
-        nn.GroupNorm: The layer.
+        GroupNorm: The layer.
     """
     groups = max(channels // MAX_GROUP_CHANNELS, 1)
     while channels % groups:
         groups -= 1
-    return nn.GroupNorm(groups, channels, affine=affine)
+    return GroupNorm(groups, channels, affine=affine)
 
 
 class InstanceModulation(nn.Module):
@@ -66,8 +79,8 @@ class InstanceModulation(nn.Module):
         Returns:
             Tensor: (B, D, H, W).
         """
-        scale, shift = place(self.affine(codes), ids).chunk(2, dim=1)
-        return self.norm(x) * (1 + scale) + shift
+        scale, shift = self.affine(codes).chunk(2, dim=2)
+        return (self.norm(x) * place(1 + scale, ids, empty=1.0)).add_(place(shift, ids))
 
 
 class ResBlock(nn.Module):
@@ -78,7 +91,13 @@ class ResBlock(nn.Module):
         out_channels (int): Output channels; a 1x1 convolution carries the skip where they differ.
         code_channels (int, optional): Length of the instance codes that
             modulate the norms. Defaults to None, plain group norm.
+
+    Attributes:
+        with_cp (bool): Whether to keep the input only and compute the block again for the
+            gradient.
     """
+
+    with_cp = False
 
     def __init__(
         self,
@@ -115,9 +134,16 @@ class ResBlock(nn.Module):
         Returns:
             Tensor: (B, out_channels, H, W).
         """
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(
+                self._forward, x, codes, ids, use_reentrant=False, preserve_rng_state=False
+            )
+        return self._forward(x, codes, ids)
+
+    def _forward(self, x: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
         extra = (codes, ids) if self.modulated else ()
-        y = self.conv0(F.leaky_relu(self.norm0(x, *extra), 0.2))
-        y = self.conv1(F.leaky_relu(self.norm1(y, *extra), 0.2))
+        y = self.conv0(F.leaky_relu(self.norm0(x, *extra), 0.2, inplace=True))
+        y = self.conv1(F.leaky_relu(self.norm1(y, *extra), 0.2, inplace=True))
         return self.skip(x) + y
 
 
@@ -135,7 +161,7 @@ def down_block(in_channels: int, out_channels: int, norm: bool = True) -> nn.Seq
     layers = [nn.Conv2d(in_channels, out_channels, 3, 2, 1)]
     if norm:
         layers.append(group_norm(out_channels))
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2))
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
 
 
 def upsample(x: Tensor) -> Tensor:

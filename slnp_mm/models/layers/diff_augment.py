@@ -79,9 +79,8 @@ class SLNPDiffAugment(nn.Module):
         batch, device = len(lowest), lowest.device
         color = shift = hole = None
         if 'color' in self.policy:
-            scale = torch.tensor([1.0, 2.0, 1.0], device=device)
-            start = torch.tensor([-0.5, 0.0, 0.5], device=device)
-            color = torch.rand(batch, 3, device=device) * scale + start
+            brightness, saturation, contrast = torch.rand(batch, 3, device=device).unbind(1)
+            color = torch.stack([brightness - 0.5, saturation * 2, contrast + 0.5], 1)
         if 'translation' in self.policy:
             most = [int(side * MAX_SHIFT + 0.5) for side in size]
             shift = _integers(batch, [(-m, m) for m in most], device)

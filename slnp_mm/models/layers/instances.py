@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import exact, lookup
+
 
 def stride_ids(ids: Tensor, factor: int) -> Tensor:
     """Take every ``factor``-th pixel in both directions (nearest resize).
@@ -58,9 +60,7 @@ def pool_mean(features: Tensor, weights: Tensor) -> Tensor:
     Returns:
         Tensor: (B, T, D), dtype of ``features``.
     """
-    weights = weights.to(features.dtype)
-    total = weights.sum(-1, keepdim=True).clamp(min=1e-6)
-    return weights @ features.flatten(2).transpose(1, 2) / total
+    return _weighted_sum(features, weights, weights.sum(-1, keepdim=True))
 
 
 def pool_noise(noise: Tensor, weights: Tensor) -> Tensor:
@@ -79,12 +79,18 @@ def pool_noise(noise: Tensor, weights: Tensor) -> Tensor:
     Returns:
         Tensor: (B, T, D), dtype of ``noise``.
     """
-    weights = weights.to(noise.dtype)
-    norm = weights.square().sum(-1, keepdim=True).sqrt().clamp(min=1e-6)
-    return weights @ noise.flatten(2).transpose(1, 2) / norm
+    return _weighted_sum(noise, weights, weights.square().sum(-1, keepdim=True).sqrt())
 
 
-def place(vectors: Tensor, ids: Tensor) -> Tensor:
+def _weighted_sum(features: Tensor, weights: Tensor, total: Tensor) -> Tensor:
+    """Weighted sum over the cells by ``total``; a large instance would overflow float16."""
+    with exact(features):
+        kind = torch.promote_types(features.dtype, weights.dtype)
+        sums = weights.to(kind) @ features.flatten(2).transpose(1, 2).to(kind)
+        return (sums / total.clamp(min=1e-6)).to(features.dtype)
+
+
+def place(vectors: Tensor, ids: Tensor, empty: float = 0.0) -> Tensor:
     r"""Write each instance's vector on its pixels, Eq. (15).
 
     .. math:: V = \max_{1 \le i \le T} P_i \otimes V^i
@@ -98,18 +104,18 @@ def place(vectors: Tensor, ids: Tensor) -> Tensor:
     Args:
         vectors (Tensor): One vector an instance, (B, T, D), float.
         ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
+        empty (float): Value of pixels that no instance covers. Defaults to 0.
 
     Returns:
-        Tensor: (B, D, H, W); zero where no instance covers the pixel. Its
-        memory format is channels-last.
+        Tensor: (B, D, H, W). Its memory format is channels-last.
     """
     batch, slots, _ = vectors.shape
     offset = torch.arange(batch, device=ids.device) * (slots + 1)
-    rows = F.pad(vectors, (0, 0, 1, 0)).flatten(0, 1)
+    rows = F.pad(vectors, (0, 0, 1, 0), value=empty).flatten(0, 1)
     placed = None
     covered = None
     for layer in ids.unbind(1):
-        values = F.embedding(layer + 1 + offset[:, None, None], rows)
+        values = lookup(rows, layer + 1 + offset[:, None, None])
         here = (layer >= 0)[..., None]
         if placed is None:
             placed, covered = values, here

@@ -4,6 +4,9 @@ from torch import Tensor, nn
 
 from slnp_mm.datasets.codec import UNLABELLED
 
+from .instances import region_counts
+from .precision import lookup, lowered
+
 
 def to_class_index(label: Tensor, num_classes: int) -> Tensor:
     """Map the unlabelled id to the extra channel ``num_classes``.
@@ -45,10 +48,28 @@ class LabelEmbedding(nn.Embedding):
 
         Returns:
             Tensor: (B, channels, H, W) for a map, (B, T, channels) for a
-            list; float32.
+            list; float32, or the type of the autocast region around.
         """
-        embedded = super().forward(label)
+        embedded = lookup(lowered(self.weight), label)
         return embedded.permute(0, 3, 1, 2) if label.dim() == 3 else embedded
+
+    def pooled(self, label: Tensor, grid: tuple) -> Tensor:
+        """Look the vectors up and average them over the cells of a grid.
+
+        The vectors are weighted by the pixels of their class: a map of one vector a pixel is never
+        built.
+
+        Args:
+            label (Tensor): Class indices, (B, H, W), int64, 0..C.
+            grid (tuple[int, int]): Rows and columns (h, w); H and W must be multiples of them.
+
+        Returns:
+            Tensor: (B, channels, h, w), channels-last.
+        """
+        counts = region_counts(label[:, None], grid, self.num_embeddings)
+        shares = counts * (grid[0] * grid[1] / label[0].numel())
+        means = shares.to(self.weight.dtype).transpose(1, 2) @ self.weight
+        return means.transpose(1, 2).unflatten(2, grid)
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         """Refuse weights of another class count.

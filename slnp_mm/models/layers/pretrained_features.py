@@ -3,6 +3,7 @@
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .efficientnet_lite import lite_state_dict
 
@@ -36,6 +37,7 @@ class PretrainedFeatures(nn.Module):
         )
         stored = lite_state_dict(0)
         self.network.load_state_dict({key: stored[key] for key in self.network.state_dict()})
+        _fold_norms(self.network)
         self.train(False).requires_grad_(False)
         self.to(memory_format=torch.channels_last)
 
@@ -59,3 +61,22 @@ class PretrainedFeatures(nn.Module):
             square about 1 on photographs.
         """
         return [f / scale for f, scale in zip(self.network(image), SCALES)]
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """Put every batch norm of a network that never learns into the convolution before it."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Conv2d):
+                conv = child
+            elif isinstance(child, nn.BatchNorm2d):
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight,
+                    conv.bias,
+                    child.running_mean,
+                    child.running_var,
+                    child.eps,
+                    child.weight,
+                    child.bias,
+                )
+                setattr(module, name, child.act)

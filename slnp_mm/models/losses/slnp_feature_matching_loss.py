@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers.precision import as_float
+
 
 @MODELS.register_module()
 class SLNPFeatureMatchingLoss(nn.Module):
@@ -40,7 +42,11 @@ class SLNPFeatureMatchingLoss(nn.Module):
         self.class_balance = class_balance
 
     def forward(
-        self, fake: Sequence[Tensor], real: Sequence[Tensor], label: Tensor | None = None
+        self,
+        fake: Sequence[Tensor],
+        real: Sequence[Tensor],
+        label: Tensor | None = None,
+        count: int | None = None,
     ) -> Tensor:
         """Compute the loss.
 
@@ -48,6 +54,7 @@ class SLNPFeatureMatchingLoss(nn.Module):
             fake (Sequence[Tensor]): Features of generated images, one a layer, (B, D, h, w).
             real (Sequence[Tensor]): Features of real images, same shapes.
             label (Tensor, optional): (B, H, W), int64; needed for ``class_balance``.
+            count (int, optional): Compare the first images only. Defaults to None, all.
 
         Returns:
             Tensor: Scalar, shape (), >= 0, no unit.
@@ -59,11 +66,15 @@ class SLNPFeatureMatchingLoss(nn.Module):
             raise ValueError(
                 f'Expected as many real as generated layers, but got {len(real)} and {len(fake)}.'
             )
-        distances = [(f - r.detach()).abs() for f, r in zip(fake, real)]
+        distances = [(as_float(f) - as_float(r.detach())).abs() for f, r in zip(fake, real)]
         if self.class_balance:
-            weights = class_weights(label, self.class_balance)[:, None]
-            distances = [d * F.adaptive_avg_pool2d(weights, d.shape[-2:]) for d in distances]
-        return self.loss_weight * sum(d.mean() for d in distances)
+            weights = class_weights(label[:count], self.class_balance)[:, None]
+            distances = [
+                d[:count] * F.adaptive_avg_pool2d(weights, d.shape[-2:]) for d in distances
+            ]
+        # neither d[:count] nor a mean: their gradients would not be channels-last as features are
+        sums = [d.sum((1, 2, 3))[:count] / d[0].numel() for d in distances]
+        return self.loss_weight * sum(x.mean() for x in sums)
 
 
 def class_weights(label: Tensor, balance: float) -> Tensor:
@@ -76,6 +87,9 @@ def class_weights(label: Tensor, balance: float) -> Tensor:
     Returns:
         Tensor: (B, H, W), float32, > 0, mean 1.
     """
-    counts = torch.bincount(label.flatten(), minlength=256)
-    weights = counts.clamp(min=1).float().pow(-balance)[label]
+    # not bincount, which asks the device for the largest label
+    flat = label.flatten()
+    ones = torch.ones_like(flat, dtype=torch.float32)
+    counts = ones.new_zeros(256).scatter_add_(0, flat, ones)
+    weights = counts.clamp(min=1).pow(-balance)[label]
     return weights / weights.mean()

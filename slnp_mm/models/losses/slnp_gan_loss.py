@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers.precision import as_float
+
 GAN_TYPES = ('log', 'hinge')
 
 
@@ -54,6 +56,7 @@ class SLNPGANLoss(nn.Module):
         Returns:
             Tensor: Scalar, shape (); bits for 'log', no unit for 'hinge'.
         """
+        logits = as_float(logits)
         if self.gan_type == 'hinge':
             if not is_disc:
                 return -logits.mean()

@@ -122,6 +122,7 @@ class NoisePriorVAE(BaseModel):
             raise ValueError(f'recon_std must be > 0, but got {recon_std}.')
         self.image_size = image_size
         self.recon_std = recon_std
+        self._is_trained = False
         narrowing = arrangement == 'vae'
         scale = 0.5**num_scales if narrowing else 2**num_scales
         side = int(image_size * scale)
@@ -155,10 +156,11 @@ class NoisePriorVAE(BaseModel):
 
     @property
     def is_trained(self) -> bool:
-        """bool: Whether the batch norms have seen data."""
-        return all(
+        """bool: Whether the batch norms have seen data; once they have, the device is not asked."""
+        self._is_trained = self._is_trained or all(
             int(m.num_batches_tracked) > 0 for m in self.modules() if isinstance(m, nn.BatchNorm2d)
         )
+        return self._is_trained
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Enc: posterior of the latent, Eq. (1) and (4).

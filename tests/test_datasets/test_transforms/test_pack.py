@@ -23,7 +23,8 @@ def test_tensors_have_the_contract_types_and_values():
     assert inputs['img'].tolist() == [[[0, 3, 6, 9]], [[1, 4, 7, 10]], [[2, 5, 8, 11]]]
     assert inputs['img'].dtype == torch.uint8
     assert inputs['label'].tolist() == [[[5, 5, 7, 255]]]
-    assert inputs['label'].dtype == inputs['instances'].dtype == torch.int64
+    kinds = [inputs[key].dtype for key in ('label', 'instances', 'instance_labels')]
+    assert kinds == [torch.uint8, torch.int16, torch.int16]
     assert out['data_samples'].metainfo == dict(img_path='a.jpg', sample_idx=3)
 
 

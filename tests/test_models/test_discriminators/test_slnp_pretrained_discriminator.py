@@ -4,12 +4,14 @@ import copy
 import io
 
 import pytest
+import timm
 import torch
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from torch.nn import functional as F
 
 from slnp_mm.models import SLNPPretrainedDiscriminator
+from slnp_mm.models.layers import lite_state_dict
 from slnp_mm.models.layers.pretrained_features import CHANNELS, PretrainedFeatures
 
 CLASSES = 5
@@ -42,6 +44,17 @@ def test_features_have_the_strides_channels_and_scale():
     for i, (feature, scale) in enumerate(zip(features(image), (6.5, 8.8, 8.2, 7.5, 3.0))):
         assert feature.shape == (2, CHANNELS[i], 32 >> i, 32 >> i)
         torch.testing.assert_close(feature, raw[i] / scale)
+
+
+def test_norms_are_folded_and_change_nothing():
+    stored = lite_state_dict(0)
+    plain = timm.create_model('tf_efficientnet_lite0', features_only=True, pretrained=False)
+    plain.load_state_dict({key: stored[key] for key in plain.state_dict()})
+    folded = PretrainedFeatures().network
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    image = pair(64)[0]
+    for one, other in zip(folded(image), plain.eval()(image)):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('kind', KINDS)

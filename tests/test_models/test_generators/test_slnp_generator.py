@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from _live_bytes import LiveBytes
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from slnp_mm.models.generators.slnp_generator import classes_as_instances
@@ -223,3 +224,18 @@ def test_noise_of_another_shape_is_refused(inputs, tools):
         r'\(4, 2, 2\)\), but got \(2, 3, 2, 2\)',
     ):
         net(**inputs)
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_checkpointed_blocks_give_the_same_gradients_in_less_memory(autocast, inputs, tools):
+    grads, peaks = [], []
+    for with_cp in (False, True):
+        net = make(tools, modulated=True, with_cp=with_cp)
+        with LiveBytes() as live:
+            with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+                images = net(**inputs).images
+            sum(image.float().square().sum() for image in images).backward()
+        grads.append([parameter.grad for parameter in net.parameters()])
+        peaks.append(live.peak)
+    assert all(one.equal(other) for one, other in zip(*grads))
+    assert peaks[1] < peaks[0]

@@ -20,6 +20,15 @@ def test_lookup_equals_convolution_of_one_hot_map(tools):
     torch.testing.assert_close(embedding(index), want)
 
 
+@pytest.mark.parametrize('grid', [(2, 2), (4, 8), (1, 1)])
+def test_pooled_vectors_are_the_average_of_the_map(grid, tools):
+    _, _, label = tools.make_instances(8)
+    index = to_class_index(label, tools.CLASSES)
+    embedding = LabelEmbedding(tools.CLASSES, 3).double()
+    want = F.adaptive_avg_pool2d(embedding(index), grid)
+    torch.testing.assert_close(embedding.pooled(index, grid), want, rtol=1e-6, atol=1e-6)
+
+
 def test_list_of_classes_gives_one_vector_each():
     embedding = LabelEmbedding(5, 3)
     classes = torch.tensor([[0, 5]])

@@ -26,6 +26,18 @@ def test_value_matches_loop():
     assert SLNPFeatureMatchingLoss(3.0)(fake, real).item() == pytest.approx(3 * total)
 
 
+@pytest.mark.parametrize('balance', [0.0, 0.5])
+def test_only_the_first_images_are_compared(balance):
+    loss = SLNPFeatureMatchingLoss(2.0, balance)
+    fake, real = torch.randn(2, 4, 3, 8, 8)
+    label = torch.randint(0, 3, (4, 8, 8))
+    fake.requires_grad_()
+    value = loss([fake], [real], label, 3)
+    torch.testing.assert_close(value, loss([fake[:3]], [real[:3]], label[:3]))
+    value.backward()
+    assert fake.grad[:3].all() and not fake.grad[3].any()
+
+
 def test_same_features_cost_nothing():
     features = [torch.randn(1, 2, 3, 3)]
     assert SLNPFeatureMatchingLoss()(features, features).item() == 0

@@ -1,0 +1,25 @@
+"""Mixed precision in bfloat16."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmagic.registry import OPTIM_WRAPPERS
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class SLNPBF16OptimWrapper(OptimWrapper):
+    """Forward passes in bfloat16, on CPU and CUDA.
+
+    mmengine's ``AmpOptimWrapper`` refuses a CPU and scales the loss, which bfloat16, with
+    float32's range, does not need: nothing is read back from the device.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast on the device of the model; parameters and losses stay float32."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield

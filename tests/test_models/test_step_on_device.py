@@ -1,0 +1,78 @@
+"""A training step as a GPU sees it: nothing waits for the device.
+
+On meta tensors, which have no values, whatever needs one on the host raises: ``item()``, a branch
+on a tensor, a mask as an index.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class Copies(TorchDispatchMode):
+    """Record copies between devices that wait for their end."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting, self.free = [], 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if func._schema.name in ('aten::_to_copy', 'aten::copy_'):
+            given = [x.device for x in tree_leaves((args, out)) if isinstance(x, Tensor)]
+            if len(set(given)) > 1:
+                no_wait = kwargs.get('non_blocking') or args[2:] == (True,)
+                self.free += no_wait
+                if not no_wait:
+                    self.waiting.append((func, args))
+        return out
+
+
+@pytest.fixture
+def model(tools):
+    """Tiny model with all that the plus configs have."""
+    cfg = dict(
+        tools.MODEL,
+        generator=tools.generator_cfg(modulated=True),
+        discriminator=dict(
+            type='SLNPPretrainedDiscriminator',
+            num_classes=tools.CLASSES,
+            channels=8,
+            embed_channels=8,
+        ),
+        gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
+        feature_loss=dict(type='SLNPFeatureMatchingLoss', class_balance=0.5),
+        augment=dict(type='SLNPDiffAugment'),
+        noise='prior',
+        noise_prior=dict(tools.PRIOR, code_rank=3),
+        code_share=0.5,
+        ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1, batch_size=2),
+    )
+    model = tools.build(cfg)
+    for module in model.noise_prior.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.num_batches_tracked.fill_(1)
+    assert model.noise_prior.is_trained
+    return model.train()
+
+
+def test_step_never_waits_for_the_device(model, tools):
+    model.to('meta')
+    wrappers = tools.make_wrappers(model)
+    data = tools.make_data(size=64)
+    with Copies() as copies:
+        for _ in range(2):
+            log_vars = model.train_step(data, wrappers)
+    assert all(value.is_meta for value in log_vars.values())
+    assert not copies.waiting
+    assert copies.free == 2 * 2 * 4  # of two images: picture, label, ids and their classes
+
+
+def test_meta_tensors_tell_when_a_step_waits(model, tools):
+    """So that the test above can fail: a prior that asks its norms every time."""
+    model.to('meta').noise_prior._is_trained = False
+    with pytest.raises(RuntimeError, match='meta'):
+        model.train_step(tools.make_data(size=64), tools.make_wrappers(model))

@@ -1,0 +1,44 @@
+"""How much memory tensors take at once, on any device, without a look at the process."""
+
+import weakref
+from typing import Any
+
+from torch import Tensor, UntypedStorage
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+
+class LiveBytes(TorchDispatchMode):
+    """Count the bytes of the tensors made inside it, backward passes included.
+
+    Attributes:
+        now (int): Bytes of those that are alive.
+        peak (int): The most there have been at once. Scratch memory of kernels is not in it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
+        """Run an operation; what it is given and was not made inside counts nothing."""
+        for storage in _storages((args, kwargs)):
+            self._seen.setdefault(storage, 0)
+        out = func(*args, **(kwargs or {}))
+        for storage in _storages(out):
+            if storage not in self._seen:
+                self._seen[storage] = size = storage.nbytes()
+                self.now += size
+                weakref.finalize(storage, self._free, size)
+        self.peak = max(self.peak, self.now)
+        return out
+
+    def _free(self, size: int) -> None:
+        self.now -= size
+
+
+def _storages(tree: Any) -> list[UntypedStorage]:
+    """Memory behind the tensors of nested containers."""
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
