@@ -182,7 +182,7 @@ def test_generate_needs_no_pictures_and_takes_one_label_map(trained):
     shutil.rmtree(trained / 'data/mine/images')
     words = ['--labels', 'data/mine/labels/val/1.png', '--out', 'made here', '--device', 'cpu']
     assert use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *SMALL) == 0
-    assert [path.name for path in (trained / 'made here').iterdir()] == ['1.png']
+    assert [path.name for path in (trained / 'made here').glob('*.png')] == ['1.png']
 
 
 def test_resume_takes_a_checkpoint_and_goes_on(trained):
@@ -249,7 +249,7 @@ def test_joined_folders_train_test_and_generate(trained, scorer, capsys):
 
     words = ['--labels', 'data/mine/labels/more', '--out', 'made', '--device', 'cpu']
     assert use('generate', joined, 'work_dirs/joined', *words, *options) == 0
-    assert [path.name for path in (trained / 'made').iterdir()] == ['2.png']
+    assert [path.name for path in (trained / 'made').glob('*.png')] == ['2.png']
     words[3] = 'data/mine/images/more'
     with pytest.raises(SystemExit, match='would write over or among'):
         use('generate', joined, 'work_dirs/joined', *words, *options)

@@ -205,6 +205,8 @@ class SLNPCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save if the figure is better than ever, then remove the best one so far."""
+        if 'file_backend' not in vars(self):  # validation alone, without training
+            return
         missing = [key for key in self.save_best or () if key not in metrics and key != 'auto']
         if missing:
             runner.logger.warning(

@@ -56,6 +56,7 @@ def in_a_fork(cfg, prepare=lambda: None):
 
     def work():
         torch.set_num_threads(1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's processes ignore it
         prepare()
         os._exit(cli.run_tool(lambda: train(cfg) and 0))
 
@@ -234,11 +235,14 @@ def test_a_signal_saves_and_stops(make_cfg, number):
 
 
 def test_a_signal_after_a_training_that_failed_is_not_swallowed():
+    before = signal.getsignal(signal.SIGINT)
     hook = SLNPCheckpointHook()
-    hook._handlers = {signal.SIGINT: signal.signal(signal.SIGINT, hook._note_signal)}
+    hook._handlers = {signal.SIGINT: signal.default_int_handler}
+    signal.signal(signal.SIGINT, hook._note_signal)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(make_cfg, monkeypatch):
