@@ -45,7 +45,7 @@ def test_coco_pictures_keep_the_contract(build, instances, size):
         assert ((label < 182) | (label == 255)).all()
         covered = label != 255
         assert (ids[covered] >= 0).all()
-        kinds = inputs['instance_labels'][ids.clamp(min=0)]
+        kinds = inputs['instance_labels'][ids.clamp(min=0).long()]
         right = (kinds == label)[covered].float().mean()
         assert right > 0.98  # slivers of other classes stay with objects
 

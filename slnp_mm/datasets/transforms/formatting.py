@@ -59,7 +59,7 @@ class SLNPPackInputs(BaseTransform):
             planes = cv2.split(np.ascontiguousarray(results['img']))
             inputs['img'] = torch.from_numpy(np.stack(planes))
         if 'label' in self.keys:
-            inputs['label'] = torch.from_numpy(np.ascontiguousarray(results['label'][None]))
+            inputs['label'] = torch.from_numpy(results['label'][None].copy())
         if 'instances' in self.keys or 'instance_labels' in self.keys:
             found = by_area(results['instances'], results['instance_labels'])
             slots = np.full(results['max_instances'], -1, np.int16)
