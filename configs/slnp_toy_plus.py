@@ -27,8 +27,8 @@ model = dict(
 )
 
 param_scheduler = dict(
-    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=300, end=600, by_epoch=False
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=250, end=500, by_epoch=False
 )
 train_dataloader = dict(batch_size=4)
-train_cfg = dict(max_iters=600, val_interval=600)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+train_cfg = dict(max_iters=500, val_interval=500)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))

@@ -14,7 +14,7 @@ from slnp_mm.files import replace_file
 from .scorers.base import file_sha256
 
 FORMAT = 1
-PACKAGES = 'torch torchvision mmengine mmcv mmagic mmsegmentation numpy scipy opencv-python'.split()
+PACKAGES = 'torch torchvision mmengine mmcv mmagic mmsegmentation numpy scipy'.split()
 # Recorded in a protocol, but two reports may differ in them: a file's name, how a scorer was
 # trained, half precision on a GPU, figures of foreign metrics.
 NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
@@ -22,9 +22,11 @@ NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
 
 def versions() -> dict[str, str]:
     """Versions of all packages that take part in a score."""
+    import cv2  # its package has three names
+
     from slnp_mm.version import __version__
 
-    out = dict(slnp_mm=__version__, python=platform.python_version())
+    out = dict(slnp_mm=__version__, python=platform.python_version(), opencv=cv2.__version__)
     for name in PACKAGES:
         try:
             out[name] = version(name)
