@@ -37,7 +37,9 @@ def _pins(python):
 
 
 @pytest.mark.parametrize('python', PYTHONS)
-@pytest.mark.parametrize('name', ['runtime.txt', 'tests.txt', 'lint.txt', 'build.txt'])
+@pytest.mark.parametrize(
+    'name', [path.name for path in sorted(ROOT.glob('requirements/*.txt')) if path.stem != 'lock']
+)
 def test_lock_holds_what_is_required(python, name):
     pins = _pins(python)
     for item in _requirements(name):
