@@ -13,6 +13,7 @@ prepare = [
         'train_cfg.max_iters=300 default_hooks.checkpoint.interval=300',
     ),
 ]
+bfloat16 = dict(type='SLNPBF16OptimWrapper')  # as --amp has it
 size = dict(dataset=dict(image_size=128))
 cfg_options = dict(
     train_cfg=dict(max_iters=1000, val_interval=1000),
@@ -21,6 +22,7 @@ cfg_options = dict(
     val_dataloader=size,
     test_dataloader=size,
     default_hooks=dict(logger=dict(interval=50), checkpoint=dict(interval=250)),
+    optim_wrapper=dict(generator=bfloat16, discriminator=bfloat16),
     model=dict(prior_checkpoint='work_dirs/studies/noise_prior_camvid_plus'),
 )
 plus = 'configs/slnp_camvid_plus.py'
@@ -42,10 +44,12 @@ variants = dict(
         config='configs/ablations/slnp_camvid_plus_crop.py',
         cfg_options=dict(train_dataloader=dict(dataset=dict(image_size=144))),
     ),
+    reflect=option(generator=dict(padding_mode='reflect')),
+    fine_noise=dict(config='configs/ablations/slnp_camvid_plus_fine-noise.py'),
     # each part alone
     no_codes=option(code_share=0.0),
     random_noise=option(noise='random', code_share=0.0),
     no_eyes=option(discriminator=trained),
     no_matching=option(feature_loss=None),
 )
-del plus, size, trained
+del plus, size, trained, bfloat16
