@@ -40,6 +40,7 @@ variants = dict(
     balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
     augment=option(augment=dict(type='SLNPDiffAugment')),
+    shift=option(augment=dict(type='SLNPDiffAugment', policy=['translation'])),
     crop=dict(
         config='configs/ablations/slnp_camvid_plus_crop.py',
         cfg_options=dict(train_dataloader=dict(dataset=dict(image_size=144))),
