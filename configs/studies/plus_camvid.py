@@ -46,6 +46,15 @@ variants = dict(
         cfg_options=dict(train_dataloader=dict(dataset=dict(image_size=144))),
     ),
     reflect=option(generator=dict(padding_mode='reflect')),
+    rates=dict(
+        config=plus,
+        cfg_options=dict(
+            optim_wrapper=dict(
+                generator=dict(optimizer=dict(lr=8e-4)),
+                discriminator=dict(optimizer=dict(lr=4e-4)),
+            )
+        ),
+    ),
     fine_noise=dict(config='configs/ablations/slnp_camvid_plus_fine-noise.py'),
     # each part alone
     no_codes=option(code_share=0.0),
