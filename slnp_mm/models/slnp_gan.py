@@ -59,8 +59,7 @@ class SLNPGAN(BaseGAN):
             or one a stage, lowest first. Defaults to None, for sampling only.
         data_preprocessor (dict, optional): Defaults to None.
         num_classes (int, optional): ``C``, without the unlabelled channel, filled into the three
-            configs above. If all three state one number, theirs is taken, as in a config that is
-            based on another data set's. Defaults to None: each states its own.
+            configs above. Defaults to None: each states its own.
         gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
         feature_loss (dict, optional): Config of
             :class:`SLNPFeatureMatchingLoss`. None switches it off.
@@ -104,9 +103,6 @@ class SLNPGAN(BaseGAN):
         code_share: float = 0.0,
         augment: dict | None = None,
     ) -> None:
-        num_classes = _agreed_classes(
-            num_classes, generator, data_preprocessor, *_as_list(discriminator)
-        )
         generator = MODELS.build(_with_classes(generator, num_classes))
         super().__init__(
             generator,
@@ -479,17 +475,6 @@ def _unwrap(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def _as_list(configs: dict | Sequence[dict] | None) -> list[dict]:
-    """One config, several or none as a list."""
-    return [configs] if isinstance(configs, dict) else list(configs or [])
-
-
-def _agreed_classes(num_classes: int | None, *configs: dict | None) -> int | None:
-    """Give the number that all configs state; else the model's own."""
-    stated = {cfg.get('num_classes') for cfg in configs if cfg is not None}
-    return stated.pop() or num_classes if len(stated) == 1 else num_classes
-
-
 def _with_classes(cfg: dict | None, num_classes: int | None) -> dict | None:
     """Fill the number of classes into a config.
 
@@ -502,7 +487,7 @@ def _with_classes(cfg: dict | None, num_classes: int | None) -> dict | None:
     if stated != num_classes:
         raise ValueError(
             f'Expected {num_classes} classes as the model states, but its {cfg["type"]} has '
-            f'{stated}; leave num_classes out there.'
+            f'{stated}; state it once, as num_classes of the model.'
         )
     return {**cfg, 'num_classes': num_classes}
 
