@@ -57,51 +57,23 @@ class SLNPVisualizationHook(Hook):
         self.cell_size = cell_size
         self._rows: list[Row] = []
 
-    def before_val_epoch(self, runner: Runner) -> None:
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
         """Start a new grid."""
         self._rows = []
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Start a new grid."""
-        self._rows = []
-
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Keep the rows of the first validation images."""
-        self._collect(runner, data_batch, outputs)
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Keep the rows of the first test images."""
-        self._collect(runner, data_batch, outputs)
-
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the grid ``val_samples``."""
-        self._write(runner, 'val_samples')
-
-    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the grid ``test_samples``."""
-        self._write(runner, 'test_samples')
 
     @master_only
-    def after_train_iter(
+    def _after_iter(
         self,
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: dict | None = None,
+        outputs: Sequence | dict | None = None,
+        mode: str = 'train',
     ) -> None:
-        """Every ``train_interval`` iterations: write ``train_samples``."""
+        """Keep the first rows; in training, every ``train_interval`` iterations make a grid."""
+        if mode != 'train':
+            self._collect(runner, data_batch, outputs)
+            return
         if (
             self.train_interval is None
             or runner.val_loop is None
@@ -116,10 +88,19 @@ class SLNPVisualizationHook(Hook):
                 if len(self._rows) >= self.num_images:
                     break
         runner.model.train()
-        self._write(runner, 'train_samples')
+        self._after_epoch(runner, 'train')
 
     @master_only
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        """Write the grid ``train_samples``, ``val_samples`` or ``test_samples``."""
+        if not self._rows:
+            return
+        grid = make_grid([row for row, _ in self._rows], self._rows[0][1], self.cell_size)
+        runner.visualizer.add_image(f'{mode}_samples', grid, step=runner.iter)
+        self._rows = []
+
     def _collect(self, runner: Runner, data_batch: Any, outputs: Sequence | None) -> None:
+        """Keep rows of a batch until there are enough."""
         for i, sample in enumerate(outputs or ()):
             if len(self._rows) >= self.num_images:
                 return
@@ -128,15 +109,6 @@ class SLNPVisualizationHook(Hook):
                 meta = getattr(_val_loader(runner).dataset, 'metainfo', {})
             classes = _instance_classes(data_batch, i)
             self._rows.append(sample_row(sample, meta.get('palette') or [], classes))
-
-    @master_only
-    def _write(self, runner: Runner, name: str) -> None:
-        if not self._rows:
-            return
-        titles = self._rows[0][1]
-        grid = make_grid([row for row, _ in self._rows], titles, self.cell_size)
-        runner.visualizer.add_image(name, grid, step=runner.iter)
-        self._rows = []
 
 
 def sample_row(
