@@ -36,7 +36,6 @@ def option(**options):
 trained = dict(type='SLNPDiscriminator', base_channels=32, max_channels=256, _delete_=True)
 variants = dict(
     plus=dict(config=plus),
-    project=option(discriminator=dict(conditioning='project')),
     balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
     augment=option(augment=dict(type='SLNPDiffAugment')),

@@ -124,10 +124,9 @@ def test_style_is_the_code_of_a_photograph(coded, tools):
     assert seen[0].equal(model.noise_prior.encode(inputs['img'])[0].flip(0))
 
 
-@pytest.mark.parametrize('kind', ['add', 'project'])
-def test_pretrained_discriminator_looks_once_an_update(kind, coded, tools):
+def test_pretrained_discriminator_looks_once_an_update(coded, tools):
     """Twice a step and stage in all: photographs and generated images, for both networks."""
-    cfg = dict(type='SLNPPretrainedDiscriminator', num_classes=5, conditioning=kind, channels=8)
+    cfg = dict(type='SLNPPretrainedDiscriminator', num_classes=5, channels=8)
     model = coded(discriminator=cfg)
     passes = []
     for stage in model.discriminator.stages:

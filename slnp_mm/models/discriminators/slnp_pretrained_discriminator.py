@@ -10,11 +10,9 @@ from ..layers import LabelEmbedding, to_class_index
 from ..layers.pretrained_features import CHANNELS, PretrainedFeatures
 from .slnp_discriminator import DiscriminatorOutput
 
-CONDITIONINGS = ('add', 'project')
 
-
-class AddHead(nn.Module):
-    """Decisions on one feature map; the label is added to the features.
+class DecisionHead(nn.Module):
+    """Decisions on one feature map, to which the label is added.
 
     Args:
         in_channels (int): Channels of the features.
@@ -38,31 +36,6 @@ class AddHead(nn.Module):
         return self.decide(self.body(self.feature(feature) + self.label(embedded)))
 
 
-class ProjectHead(nn.Module):
-    """Decisions on one feature map; the label enters by an inner product.
-
-    Source:
-        reference: projection discriminator, Miyato and Koyama, arXiv:1802.05637.
-
-    Args:
-        in_channels (int): Channels of the features.
-        embed_channels (int): Length of class vectors.
-        channels (int): Channels of the head.
-    """
-
-    def __init__(self, in_channels: int, embed_channels: int, channels: int) -> None:
-        super().__init__()
-        self.feature = nn.Conv2d(in_channels, channels, 1)
-        self.body = _body(channels)
-        self.decide = nn.Conv2d(channels, 1, 3, padding=1)
-        self.project = nn.Conv2d(channels, embed_channels, 3, padding=1)
-
-    def forward(self, feature: Tensor, embedded: Tensor) -> Tensor:
-        """Judge as :meth:`AddHead.forward` does."""
-        x = self.body(self.feature(feature))
-        return self.decide(x) + (self.project(x) * embedded).sum(1, keepdim=True)
-
-
 @MODELS.register_module()
 class SLNPPretrainedDiscriminator(BaseModule):
     """Discriminator ``D_img`` whose first layers are a frozen ImageNet network.
@@ -80,36 +53,27 @@ class SLNPPretrainedDiscriminator(BaseModule):
 
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
-        conditioning (str): 'add' (class vectors, averaged to the grid, are added to the
-            features) or 'project' (inner product with them). Defaults to 'add'.
         channels (int): Channels of the trained heads. Defaults to 64.
         embed_channels (int): Length of class vectors. Defaults to 64.
         grid_size (int): Side of the decision maps. Defaults to 8.
 
     Raises:
-        ValueError: If ``conditioning`` is unknown.
         SLNPError: If the weights of the frozen network are not installed.
     """
 
     def __init__(
         self,
         num_classes: int,
-        conditioning: str = 'add',
         channels: int = 64,
         embed_channels: int = 64,
         grid_size: int = 8,
     ) -> None:
         super().__init__()
-        if conditioning not in CONDITIONINGS:
-            raise ValueError(
-                f'conditioning must be one of {CONDITIONINGS}, but got {conditioning!r}.'
-            )
         self.num_classes = num_classes
         self.grid_size = grid_size
         self._frozen = (PretrainedFeatures(),)  # a tuple, so that it is not registered
-        head = AddHead if conditioning == 'add' else ProjectHead
         self.embedding = LabelEmbedding(num_classes, embed_channels)
-        self.heads = nn.ModuleList(head(c, embed_channels, channels) for c in CHANNELS[1:])
+        self.heads = nn.ModuleList(DecisionHead(c, embed_channels, channels) for c in CHANNELS[1:])
         self._init_scales()
         self.to(memory_format=torch.channels_last)
 
@@ -119,7 +83,7 @@ class SLNPPretrainedDiscriminator(BaseModule):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
                 nn.init.zeros_(module.bias)
-                if name.endswith(('decide', 'project')):
+                if name.endswith('decide'):
                     nn.init.normal_(module.weight, std=0.02)
 
     def _apply(self, fn, *args, **kwargs) -> 'SLNPPretrainedDiscriminator':

@@ -15,14 +15,11 @@ from slnp_mm.models.layers import lite_state_dict
 from slnp_mm.models.layers.pretrained_features import CHANNELS, PretrainedFeatures
 
 CLASSES = 5
-KINDS = ['add', 'project']
 
 
-def make(conditioning='add', **options):
+def make(**options):
     torch.manual_seed(0)
-    return SLNPPretrainedDiscriminator(
-        CLASSES, conditioning, **{'channels': 8, 'embed_channels': 8, **options}
-    )
+    return SLNPPretrainedDiscriminator(CLASSES, **{'channels': 8, 'embed_channels': 8, **options})
 
 
 def pair(size=64, batch=2):
@@ -57,19 +54,17 @@ def test_norms_are_folded_and_change_nothing():
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('size', [32, 64])
-def test_decisions_have_the_documented_shape(kind, size):
-    output = make(kind)(*pair(size))
+def test_decisions_have_the_documented_shape(size):
+    output = make()(*pair(size))
     assert output.logits.shape == (2, 4, 8, 8)
     assert len(output.features) == 6
     torch.testing.assert_close(output.features[0], F.avg_pool2d(pair(size)[0], 2))
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_frozen_network_is_nobodys(kind):
+def test_frozen_network_is_nobodys():
     """Not in parameters, state dict, train() or a conversion of norms; never moved by a step."""
-    net = make(kind)
+    net = make()
     before = frozen_state(net)
     assert not any('frozen' in name or 'network' in name for name, _ in net.named_modules())
     assert sum(p.numel() for p in net.parameters()) < 100_000
@@ -103,9 +98,8 @@ def test_frozen_network_follows_the_heads():
     assert net(pair()[0].double(), pair()[1]).logits.dtype == torch.float64
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_gradients_reach_the_image_and_every_trained_weight(kind):
-    net = make(kind)
+def test_gradients_reach_the_image_and_every_trained_weight():
+    net = make()
     image, label = pair()
     net(image.requires_grad_(), label).logits.square().sum().backward()
     assert image.grad.abs().sum() > 0
@@ -114,34 +108,27 @@ def test_gradients_reach_the_image_and_every_trained_weight(kind):
         assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_features_at_hand_give_the_same_decisions(kind):
-    net = make(kind)
+def test_features_at_hand_give_the_same_decisions():
+    net = make()
     image, label = pair()
     torch.testing.assert_close(net(image, label, net.look(image)).logits, net(image, label).logits)
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_the_label_matters(kind):
-    net = make(kind)
+def test_the_label_matters():
+    net = make()
     image, label = pair()
     assert not net(image, label).logits.equal(net(image, label.flip(1)).logits)
 
 
-def test_projection_is_an_inner_product_with_the_averaged_class_vectors():
+def test_averaged_class_vectors_are_added_to_the_features():
     """At stride 32 the grid is one cell of a 32 px image: by a loop over its pixels."""
-    net = make('project').double()
+    net = make().double()
     image, label = pair(32, batch=1)
     image = image.double()
     index = torch.where(label == 255, CLASSES, label).flatten()
     mean = sum(net.embedding.weight[i] for i in index.tolist()) / len(index)
     head, feature = net.heads[-1], net.look(image)[-1]
-    x = head.body(head.feature(feature))
-    want = head.decide(x)[0, 0, 0, 0] + (head.project(x)[0, :, 0, 0] * mean).sum()
+    told = head.feature(feature) + head.label(mean[None, :, None, None])
+    want = head.decide(head.body(told))[0, 0, 0, 0]
     logits = net(image, label).logits[0, 3]
     torch.testing.assert_close(logits, want.expand(8, 8))
-
-
-def test_unknown_conditioning_is_refused():
-    with pytest.raises(ValueError, match="conditioning must be one of .* but got 'concat'"):
-        make('concat')
