@@ -14,6 +14,7 @@ prepare = [
     ),
 ]
 bfloat16 = dict(type='SLNPBF16OptimWrapper')  # as --amp has it
+single = dict(generator=dict(type='OptimWrapper'), discriminator=dict(type='OptimWrapper'))
 size = dict(dataset=dict(image_size=128))
 cfg_options = dict(
     train_cfg=dict(max_iters=1000, val_interval=1000),
@@ -36,14 +37,11 @@ def option(**options):
 trained = dict(type='SLNPDiscriminator', base_channels=32, max_channels=256, _delete_=True)
 variants = dict(
     plus=dict(config=plus),
+    float32=dict(config=plus, cfg_options=dict(optim_wrapper=single)),
     balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
     augment=option(augment=dict(type='SLNPDiffAugment')),
     shift=option(augment=dict(type='SLNPDiffAugment', policy=['translation'])),
-    crop=dict(
-        config='configs/ablations/slnp_camvid_plus_crop.py',
-        cfg_options=dict(train_dataloader=dict(dataset=dict(image_size=144))),
-    ),
     reflect=option(generator=dict(padding_mode='reflect')),
     rates=dict(
         config=plus,
@@ -61,4 +59,4 @@ variants = dict(
     no_eyes=option(discriminator=trained),
     no_matching=option(feature_loss=None),
 )
-del plus, size, trained, bfloat16
+del plus, size, trained, bfloat16, single
