@@ -12,6 +12,12 @@ prepare = [
         '--work-dir work_dirs/studies/noise_prior_camvid_plus --cfg-options '
         'train_cfg.max_iters=300 default_hooks.checkpoint.interval=300',
     ),
+    dict(
+        makes='work_dirs/studies/noise_prior_camvid_plus_8x8/last_checkpoint',
+        command='python tools/train.py configs/noise_prior_camvid_plus.py '
+        '--work-dir work_dirs/studies/noise_prior_camvid_plus_8x8 --cfg-options '
+        'model.num_scales=3 train_cfg.max_iters=300 default_hooks.checkpoint.interval=300',
+    ),
 ]
 bfloat16 = dict(type='SLNPBF16OptimWrapper')  # as --amp has it
 single = dict(generator=dict(type='OptimWrapper'), discriminator=dict(type='OptimWrapper'))
@@ -42,6 +48,11 @@ variants = dict(
     share_75=option(code_share=0.75),
     augment=option(augment=dict(type='SLNPDiffAugment')),
     shift=option(augment=dict(type='SLNPDiffAugment', policy=['translation'])),
+    codes_8x8=option(
+        generator=dict(noise_shape=[16, 8, 8]),
+        noise_prior=dict(num_scales=3),
+        prior_checkpoint='work_dirs/studies/noise_prior_camvid_plus_8x8',
+    ),
     reflect=option(generator=dict(padding_mode='reflect')),
     rates=dict(
         config=plus,
