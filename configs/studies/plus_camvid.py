@@ -53,7 +53,6 @@ variants = dict(
         noise_prior=dict(num_scales=3),
         prior_checkpoint='work_dirs/studies/noise_prior_camvid_plus_8x8',
     ),
-    reflect=option(generator=dict(padding_mode='reflect')),
     rates=dict(
         config=plus,
         cfg_options=dict(

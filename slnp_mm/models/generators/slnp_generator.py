@@ -58,8 +58,6 @@ class SLNPGenerator(BaseModule):
         attention (bool): If False, refiners do without attention (ablation). Defaults to True.
         instance_pathway (bool): If False, all pixels of a class are one
             instance (ablation). Defaults to True.
-        padding_mode (str): How convolutions pad, as :class:`torch.nn.Conv2d` has it. Defaults to
-            'zeros'.
         with_cp (bool): Whether residual blocks keep their input only and are computed again for
             the gradient: less memory, more time. Defaults to False.
     """
@@ -72,7 +70,6 @@ class SLNPGenerator(BaseModule):
         refiners: Sequence[dict] = (),
         attention: bool = True,
         instance_pathway: bool = True,
-        padding_mode: str = 'zeros',
         with_cp: bool = False,
     ) -> None:
         super().__init__()
@@ -105,8 +102,6 @@ class SLNPGenerator(BaseModule):
         for module in self.modules():
             if isinstance(module, ResBlock):
                 module.with_cp = with_cp
-            if isinstance(module, nn.Conv2d) and any(module.padding):
-                module.padding_mode = padding_mode
         # Instances are looked up pixel by pixel: a pixel's channels side by
         # side make this and the convolutions faster, on CPU and GPU.
         self.to(memory_format=torch.channels_last)
