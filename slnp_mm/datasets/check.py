@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,14 +13,13 @@ import cv2
 import numpy as np
 from mmagic.registry import DATASETS
 from mmengine.logging import print_log
+from mmengine.utils import track_iter_progress
 
 from ..errors import CorruptFileError, DataError
 from .codec import UNLABELLED
-from .instances import histogram
 from .slnp_dataset import SKIP_ADVICE, SLNPDataset
 from .transforms import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
 
-Progress = Callable[[int, int], None]
 _STATE: dict = {}
 _TITLES = dict(
     folder='Folder or setting',
@@ -67,7 +67,7 @@ def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
             if isinstance(step, SLNPLoadImage):
                 orientation = results['orientation']
             if isinstance(step, SLNPLoadLabel):
-                record['pixels'] = histogram(results['label'])
+                record['pixels'] = np.bincount(results['label'].ravel(), minlength=256)
             if isinstance(step, SLNPLoadInstances):
                 record['instances'] = len(results['instance_labels'])
     if orientation != 1 and info.get('exif_orientation') is None:
@@ -97,7 +97,7 @@ def check_dataset(
     dataset: SLNPDataset,
     num_workers: int | None = None,
     limit: int | None = None,
-    progress: Progress | None = None,
+    progress: bool = False,
 ) -> 'CheckReport':
     """Walk a whole data set.
 
@@ -105,7 +105,7 @@ def check_dataset(
         dataset (SLNPDataset): With ``lazy_init`` unpaired files are listed instead of raised.
         num_workers (int, optional): Processes; None takes all cores.
         limit (int, optional): Check this many samples, evenly spread, >= 1.
-        progress (Callable, optional): Called with done and total.
+        progress (bool): Show a bar with the time left, on standard error.
 
     Raises:
         DataError: If ``limit`` is below 1.
@@ -131,13 +131,14 @@ def check_dataset(
 
     # the samples
     samples = dataset.chosen(dataset.samples(found))
-    report.num_listed, report.num_complete = len(found['img']), len(samples)
+    report.num_listed = len(found['img'])
     samples = spread(samples, limit)
-    workers = min(num_workers or os.cpu_count() or 1, max(len(samples), 1))
-    for done, record in enumerate(_walk(dataset.rules(), steps, samples, workers), 1):
+    workers = min(num_workers or os.cpu_count() or 1, len(samples))
+    records = _walk(dataset.rules(), steps, samples, workers)
+    if progress:
+        records = track_iter_progress((records, len(samples)), 24, sys.stderr)
+    for record in records:
         report.add(record)
-        if progress is not None:
-            progress(done, len(samples))
 
     report.seconds = time.time() - start
     report.close()
@@ -206,22 +207,21 @@ def quick_check(
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
     dataset.full_init()
-    steps, start, checked, warned = steps_of(dataset), time.time(), 0, False
-    with _same_randomness():
-        for idx in spread(range(len(dataset)), num_samples):
-            info = {**dataset.get_data_info(int(idx)), **dataset.rules()}
-            for kind, text in check_sample(info, steps)['problems'][:1]:
-                if kind == 'unreadable' and dataset.skip_corrupt:
-                    text = f'skip_corrupt will replace a sample: {text}'
-                elif kind != 'orientation':
-                    raise DataError(text)
-                elif warned:
-                    continue
-                warned = warned or kind == 'orientation'
-                print_log(f'preflight: {text}', 'current', logging.WARNING)
-            checked += 1
-            if time.time() - start > max_seconds:
-                break
+    start, checked, warned = time.time(), 0, False
+    samples = [dataset.get_data_info(i) for i in spread(range(len(dataset)), num_samples)]
+    for record in _walk(dataset.rules(), steps_of(dataset), samples, 1):
+        for kind, text in record['problems'][:1]:
+            if kind == 'unreadable' and dataset.skip_corrupt:
+                text = f'skip_corrupt will replace a sample: {text}'
+            elif kind != 'orientation':
+                raise DataError(text)
+            elif warned:
+                continue
+            warned = warned or kind == 'orientation'
+            print_log(f'preflight: {text}', 'current', logging.WARNING)
+        checked += 1
+        if time.time() - start > max_seconds:
+            break
     return checked
 
 
@@ -241,7 +241,7 @@ class CheckReport:
         self.pixels = np.zeros(256, np.int64)
         self.images = np.zeros(256, np.int64)
         self.instances: list[int] = []
-        self.num_listed = self.num_complete = self.num_checked = 0
+        self.num_listed = self.num_checked = 0
         self.seconds = 0.0
 
     def add_problem(self, kind: str, text: str) -> None:

@@ -7,7 +7,6 @@ from slnp_mm.datasets.instances import (
     from_ids,
     from_label,
     from_masks,
-    histogram,
     keep_largest,
 )
 from slnp_mm.errors import DataError
@@ -131,9 +130,3 @@ def test_by_area_reorders_and_frees_slots(num):
 def test_by_area_of_nothing_is_empty():
     found = by_area(np.full((1, 2, 2), -1), np.zeros(0, np.int16))
     assert found.classes.size == 0 and (found.layers == -1).all()
-
-
-def test_histogram_counts_like_numpy():
-    values = np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
-    assert (histogram(values) == np.bincount(values.ravel(), minlength=256)).all()
-    assert histogram(np.zeros((0,), np.uint8)).sum() == 0
