@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
-from mmagic.registry import DATASETS
 from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
@@ -186,15 +185,13 @@ def _same_randomness() -> Iterator[None]:
         random.setstate(python)
 
 
-def quick_check(
-    dataset: SLNPDataset | dict, num_samples: int = 64, max_seconds: float = 10.0
-) -> int:
+def quick_check(dataset: SLNPDataset, num_samples: int = 64, max_seconds: float = 10.0) -> int:
     """Check a few samples and raise on the first problem.
 
     A sample that ``skip_corrupt`` will replace, and a picture that viewers turn, are only logged.
 
     Args:
-        dataset (SLNPDataset | dict): The set, or its config.
+        dataset (SLNPDataset): The set.
         num_samples (int): At most this many, evenly spread.
         max_seconds (float): Stop after this time.
 
@@ -204,8 +201,6 @@ def quick_check(
     Raises:
         DataError: With the sentence of the first problem.
     """
-    if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
     dataset.full_init()
     start, checked, warned = time.time(), 0, False
     samples = [dataset.get_data_info(i) for i in spread(range(len(dataset)), num_samples)]
@@ -277,11 +272,6 @@ class CheckReport:
             )
 
     @property
-    def num_problems(self) -> int:
-        """Number of problems."""
-        return sum(map(len, self.problems.values()))
-
-    @property
     def ok(self) -> bool:
         """Whether nothing stands against training on the data."""
         return not self.problems
@@ -296,28 +286,19 @@ class CheckReport:
         """Share of unlabelled pixels, 0..1."""
         return float(self.pixels[UNLABELLED] / max(self.pixels.sum(), 1))
 
-    @property
-    def at_limit(self) -> int:
-        """Images with ``max_instances`` instances: some may be merged."""
-        return sum(count == self.max_instances for count in self.instances)
-
-    @property
-    def images_per_second(self) -> float:
-        """Samples checked per second, all processes together."""
-        return self.num_checked / self.seconds if self.seconds else 0.0
-
     def to_dict(self) -> dict:
         """Everything, ready for ``json.dump``."""
         total = max(int(self.pixels.sum()), 1)
         count = np.asarray(self.instances or [0])
+        rows = enumerate(zip(self.classes, self.pixels, self.images))
         return dict(
             name=self.name,
             ok=self.ok,
             images_listed=self.num_listed,
             images_checked=self.num_checked,
             seconds=round(self.seconds, 3),
-            images_per_second=round(self.images_per_second, 1),
-            num_problems=self.num_problems,
+            images_per_second=round(self.num_checked / max(self.seconds, 1e-9), 1),
+            num_problems=sum(map(len, self.problems.values())),
             problems=self.problems,
             empty_classes=self.empty_classes,
             unlabelled_share=self.unlabelled_share,
@@ -326,56 +307,53 @@ class CheckReport:
                 mean=float(count.mean()),
                 max=int(count.max()),
                 limit=self.max_instances,
-                images_at_limit=self.at_limit,
+                images_at_limit=self.instances.count(self.max_instances),
             ),
             classes=[
                 dict(id=i, name=name, pixel_share=int(pixels) / total, images=int(images))
-                for i, (name, pixels, images) in enumerate(
-                    zip(self.classes, self.pixels, self.images)
-                )
+                for i, (name, pixels, images) in rows
             ],
         )
 
-    def to_text(self, num_files: int = 5, num_classes: int = 12) -> str:
-        """Write the report for reading: so many problems of each kind, the largest classes."""
+    def to_text(self) -> str:
+        """Write the report for reading: five problems of each kind, the twelve largest classes."""
+        found = self.to_dict()
         lines = [
             f'{self.name}: {self.num_checked} of {self.num_listed} images checked in '
-            f'{self.seconds:.1f} s ({self.images_per_second:.0f} images/s)'
+            f'{self.seconds:.1f} s ({found["images_per_second"]:.0f} images/s)'
         ]
         for kind, texts in self.problems.items():
             lines.append(f'  {_TITLES[kind]}: {len(texts)}')
-            lines += [f'    {text}' for text in texts[:num_files]]
-            if len(texts) > num_files:
-                lines.append(f'    ... and {len(texts) - num_files} more')
+            lines += [f'    {text}' for text in texts[:5]]
+            if len(texts) > 5:
+                lines.append(f'    ... and {len(texts) - 5} more')
         if self.pixels.any():
-            lines += self._statistics(num_classes)
-        plural = 's' * (self.num_problems > 1)
-        found = 'no problem found' if self.ok else f'{self.num_problems} problem{plural}'
-        return '\n'.join([*lines, f'  result: {found}'])
+            lines += self._statistics(found)
+        number = found['num_problems']
+        result = f'{number} problem{"s" * (number > 1)}' if number else 'no problem found'
+        return '\n'.join([*lines, f'  result: {result}'])
 
-    def _statistics(self, num_classes: int) -> list[str]:
+    def _statistics(self, found: dict) -> list[str]:
         """Lines on classes and instances."""
         lines = []
         if self.instances:
-            count = np.asarray(self.instances)
-            lines.append(f'  instances an image: mean {count.mean():.1f}, max {count.max()}')
-            if self.at_limit:
+            count = found['instances']
+            lines.append(f'  instances an image: mean {count["mean"]:.1f}, max {count["max"]}')
+            if count['images_at_limit']:
                 lines.append(
-                    f'  at the limit max_instances={self.max_instances}: {self.at_limit} images; '
-                    'their smallest instances are merged class by class'
+                    f'  at the limit max_instances={count["limit"]}: {count["images_at_limit"]} '
+                    'images; their smallest instances are merged class by class'
                 )
         lines.append(f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels')
-        empty = self.empty_classes
-        if empty:
+        if empty := self.empty_classes:
             shown = ', '.join(empty[:8]) + ' ...' * (len(empty) > 8)
             lines.append(
                 f'  classes without a pixel: {len(empty)} of {len(self.classes)} ({shown})'
             )
-        for i in np.argsort(-self.pixels[: len(self.classes)])[:num_classes]:
-            if self.pixels[i]:
-                share = 100 * self.pixels[i] / self.pixels.sum()
-                lines.append(
-                    f'  {i:4d} {self.classes[i]:<20.20s} {share:6.2f} % of pixels, in '
-                    f'{self.images[i]} images'
-                )
-        return lines
+        largest = sorted(found['classes'], key=lambda one: -one['pixel_share'])[:12]
+        return lines + [
+            f'  {one["id"]:4d} {one["name"]:<20.20s} {100 * one["pixel_share"]:6.2f} % of pixels, '
+            f'in {one["images"]} images'
+            for one in largest
+            if one['images']
+        ]

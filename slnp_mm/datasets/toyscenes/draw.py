@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import Canvas, make_noise
+from .canvas import Canvas
 from .land import Road, draw_cloud, draw_grass, draw_mountain, draw_sky, draw_water
 from .palette import LIGHT_ODDS, LIGHTS, WATER
 from .things import draw_building, draw_car, draw_person, draw_post, draw_tree
@@ -31,7 +31,7 @@ def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.n
     # light and perspective
     rng = np.random.default_rng(seed)
     light = LIGHTS[rng.choice(len(LIGHTS), p=LIGHT_ODDS)]
-    canvas = Canvas(size, light, rng.uniform(0.05, 0.95), rng, make_noise())
+    canvas = Canvas(size, light, rng.uniform(0.05, 0.95), rng)
     street = rng.random() < 0.5
     horizon = canvas.side * rng.uniform(*((0.34, 0.46) if street else (0.38, 0.56)))
 
