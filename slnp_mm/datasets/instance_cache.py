@@ -24,11 +24,16 @@ def file_stamp(path: str) -> str:
         return f'{os.path.abspath(path)}|missing'
 
 
+def _checksum(body: bytes) -> bytes:
+    """Four bytes that tell a damaged file."""
+    return zlib.crc32(body).to_bytes(4, 'little')
+
+
 class InstanceCache:
     """Instance maps of a data set, one small file a picture.
 
     A file holds the hash of all that made it, so that the map of a changed label file is computed
-    anew, and zlib's checksum, so that a damaged one is. Several workers or runs may write the same
+    anew, and a checksum, so that a damaged one is. Several workers or runs may write the same
     file; runs with other settings have files of their own.
 
     Args:
@@ -64,12 +69,12 @@ class InstanceCache:
         path, digest = self._place(name, made_of)
         try:
             data = path.read_bytes()
-            if data[:32] != digest:
-                return None
-            numbers = np.frombuffer(zlib.decompress(data[32:]), np.int32)
-        except (OSError, zlib.error):
+        except OSError:
+            return None
+        if data[:36] != digest + _checksum(data[36:]):
             return None
 
+        numbers = np.frombuffer(data, np.int32, offset=36)
         num, *shape = numbers[:4]
         values, lengths = numbers[4 + num :].reshape(2, -1)
         layers = np.repeat(values.astype(np.int16), lengths).reshape(shape)
@@ -84,10 +89,10 @@ class InstanceCache:
         starts = np.flatnonzero(np.diff(flat, prepend=-2))
         lengths = np.diff(starts, append=flat.size)
         parts = ([len(found.classes), *found.layers.shape], found.classes, flat[starts], lengths)
-        numbers = np.concatenate(parts).astype(np.int32)
+        body = np.concatenate(parts).astype(np.int32).tobytes()
         try:
             with replace_file(path) as draft:
-                Path(draft).write_bytes(digest + zlib.compress(numbers.tobytes()))
+                Path(draft).write_bytes(digest + _checksum(body) + body)
         except OSError as error:
             warnings.warn(
                 f'instance maps are not cached: cannot write to {self.root} ({error.strerror}); '
