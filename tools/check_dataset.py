@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import _cli as cli
@@ -32,22 +31,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def size_of(cfg: dict, reports: list) -> int:
-    """Samples of a set, its wrappers included; ``reports`` are those of its parts."""
-    if cfg.get('datasets'):
-        return sum(size_of(one, reports) for one in cfg['datasets'])
-    if cfg.get('dataset'):
-        return cfg.get('times', 1) * size_of(cfg['dataset'], reports)
-    return reports.pop(0).num_complete
-
-
 def check_batches(name: str, loader: dict, reports: list) -> None:
-    """Note a problem if a loader gives no batch."""
-    size, batch = size_of(loader['dataset'], list(reports)), loader.get('batch_size', 1)
-    endless = 'InfiniteSampler' in str((loader.get('sampler') or {}).get('type'))
-    if size and (endless or size >= batch or not loader.get('drop_last')):
+    """Note a problem if a loader of sound sets gives no batch."""
+    from mmagic.registry import DATASETS
+
+    if not all(report.ok for report in reports):
         return
-    if all(report.ok for report in reports):
+    size, batch = len(DATASETS.build(loader['dataset'])), loader.get('batch_size', 1)
+    endless = 'InfiniteSampler' in str((loader.get('sampler') or {}).get('type'))
+    if not size or (size < batch and loader.get('drop_last') and not endless):
         reports[-1].add_problem(
             'none',
             f'{name} gives no batch: {size} samples, batch_size={batch}, '
@@ -69,22 +61,6 @@ def build(cfg: dict, split: str) -> SLNPDataset:
             f'{split}_dataloader has {cfg["type"]}'
         )
     return dataset
-
-
-def show_progress() -> Callable[[int, int], None]:
-    """Return a function that prints a progress bar with the time left."""
-    from mmengine.utils import ProgressBar
-
-    bars: list = []
-
-    def progress(done: int, total: int) -> None:
-        if not bars:
-            bars.append(ProgressBar(total, 24, file=sys.stderr))
-        bars[0].update()
-        if done == total:
-            print(file=sys.stderr)
-
-    return progress
 
 
 def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
@@ -136,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
                 dataset = build(cfg, split)
                 if args.json:
                     cli.keep_inputs(args.json, [args.config, *places(dataset)], '--json')
-                report = check_dataset(dataset, args.workers, args.limit, show_progress())
+                report = check_dataset(dataset, args.workers, args.limit, progress=True)
                 reports[name] = report
                 seen.append((cfg, report))
                 sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))

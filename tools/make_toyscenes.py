@@ -23,22 +23,10 @@ def main() -> None:
     """Write the data set and say so."""
     args = parse_args()
     cli.need_folder(args.out)
-    from mmengine.utils import ProgressBar
-
     from slnp_mm.datasets.toyscenes import write_toyscenes
 
-    bars: list = []
-
-    def progress(done: int, total: int) -> None:
-        """Print a progress bar with the time left."""
-        if not bars:
-            bars.append(ProgressBar(total))
-        bars[0].update()
-        if done == total:
-            print()
-
     new = write_toyscenes(
-        args.out, args.num_train, args.num_val, args.size, args.seed, progress=progress
+        args.out, args.num_train, args.num_val, args.size, args.seed, progress=True
     )
     words = 'written' if new else 'already there, kept'
     print(

@@ -5,21 +5,20 @@ import logging
 import multiprocessing
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
-from mmagic.registry import DATASETS
 from mmengine.logging import print_log
+from mmengine.utils import track_iter_progress
 
 from ..errors import CorruptFileError, DataError
 from .codec import UNLABELLED
-from .instances import histogram
 from .slnp_dataset import SKIP_ADVICE, SLNPDataset
 from .transforms import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
 
-Progress = Callable[[int, int], None]
 _STATE: dict = {}
 _TITLES = dict(
     folder='Folder or setting',
@@ -67,7 +66,7 @@ def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
             if isinstance(step, SLNPLoadImage):
                 orientation = results['orientation']
             if isinstance(step, SLNPLoadLabel):
-                record['pixels'] = histogram(results['label'])
+                record['pixels'] = np.bincount(results['label'].ravel(), minlength=256)
             if isinstance(step, SLNPLoadInstances):
                 record['instances'] = len(results['instance_labels'])
     if orientation != 1 and info.get('exif_orientation') is None:
@@ -97,7 +96,7 @@ def check_dataset(
     dataset: SLNPDataset,
     num_workers: int | None = None,
     limit: int | None = None,
-    progress: Progress | None = None,
+    progress: bool = False,
 ) -> 'CheckReport':
     """Walk a whole data set.
 
@@ -105,7 +104,7 @@ def check_dataset(
         dataset (SLNPDataset): With ``lazy_init`` unpaired files are listed instead of raised.
         num_workers (int, optional): Processes; None takes all cores.
         limit (int, optional): Check this many samples, evenly spread, >= 1.
-        progress (Callable, optional): Called with done and total.
+        progress (bool): Show a bar with the time left, on standard error.
 
     Raises:
         DataError: If ``limit`` is below 1.
@@ -131,13 +130,14 @@ def check_dataset(
 
     # the samples
     samples = dataset.chosen(dataset.samples(found))
-    report.num_listed, report.num_complete = len(found['img']), len(samples)
+    report.num_listed = len(found['img'])
     samples = spread(samples, limit)
-    workers = min(num_workers or os.cpu_count() or 1, max(len(samples), 1))
-    for done, record in enumerate(_walk(dataset.rules(), steps, samples, workers), 1):
+    workers = min(num_workers or os.cpu_count() or 1, len(samples))
+    records = _walk(dataset.rules(), steps, samples, workers)
+    if progress:
+        records = track_iter_progress((records, len(samples)), 24, sys.stderr)
+    for record in records:
         report.add(record)
-        if progress is not None:
-            progress(done, len(samples))
 
     report.seconds = time.time() - start
     report.close()
@@ -185,15 +185,13 @@ def _same_randomness() -> Iterator[None]:
         random.setstate(python)
 
 
-def quick_check(
-    dataset: SLNPDataset | dict, num_samples: int = 64, max_seconds: float = 10.0
-) -> int:
+def quick_check(dataset: SLNPDataset, num_samples: int = 64, max_seconds: float = 10.0) -> int:
     """Check a few samples and raise on the first problem.
 
     A sample that ``skip_corrupt`` will replace, and a picture that viewers turn, are only logged.
 
     Args:
-        dataset (SLNPDataset | dict): The set, or its config.
+        dataset (SLNPDataset): The set.
         num_samples (int): At most this many, evenly spread.
         max_seconds (float): Stop after this time.
 
@@ -203,25 +201,22 @@ def quick_check(
     Raises:
         DataError: With the sentence of the first problem.
     """
-    if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
     dataset.full_init()
-    steps, start, checked, warned = steps_of(dataset), time.time(), 0, False
-    with _same_randomness():
-        for idx in spread(range(len(dataset)), num_samples):
-            info = {**dataset.get_data_info(int(idx)), **dataset.rules()}
-            for kind, text in check_sample(info, steps)['problems'][:1]:
-                if kind == 'unreadable' and dataset.skip_corrupt:
-                    text = f'skip_corrupt will replace a sample: {text}'
-                elif kind != 'orientation':
-                    raise DataError(text)
-                elif warned:
-                    continue
-                warned = warned or kind == 'orientation'
-                print_log(f'preflight: {text}', 'current', logging.WARNING)
-            checked += 1
-            if time.time() - start > max_seconds:
-                break
+    start, checked, warned = time.time(), 0, False
+    samples = [dataset.get_data_info(i) for i in spread(range(len(dataset)), num_samples)]
+    for record in _walk(dataset.rules(), steps_of(dataset), samples, 1):
+        for kind, text in record['problems'][:1]:
+            if kind == 'unreadable' and dataset.skip_corrupt:
+                text = f'skip_corrupt will replace a sample: {text}'
+            elif kind != 'orientation':
+                raise DataError(text)
+            elif warned:
+                continue
+            warned = warned or kind == 'orientation'
+            print_log(f'preflight: {text}', 'current', logging.WARNING)
+        checked += 1
+        if time.time() - start > max_seconds:
+            break
     return checked
 
 
@@ -241,7 +236,7 @@ class CheckReport:
         self.pixels = np.zeros(256, np.int64)
         self.images = np.zeros(256, np.int64)
         self.instances: list[int] = []
-        self.num_listed = self.num_complete = self.num_checked = 0
+        self.num_listed = self.num_checked = 0
         self.seconds = 0.0
 
     def add_problem(self, kind: str, text: str) -> None:
@@ -277,11 +272,6 @@ class CheckReport:
             )
 
     @property
-    def num_problems(self) -> int:
-        """Number of problems."""
-        return sum(map(len, self.problems.values()))
-
-    @property
     def ok(self) -> bool:
         """Whether nothing stands against training on the data."""
         return not self.problems
@@ -296,28 +286,19 @@ class CheckReport:
         """Share of unlabelled pixels, 0..1."""
         return float(self.pixels[UNLABELLED] / max(self.pixels.sum(), 1))
 
-    @property
-    def at_limit(self) -> int:
-        """Images with ``max_instances`` instances: some may be merged."""
-        return sum(count == self.max_instances for count in self.instances)
-
-    @property
-    def images_per_second(self) -> float:
-        """Samples checked per second, all processes together."""
-        return self.num_checked / self.seconds if self.seconds else 0.0
-
     def to_dict(self) -> dict:
         """Everything, ready for ``json.dump``."""
         total = max(int(self.pixels.sum()), 1)
         count = np.asarray(self.instances or [0])
+        rows = enumerate(zip(self.classes, self.pixels, self.images))
         return dict(
             name=self.name,
             ok=self.ok,
             images_listed=self.num_listed,
             images_checked=self.num_checked,
             seconds=round(self.seconds, 3),
-            images_per_second=round(self.images_per_second, 1),
-            num_problems=self.num_problems,
+            images_per_second=round(self.num_checked / max(self.seconds, 1e-9), 1),
+            num_problems=sum(map(len, self.problems.values())),
             problems=self.problems,
             empty_classes=self.empty_classes,
             unlabelled_share=self.unlabelled_share,
@@ -326,56 +307,53 @@ class CheckReport:
                 mean=float(count.mean()),
                 max=int(count.max()),
                 limit=self.max_instances,
-                images_at_limit=self.at_limit,
+                images_at_limit=self.instances.count(self.max_instances),
             ),
             classes=[
                 dict(id=i, name=name, pixel_share=int(pixels) / total, images=int(images))
-                for i, (name, pixels, images) in enumerate(
-                    zip(self.classes, self.pixels, self.images)
-                )
+                for i, (name, pixels, images) in rows
             ],
         )
 
-    def to_text(self, num_files: int = 5, num_classes: int = 12) -> str:
-        """Write the report for reading: so many problems of each kind, the largest classes."""
+    def to_text(self) -> str:
+        """Write the report for reading: five problems of each kind, the twelve largest classes."""
+        found = self.to_dict()
         lines = [
             f'{self.name}: {self.num_checked} of {self.num_listed} images checked in '
-            f'{self.seconds:.1f} s ({self.images_per_second:.0f} images/s)'
+            f'{self.seconds:.1f} s ({found["images_per_second"]:.0f} images/s)'
         ]
         for kind, texts in self.problems.items():
             lines.append(f'  {_TITLES[kind]}: {len(texts)}')
-            lines += [f'    {text}' for text in texts[:num_files]]
-            if len(texts) > num_files:
-                lines.append(f'    ... and {len(texts) - num_files} more')
+            lines += [f'    {text}' for text in texts[:5]]
+            if len(texts) > 5:
+                lines.append(f'    ... and {len(texts) - 5} more')
         if self.pixels.any():
-            lines += self._statistics(num_classes)
-        plural = 's' * (self.num_problems > 1)
-        found = 'no problem found' if self.ok else f'{self.num_problems} problem{plural}'
-        return '\n'.join([*lines, f'  result: {found}'])
+            lines += self._statistics(found)
+        number = found['num_problems']
+        result = f'{number} problem{"s" * (number > 1)}' if number else 'no problem found'
+        return '\n'.join([*lines, f'  result: {result}'])
 
-    def _statistics(self, num_classes: int) -> list[str]:
+    def _statistics(self, found: dict) -> list[str]:
         """Lines on classes and instances."""
         lines = []
         if self.instances:
-            count = np.asarray(self.instances)
-            lines.append(f'  instances an image: mean {count.mean():.1f}, max {count.max()}')
-            if self.at_limit:
+            count = found['instances']
+            lines.append(f'  instances an image: mean {count["mean"]:.1f}, max {count["max"]}')
+            if count['images_at_limit']:
                 lines.append(
-                    f'  at the limit max_instances={self.max_instances}: {self.at_limit} images; '
-                    'their smallest instances are merged class by class'
+                    f'  at the limit max_instances={count["limit"]}: {count["images_at_limit"]} '
+                    'images; their smallest instances are merged class by class'
                 )
         lines.append(f'  unlabelled: {100 * self.unlabelled_share:.2f} % of the pixels')
-        empty = self.empty_classes
-        if empty:
+        if empty := self.empty_classes:
             shown = ', '.join(empty[:8]) + ' ...' * (len(empty) > 8)
             lines.append(
                 f'  classes without a pixel: {len(empty)} of {len(self.classes)} ({shown})'
             )
-        for i in np.argsort(-self.pixels[: len(self.classes)])[:num_classes]:
-            if self.pixels[i]:
-                share = 100 * self.pixels[i] / self.pixels.sum()
-                lines.append(
-                    f'  {i:4d} {self.classes[i]:<20.20s} {share:6.2f} % of pixels, in '
-                    f'{self.images[i]} images'
-                )
-        return lines
+        largest = sorted(found['classes'], key=lambda one: -one['pixel_share'])[:12]
+        return lines + [
+            f'  {one["id"]:4d} {one["name"]:<20.20s} {100 * one["pixel_share"]:6.2f} % of pixels, '
+            f'in {one["images"]} images'
+            for one in largest
+            if one['images']
+        ]

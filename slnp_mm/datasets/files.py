@@ -2,7 +2,6 @@
 
 import io
 import os
-import struct
 import unicodedata
 import zlib
 from collections import Counter
@@ -22,8 +21,7 @@ Suffix = str | Sequence[str]
 _PNG = b'\x89PNG\r\n\x1a\n'
 _EXIF_ORIENTATION = 0x0112
 _PNG_PARTS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
-_JPEG_SCAN, _JPEG_END = 0xDA, b'\xff\xd9'
-_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 
 
 def as_suffixes(suffix: Suffix) -> tuple[str, ...]:
@@ -119,37 +117,20 @@ def read_bytes(path: str) -> bytes:
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width in a JPEG or PNG header; None if the format is another."""
-    if data[:8] == _PNG and len(data) >= 24:
-        width, height = struct.unpack('>II', data[16:24])
-        return height, width
-    for marker, place in _jpeg_parts(data):
-        if marker in _JPEG_SIZES:
-            return struct.unpack('>HH', data[place + 5 : place + 9])
-    return None
-
-
-def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and place of each part of a JPEG, up to its first scan."""
-    place = 2 if data[:2] == b'\xff\xd8' else len(data)
-    while place + 9 < len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            place += 1 if marker == 0xFF else 2
-            continue
-        yield marker, place
-        if marker == _JPEG_SCAN:
-            return
-        place += 2 + struct.unpack('>H', data[place + 2 : place + 4])[0]
+    """Height and width that a file says it has, as stored; None if it is no picture."""
+    try:
+        return Image.open(io.BytesIO(data)).size[::-1]
+    except Exception:  # Pillow raises many kinds; decoding says what is wrong
+        return None
 
 
 def exif_orientation(data: bytes) -> int:
     """How a viewer turns a picture: EXIF orientation 1..8, 1 = as stored."""
-    if b'Exif' not in data[:65536] and b'eXIf' not in data:
-        return 1
+    if data[:2] != _JPEG and b'Exif' not in data[:65536] and b'eXIf' not in data:
+        return 1  # asking Pillow would decode a PNG
     try:
         value = Image.open(io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # Pillow raises many kinds; decoding says what is wrong
+    except Exception:
         return 1
     return value if value in range(1, 9) else 1
 
@@ -178,16 +159,15 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
 def _check_complete(data: bytes, path: str) -> None:
     """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong.
 
-    A JPEG has no checksum: it must have an end mark after the start of its scan (one before it
+    A JPEG has no checksum: it must have an end mark after the start of its last scan (one before
     belongs to a thumbnail). Without it, the file is decoded by Pillow, which refuses truncated
     files; zeros at the end, as an interrupted copy leaves them, are taken off first.
     """
     if data[:8] == _PNG:
         _check_png(data, path)
         return
-    if data[:2] == b'\xff\xd8':
-        scan = [at for marker, at in _jpeg_parts(data) if marker == _JPEG_SCAN]
-        if scan and data.rfind(_JPEG_END) > scan[0]:
+    if data[:2] == _JPEG:
+        if data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN):
             return
         data = data.rstrip(b'\0')
     _decode_pillow(data, path)
@@ -282,7 +262,7 @@ def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
         DataError: If it is a JPEG, whose compression changes ids.
     """
     _check_complete(data, path)
-    if data[:2] == b'\xff\xd8':
+    if data[:2] == _JPEG:
         raise DataError(
             f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG compression invents ids at '
             'every border; make it again from the source as PNG'
@@ -294,21 +274,16 @@ def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
     picture = _decode_pillow(data, path)
     if colors and picture.mode in ('P', 'PA'):
         return np.asarray(picture.convert('RGB'))
-    if picture.mode in ('1', 'L') and data[:8] == _PNG and data[25] == 0:
-        ids = np.asarray(picture.convert('L'))
-        return ids // (255 // (2 ** data[24] - 1)) if data[24] < 8 else ids
+    if data[:8] == _PNG and data[25] == 0 and data[24] < 8:  # Pillow spreads them over 0..255
+        return np.asarray(picture.convert('L')) // (255 // (2 ** data[24] - 1))
     if picture.mode in ('LA', 'PA'):
         picture = picture.getchannel(0)
     if picture.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):
         picture = picture.convert('RGB')
     ids = np.asarray(picture)
-    if ids.dtype == bool:
-        ids = ids.astype(np.uint8)
-    if ids.dtype.kind == 'f':
-        ids = np.rint(ids)
-    if ids.dtype.kind == 'f' or ids.dtype.itemsize > 2:
-        return ids.astype(np.int32)
-    return ids
+    if ids.dtype.itemsize > 2:  # 32 bits, perhaps with a fraction
+        return np.rint(ids).astype(np.int32)
+    return ids.astype(np.uint8) if ids.dtype == bool else ids
 
 
 def id24(color: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import struct
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -12,15 +11,6 @@ import numpy as np
 
 from ..files import replace_file
 from .instances import Instances
-
-_MAGIC = b'SLNPINS1'
-_HEAD = struct.Struct('<8s32sIIIIII')
-
-
-def default_cache_dir() -> str:
-    """The user's cache folder for instance maps."""
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return os.path.join(base, 'slnp_mm', 'instances')
 
 
 def file_stamp(path: str) -> str:
@@ -34,27 +24,35 @@ def file_stamp(path: str) -> str:
         return f'{os.path.abspath(path)}|missing'
 
 
+def _checksum(body: bytes) -> bytes:
+    """Four bytes that tell a damaged file."""
+    return zlib.crc32(body).to_bytes(4, 'little')
+
+
 class InstanceCache:
     """Instance maps of a data set, one small file a picture.
 
     A file holds the hash of all that made it, so that the map of a changed label file is computed
-    anew, and a checksum, so that a damaged one is. Several workers or runs may write the same file;
-    runs with other settings have files of their own.
+    anew, and a checksum, so that a damaged one is. Several workers or runs may write the same
+    file; runs with other settings have files of their own.
 
     Args:
-        root (str | None): Folder; 'auto' takes ``default_cache_dir()``; None keeps nothing.
+        root (str | None): Folder; 'auto' is ``slnp_mm/instances`` in the user's cache folder; None
+            keeps nothing.
     """
 
     def __init__(self, root: str | None = 'auto') -> None:
-        self.root = default_cache_dir() if root == 'auto' else root and os.path.expanduser(root)
-        self.rebuilt = 0
+        if root == 'auto':
+            base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+            root = os.path.join(base, 'slnp_mm', 'instances')
+        self.root = root and os.path.expanduser(root)
 
-    def path_of(self, name: str, made_of: Sequence[str]) -> tuple:
-        """Path of the file of one picture, and its 32-byte hash."""
+    def _place(self, name: str, made_of: Sequence[str]) -> tuple[Path, bytes]:
+        """File of one picture, and the 32-byte hash of what made its map."""
         # os.fsencode: a file name may hold bytes that are no text
         digest = hashlib.sha256(os.fsencode('\n'.join([name, *made_of]))).digest()
         slot = hashlib.sha256(os.fsencode(name)).hexdigest()
-        return os.path.join(self.root, slot[:2], slot[2:18] + '.rle'), digest
+        return Path(self.root, slot[:2], slot[2:18] + '.rle'), digest
 
     def load(self, name: str, made_of: Sequence[str]) -> Instances | None:
         """Read one map.
@@ -68,45 +66,33 @@ class InstanceCache:
         """
         if self.root is None:
             return None
-        path, digest = self.path_of(name, made_of)
+        path, digest = self._place(name, made_of)
         try:
-            data = Path(path).read_bytes()
+            data = path.read_bytes()
         except OSError:
             return None
-
-        # damaged
-        head, body = data[: _HEAD.size], data[_HEAD.size :]
-        if len(head) < _HEAD.size or zlib.crc32(head[:-4] + body) != int.from_bytes(
-            head[-4:], 'little'
-        ):
-            self.rebuilt += 1
+        if data[:36] != digest + _checksum(data[36:]):
             return None
 
-        # outdated
-        magic, made, depth, height, width, num, runs, _ = _HEAD.unpack(head)
-        if (magic, made) != (_MAGIC, digest):
-            return None
-        classes = np.frombuffer(body, np.int16, num)
-        values = np.frombuffer(body, np.int16, runs, 2 * num)
-        lengths = np.frombuffer(body, np.int32, runs, 2 * (num + runs))
-        layers = np.repeat(values, lengths).reshape(depth, height, width)
-        return Instances(layers, classes.copy())
+        numbers = np.frombuffer(data, np.int32, offset=36)
+        num, *shape = numbers[:4]
+        values, lengths = numbers[4 + num :].reshape(2, -1)
+        layers = np.repeat(values.astype(np.int16), lengths).reshape(shape)
+        return Instances(layers, numbers[4 : 4 + num].astype(np.int16))
 
     def save(self, name: str, made_of: Sequence[str], found: Instances) -> None:
         """Write one map; an unwritable folder turns the cache off."""
         if self.root is None:
             return
-        path, digest = self.path_of(name, made_of)
-        flat = found.layers.astype(np.int16).ravel()
-        starts = np.flatnonzero(np.append(True, np.diff(flat))[: flat.size])
-        lengths = np.diff(np.append(starts, flat.size)).astype(np.int32)
-        classes, values = found.classes.astype(np.int16), flat[starts]
-        body = classes.tobytes() + values.tobytes() + lengths.tobytes()
-        head = _HEAD.pack(_MAGIC, digest, *found.layers.shape, len(classes), len(values), 0)[:-4]
-        check = struct.pack('<I', zlib.crc32(head + body))
+        path, digest = self._place(name, made_of)
+        flat = found.layers.ravel()
+        starts = np.flatnonzero(np.diff(flat, prepend=-2))
+        lengths = np.diff(starts, append=flat.size)
+        parts = ([len(found.classes), *found.layers.shape], found.classes, flat[starts], lengths)
+        body = np.concatenate(parts).astype(np.int32).tobytes()
         try:
             with replace_file(path) as draft:
-                Path(draft).write_bytes(head + check + body)
+                Path(draft).write_bytes(digest + _checksum(body) + body)
         except OSError as error:
             warnings.warn(
                 f'instance maps are not cached: cannot write to {self.root} ({error.strerror}); '

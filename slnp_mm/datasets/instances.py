@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -160,37 +161,24 @@ def keep_largest(found: Instances, max_instances: int, path: str) -> Instances:
     """
     layers, classes = found
     order = _order(layers, len(classes))
-    if len(order) <= max_instances:
-        return _reorder(layers, classes, order)
-    return by_area(*_merge(layers, classes, order, max_instances, path))
+    if len(order) > max_instances:
+        layers, classes = _merge(layers, classes, order, max_instances, path)
+    return by_area(layers, classes)
 
 
 def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
     """Renumber (K, H, W) ids by decreasing area and drop those without pixels."""
-    return _reorder(layers, classes, _order(layers, len(classes)))
+    order = _order(layers, len(classes))
+    table = np.full(len(classes) + 1, -1, np.int16)
+    table[order] = np.arange(len(order))
+    return Instances(table[layers], classes[order].astype(np.int16))
 
 
 def _order(layers: np.ndarray, num: int) -> np.ndarray:
     """Ids that have pixels, the largest first."""
-    if num < UNLABELLED:  # -1 becomes 255
-        area = histogram(layers.astype(np.uint8))[:num]
-    else:
-        area = np.bincount(layers.ravel().astype(np.intp) + 1, minlength=num + 1)[1:]
+    area = np.bincount(layers.ravel() + 1, minlength=num + 1)[1:]
     order = np.argsort(-area, kind='stable')
     return order[area[order] > 0]
-
-
-def _reorder(layers: np.ndarray, classes: np.ndarray, order: np.ndarray) -> Instances:
-    """Renumber so that ``order[i]`` becomes id i; the others vanish."""
-    kept = classes[order].astype(np.int16)
-    if len(classes) < UNLABELLED and len(order) < 128:
-        small = np.full((256, 1), -1, np.int8)  # 255 is -1 as int8
-        small[order, 0] = np.arange(len(order))
-        found = [cv2.LUT(layer.astype(np.uint8), small) for layer in layers]
-        return Instances(np.stack(found).astype(np.int16), kept)
-    table = np.full(len(classes) + 1, -1, np.int16)
-    table[order] = np.arange(len(order))
-    return Instances(table[layers], kept)
 
 
 def _merge(
@@ -221,28 +209,18 @@ def _merge(
     return Instances(layers, np.concatenate([kinds[:keep], joined]))
 
 
-def histogram(values: np.ndarray) -> np.ndarray:
-    """Count the values of a uint8 array: (256, ), int64."""
-    if not values.size:
-        return np.zeros(256, np.int64)
-    flat = np.ascontiguousarray(values).reshape(-1, 1)
-    counts = cv2.calcHist([flat], [0], None, [256], [0, 256])
-    return counts[:, 0].astype(np.int64)
-
-
 def _present(label: np.ndarray) -> list[int]:
     """Classes that occur, ascending, without 255."""
-    counts = histogram(label)
-    return [int(c) for c in np.nonzero(counts[:UNLABELLED])[0]]
+    return np.flatnonzero(np.bincount(label.ravel(), minlength=256)[:UNLABELLED]).tolist()
 
 
 def _unique(raw: np.ndarray) -> tuple:
     """Sorted ids, and the position of each pixel's id among them."""
-    if raw.dtype != np.uint8:
-        uniq, inverse = np.unique(raw, return_inverse=True)
-        return uniq.astype(np.int64), inverse.reshape(raw.shape)
-    counts = histogram(raw)
-    return np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[raw]
+    if raw.dtype == np.uint8:  # faster
+        counts = np.bincount(raw.ravel())
+        return np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[raw]
+    uniq, inverse = np.unique(raw, return_inverse=True)
+    return uniq.astype(np.int64), inverse.reshape(raw.shape)
 
 
 class InstanceSource:
@@ -276,7 +254,7 @@ class InstanceSource:
     def prepare(self) -> None:
         """Read the JSON now, so that processes forked later share it."""
         if self.index is not None:
-            self.index.load()
+            _ = self.index.content
 
     def settings(self) -> str:
         """All settings that change the result, as text."""
@@ -348,13 +326,10 @@ class COCOIndex:
         self.json_file = json_file
         self.category_map = category_map
         self.num_classes = num_classes
-        self._pictures: dict[str, list[dict]] | None = None
-        self._objects: dict[object, list[dict]] = {}
 
-    def load(self) -> None:
-        """Read the file once; say how many objects have no outline."""
-        if self._pictures is not None:
-            return
+    @cached_property
+    def content(self) -> tuple[dict[str, list[dict]], dict[object, list[dict]]]:
+        """Pictures by file name and objects by picture id; objects without outline are told."""
         if not os.path.isfile(self.json_file):
             raise DataError(
                 f'instance file {self.json_file} not found; '
@@ -377,7 +352,7 @@ class COCOIndex:
                 '(id, image_id, category_id, segmentation) and categories'
             ) from error
         self._warn(objects, names)
-        self._pictures, self._objects = pictures, objects
+        return pictures, objects
 
     def _warn(self, objects: dict, names: dict) -> None:
         """Count the objects that give no mask; raise if none belongs to a picture."""
@@ -405,9 +380,8 @@ class COCOIndex:
 
     def find(self, img_path: str) -> dict:
         """Entry of a picture: by name, and by folder where names repeat."""
-        self.load()
         path = '/' + one_form(os.path.abspath(img_path)).lstrip('/')
-        found = self._pictures.get(os.path.basename(path), [])
+        found = self.content[0].get(os.path.basename(path), [])
         if len(found) > 1:
             found = [one for one in found if path.endswith('/' + _slashes(one['file_name']))]
         if len(found) != 1:
@@ -441,7 +415,7 @@ class COCOIndex:
                 f'{shape[1]}x{shape[0]} (width x height); resized labels need resized instances'
             )
         masks, classes = [], []
-        for one in self._objects.get(info['id'], []):
+        for one in self.content[1].get(info['id'], []):
             outline = _outline(one)
             if one.get('iscrowd') or not outline:
                 continue

@@ -105,7 +105,7 @@ class SLNPDataset(BaseDataset):
     INSTANCE: dict = dict()
     DATA_ROOT = ''
     SPLIT: str | None = None
-    FOLDERS = dict(img='images', label='labels', instance='')
+    FOLDERS = dict(img='images', label='labels')
     SUFFIXES = dict(img=IMAGE_SUFFIXES, label=LABEL_SUFFIXES, instance=LABEL_SUFFIXES)
     MISSING_ROOT = 'put the data there or set data_root in the config (docs/data.md)'
 
@@ -158,12 +158,10 @@ class SLNPDataset(BaseDataset):
         self.skip_corrupt = skip_corrupt
         self._corrupt = torch.zeros(1, dtype=torch.int64).share_memory_()
 
-        prefix = self._folders(split or self.SPLIT, data_prefix or {})
-        self._has_instances = bool(prefix['instance'])
         super().__init__(
             ann_file=os.path.expanduser(ann_file or ''),
             data_root=os.path.expanduser(self.DATA_ROOT if data_root is None else data_root),
-            data_prefix=prefix,
+            data_prefix=self._folders(split or self.SPLIT, data_prefix or {}),
             metainfo=self._fill_metainfo(metainfo),
             pipeline=list(pipeline),
             indices=indices,
@@ -171,8 +169,6 @@ class SLNPDataset(BaseDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
         )
-        if not self._has_instances:
-            self.data_prefix['instance'] = ''  # not the data root, which mmengine puts there
 
     def _refuse(self, unknown: dict) -> None:
         """Raise because there are arguments that would be ignored."""
@@ -194,16 +190,20 @@ class SLNPDataset(BaseDataset):
         )
 
     def _folders(self, split: str | None, given: dict) -> dict[str, str]:
-        """Folder of each kind of file."""
+        """Folder of each kind of file that the set has."""
         prefix = {key: folder.format(split=split) for key, folder in self.FOLDERS.items()}
-        prefix = {'instance': '', **prefix, **given}
+        prefix.update(given)
         unknown = set(prefix) - set(_WORDS)
         if unknown:
             raise DataError(
                 f'data_prefix has the keys img, label and instance, got also {sorted(unknown)}; '
                 "mmseg's img_path and seg_map_path are img and label here"
             )
-        return {key: os.path.expanduser(folder or '') for key, folder in prefix.items()}
+        return {
+            key: os.path.expanduser(folder or '')
+            for key, folder in prefix.items()
+            if folder or key != 'instance'
+        }
 
     def _fill_metainfo(self, metainfo: dict | None) -> dict:
         """Add names from mmseg and a palette; check their lengths."""
@@ -252,7 +252,7 @@ class SLNPDataset(BaseDataset):
         """Raise if a setting asks for files that the set does not have."""
         own = {key for key, value in self._own_instance_cfg.items() if value not in (None, ())}
         json_file = self._instance_cfg.get('json_file')
-        if json_file and self._has_instances:
+        if json_file and 'instance' in self.data_prefix:
             raise DataError(
                 f'instances come from the maps in {self.data_prefix["instance"]} or from '
                 f'json_file {json_file}, not from both; leave json_file out, or set '
@@ -261,7 +261,7 @@ class SLNPDataset(BaseDataset):
         if 'category_map' in own and not json_file:
             raise DataError('category_map is for a json_file, which is not set')
         lost = sorted(own & {'background_ids', 'background_below'})
-        if lost and not self._has_instances:
+        if lost and 'instance' not in self.data_prefix:
             raise DataError(
                 f'{lost[0]} is for instance maps; set their folder: data_prefix=dict(instance=...)'
             )
@@ -284,8 +284,7 @@ class SLNPDataset(BaseDataset):
 
     def find_all(self) -> dict[str, dict[str, str]]:
         """Find the files of every kind that the set has."""
-        kinds = ['img', 'label'] + ['instance'] * self._has_instances
-        found = {key: self.find_files(key) for key in kinds}
+        found = {key: self.find_files(key) for key in self.data_prefix}
         if not self.ann_file:
             return found
         names = self._listed(found['img'])
@@ -331,15 +330,11 @@ class SLNPDataset(BaseDataset):
 
     def samples(self, found: dict[str, dict[str, str]]) -> list[dict]:
         """Complete samples among the files found, sorted by name."""
-        stems = set.intersection(*map(set, found.values()))
+        stems = sorted(set.intersection(*map(set, found.values())))
+        paths = {f'{key}_path': files for key, files in found.items()}
         return [
-            dict(
-                name=stem,
-                img_path=found['img'][stem],
-                label_path=found['label'][stem],
-                instance_path=found['instance'][stem] if self._has_instances else '',
-            )
-            for stem in sorted(stems)
+            dict(name=stem, instance_path='') | {key: files[stem] for key, files in paths.items()}
+            for stem in stems
         ]
 
     def chosen(self, samples: list[dict]) -> list[dict]:

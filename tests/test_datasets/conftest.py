@@ -1,6 +1,9 @@
 """Small made data sets, each in its true folder layout."""
 
 import json
+import struct
+import zlib
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -35,6 +38,19 @@ def write_png(path, array, palette=None):
         assert cv2.imwrite(str(path), array)
     else:
         Image.fromarray(array.astype(np.uint8)).save(path)
+
+
+def raw_png(size, bits, rows):
+    """The bytes of a grey PNG of a height and width, of any bits and rows, sound or not."""
+
+    def part(kind, body):
+        return (
+            struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+        )
+
+    head = struct.pack('>IIBBBBB', size[1], size[0], bits, 0, 0, 0, 0)
+    parts = part(b'IHDR', head) + part(b'IDAT', zlib.compress(rows)) + part(b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + parts
 
 
 def write_jpg(path, shape=(24, 32), seed=0):
@@ -79,13 +95,17 @@ def make_coco(root):
 
 def write_json(root, split):
     """An instances JSON: two boxes that overlap in every picture."""
-
-    anns = []
-    for i in range(3):
-        for k, (x0, x1, cat) in enumerate(((0, 8, 1), (6, 14, 3))):
-            one = dict(id=10 * i + k + 1, image_id=i, iscrowd=0, category_id=cat)
-            one.update(area=(x1 - x0) * 24, bbox=[x0, 0, x1 - x0, 24])
-            anns.append(dict(one, segmentation=[[x0, 0, x1, 0, x1, 24, x0, 24]]))
+    anns = [
+        dict(
+            id=10 * i + k + 1,
+            image_id=i,
+            iscrowd=0,
+            category_id=category,
+            segmentation=[[x0, 0, x1, 0, x1, 24, x0, 24]],
+        )
+        for i in range(3)
+        for k, (x0, x1, category) in enumerate(((0, 8, 1), (6, 14, 3)))
+    ]
     data = dict(
         images=[dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32) for i in range(3)],
         annotations=anns,
@@ -94,18 +114,6 @@ def write_json(root, split):
     path = root / f'annotations/instances_{split}.json'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data))
-
-
-def make_ade(root):
-    """ADE20K SceneParsing: 0 = unlabelled, 1..150."""
-    for split in ('training', 'validation'):
-        for i in range(3):
-            name = f'ADE_{split[:5]}_{i:08d}'
-            write_jpg(root / f'images/{split}/{name}.jpg', seed=i)
-            write_png(
-                root / f'annotations/{split}/{name}.png', blocks([0, 1, 2, 150]).astype(np.uint8)
-            )
-    return root
 
 
 def make_cityscapes(root):
@@ -125,20 +133,13 @@ def make_cityscapes(root):
     return root
 
 
-def make_camvid(root, last=10):
-    """CamVid: 0..10 and 255."""
-    for split in ('train', 'val'):
+def make_plain(root, ids, splits=('train', 'val')):
+    """Pictures and label maps only: ADE20K (0 = unlabelled), CamVid and NYUv2."""
+    for split in splits:
         for i in range(3):
             write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
-            write_png(
-                root / f'annotations/{split}/{i}.png', blocks([0, 3, last, 255]).astype(np.uint8)
-            )
+            write_png(root / f'annotations/{split}/{i}.png', blocks(ids).astype(np.uint8))
     return root
-
-
-def make_nyuv2(root):
-    """NYUv2: 0..39 and 255, in CamVid's folders."""
-    return make_camvid(root, last=39)
 
 
 def make_toyscenes(root):
@@ -151,10 +152,10 @@ def make_toyscenes(root):
 
 MAKERS = dict(
     coco_stuff=make_coco,
-    ade20k=make_ade,
+    ade20k=partial(make_plain, ids=[0, 1, 2, 150], splits=('training', 'validation')),
     cityscapes=make_cityscapes,
-    camvid=make_camvid,
-    nyuv2=make_nyuv2,
+    camvid=partial(make_plain, ids=[0, 3, 10, 255]),
+    nyuv2=partial(make_plain, ids=[0, 3, 39, 255]),
     toyscenes=make_toyscenes,
 )
 
@@ -167,7 +168,7 @@ def make_set(tmp_path):
 
 @pytest.fixture
 def files():
-    """Writers of single files: png, jpg and striped labels."""
+    """Writers of single files: png, jpg, raw bytes of a PNG, and striped labels."""
     from types import SimpleNamespace
 
-    return SimpleNamespace(png=write_png, jpg=write_jpg, blocks=blocks)
+    return SimpleNamespace(png=write_png, jpg=write_jpg, blocks=blocks, raw_png=raw_png)

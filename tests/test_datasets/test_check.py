@@ -74,11 +74,22 @@ def test_every_kind_of_problem_is_reported(broken, workers):
         'result: 6 problems',
     ):
         assert words in text
+    data = json.loads(json.dumps(report.to_dict()))
+    assert data['ok'] is False and data['num_problems'] == 6
+    assert data['classes'][1]['name'] == 'b'
 
 
-def test_missing_root_is_a_problem(tmp_path):
-    report = check(tmp_path / 'no')
-    assert 'not found' in report.problems['folder'][0]
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (dict(data_root='/no'), 'data root /no not found'),
+        (dict(label=dict(unlabeled_ids=(0,))), 'got unlabeled_ids'),
+    ],
+)
+def test_missing_root_or_misspelt_setting_is_a_problem(folder_pair, settings, words):
+    report = check(folder_pair, **settings)
+    assert words in report.problems['folder'][0]
+    assert '  Folder or setting: 1\n' in report.to_text()
 
 
 def test_empty_class_is_listed_but_no_problem(folder_pair, files):
@@ -102,7 +113,7 @@ def test_images_at_the_instance_limit_are_counted(folder_pair):
     assert 'limit max_instances=3: 3 images' in report.to_text()
     found = report.to_dict()['instances']
     assert (found['limit'], found['images_at_limit']) == (3, 3)
-    assert check(folder_pair).at_limit == 0
+    assert check(folder_pair).to_dict()['instances']['images_at_limit'] == 0
 
 
 def test_jpeg_labels_are_a_problem(folder_pair):
@@ -112,12 +123,6 @@ def test_jpeg_labels_are_a_problem(folder_pair):
     report = check(folder_pair)
     assert len(report.problems['ids']) == 3
     assert 'labels/0.png is a JPEG' in report.problems['ids'][0]
-
-
-def test_misspelt_setting_is_a_problem(folder_pair):
-    report = check(folder_pair, label=dict(unlabeled_ids=(0,)))
-    assert 'got unlabeled_ids' in report.problems['folder'][0]
-    assert '  Folder or setting: 1\n' in report.to_text()
 
 
 @pytest.mark.parametrize('kind', ['bmp', 'png', 'jpg', 'png as jpg'])
@@ -130,12 +135,6 @@ def test_size_is_that_of_the_file_in_every_format(folder_pair, kind):
     assert check(folder_pair, img_suffix='.' + kind[-3:]).ok
 
 
-def test_report_can_be_written_as_json(broken):
-    data = json.loads(json.dumps(check(broken).to_dict()))
-    assert data['ok'] is False and data['num_problems'] == 6
-    assert data['classes'][1]['name'] == 'b'
-
-
 def test_preflight_fills_the_cache(folder_pair, monkeypatch):
     check(folder_pair)
     dataset = DATASETS.build(config(folder_pair))
@@ -144,17 +143,17 @@ def test_preflight_fills_the_cache(folder_pair, monkeypatch):
 
 
 def test_quick_check_passes_counts_and_raises(folder_pair, files):
-    assert quick_check(config(folder_pair), num_samples=2) == 2
+    assert quick_check(DATASETS.build(config(folder_pair)), num_samples=2) == 2
     files.png(folder_pair / 'labels/2.png', np.full((24, 32), 9, np.uint8))
     with pytest.raises(DataError, match=r'2\.png: label id 9'):
-        quick_check(config(folder_pair))
+        quick_check(DATASETS.build(config(folder_pair)))
 
 
 def test_quick_check_lets_skip_corrupt_do_its_work(folder_pair, monkeypatch):
     lines = []
     monkeypatch.setattr('slnp_mm.datasets.check.print_log', lambda text, *_: lines.append(text))
     (folder_pair / 'images/1.jpg').write_bytes(b'x')
-    assert quick_check(config(folder_pair, skip_corrupt=True)) == 3
+    assert quick_check(DATASETS.build(config(folder_pair, skip_corrupt=True))) == 3
     (line,) = lines
     assert 'skip_corrupt will replace a sample: cannot decode' in line
     assert 'images/1.jpg' in line
@@ -169,17 +168,12 @@ def _runner(dataset, lines):
     )
 
 
-def test_hook_checks_wrapped_sets_and_logs(folder_pair):
-    lines = []
+def test_hook_checks_wrapped_sets_and_stops_the_run_on_a_problem(folder_pair, files):
+    dataset, lines = DATASETS.build(config(folder_pair)), []
     hook = HOOKS.build(dict(type='SLNPPreflightHook', num_samples=2))
-    hook.before_train(_runner(DATASETS.build(config(folder_pair)), lines))
+    hook.before_train(_runner(dataset, lines))
     assert len(lines) == 2 and '2 of 3 samples' in lines[0]
-
-
-def test_hook_stops_the_run_on_a_problem(folder_pair, files):
-    dataset = DATASETS.build(config(folder_pair))
     files.png(folder_pair / 'labels/0.png', np.full((24, 32), 9, np.uint8))
-    hook = HOOKS.build(dict(type='SLNPPreflightHook'))
     with pytest.raises(DataError, match='label id 9'):
         hook.before_train(_runner(dataset, []))
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from slnp_mm.datasets.codec import LabelCodec
 from slnp_mm.datasets.files import decode_ids, read_bytes
@@ -14,63 +13,43 @@ def decode(path, codec):
     return codec(decode_ids(read_bytes(str(path)), str(path)), str(path))
 
 
-def test_grey_8_bit_keeps_ids_and_255(tmp_path, files):
-    files.png(tmp_path / 'a.png', np.uint8([[0, 1], [2, 255]]))
-    label = decode(tmp_path / 'a.png', LabelCodec(3))
-    assert label.dtype == np.uint8
-    assert label.tolist() == [[0, 1], [2, 255]]
+COLOURS = [[128, 64, 0], [0, 64, 128]]
 
 
-def test_grey_16_bit_maps_large_ids(tmp_path, files):
-    files.png(tmp_path / 'a.png', np.uint16([[300, 4000], [65535, 300]]))
-    codec = LabelCodec(2, (65535,), label_map={300: 1, 4000: 0})
-    assert decode(tmp_path / 'a.png', codec).tolist() == [[1, 0], [255, 1]]
+@pytest.mark.parametrize(
+    'raw, palette, settings, label',
+    [
+        (np.uint8([[0, 1], [2, 255]]), None, {}, [[0, 1], [2, 255]]),
+        (
+            np.uint16([[300, 4000], [65535, 300]]),
+            None,
+            dict(unlabelled_ids=(65535,), label_map={300: 1, 4000: 0}),
+            [[1, 0], [255, 1]],
+        ),
+        # of a palette the index counts, not the colour
+        (np.uint8([[2, 1], [0, 0]]), [[200, 0, 0], [0, 200, 0], [9] * 3], {}, [[2, 1], [0, 0]]),
+        (
+            np.uint8([[COLOURS[1], COLOURS[0]], [[0, 0, 0], COLOURS[0]]]),
+            None,
+            dict(num_classes=2, colours=COLOURS, unlabelled_colours=[[0, 0, 0]]),
+            [[1, 0], [255, 0]],
+        ),
+    ],
+)
+def test_files_of_every_kind_become_classes(tmp_path, files, raw, palette, settings, label):
+    files.png(tmp_path / 'a.png', raw, palette)
+    found = decode(tmp_path / 'a.png', LabelCodec(**{'num_classes': 3, **settings}))
+    assert found.dtype == np.uint8 and found.tolist() == label
 
 
 @pytest.mark.parametrize('bits', [1, 2, 4])
-def test_grey_of_few_bits_keeps_ids(tmp_path, bits):
-    ids = np.arange(2**bits, dtype=np.uint8)[None]
-    if bits == 1:
-        Image.fromarray(ids.astype(bool)).save(tmp_path / 'a.png')
-    else:
-        _write_low_bit_png(tmp_path / 'a.png', ids, bits)
-    found = decode(tmp_path / 'a.png', LabelCodec(16))
-    assert found.tolist() == ids.tolist()
-
-
-def _write_low_bit_png(path, ids, bits):
-    """Write a grey PNG of 2 or 4 bits by hand."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack('>I', len(data)) + body + struct.pack('>I', zlib.crc32(body))
-
-    row = ''.join(f'{v:0{bits}b}' for v in ids[0])
+def test_grey_of_few_bits_keeps_ids(tmp_path, files, bits):
+    ids = range(2**bits)
+    row = ''.join(f'{v:0{bits}b}' for v in ids)
     row = row.ljust(-(-len(row) // 8) * 8, '0')
-    data = b'\0' + int(row, 2).to_bytes(len(row) // 8, 'big')
-    head = struct.pack('>IIBBBBB', ids.shape[1], 1, bits, 0, 0, 0, 0)
-    path.write_bytes(
-        b'\x89PNG\r\n\x1a\n'
-        + chunk(b'IHDR', head)
-        + chunk(b'IDAT', zlib.compress(data))
-        + chunk(b'IEND', b'')
-    )
-
-
-def test_palette_png_gives_the_index_not_the_colour(tmp_path, files):
-    palette = [[200, 0, 0], [0, 200, 0], [9, 9, 9]]
-    files.png(tmp_path / 'a.png', np.uint8([[2, 1], [0, 0]]), palette)
-    assert decode(tmp_path / 'a.png', LabelCodec(3)).tolist() == [[2, 1], [0, 0]]
-
-
-def test_rgb_colours_become_ids(tmp_path, files):
-    colours = [[128, 64, 0], [0, 64, 128]]
-    picture = np.uint8([[colours[1], colours[0]], [[0, 0, 0], colours[0]]])
-    files.png(tmp_path / 'a.png', picture)
-    codec = LabelCodec(2, colours=colours, unlabelled_colours=[[0, 0, 0]])
-    assert decode(tmp_path / 'a.png', codec).tolist() == [[1, 0], [255, 0]]
+    rows = b'\0' + int(row, 2).to_bytes(len(row) // 8, 'big')
+    (tmp_path / 'a.png').write_bytes(files.raw_png((1, len(ids)), bits, rows))
+    assert decode(tmp_path / 'a.png', LabelCodec(16)).tolist() == [[*ids]]
 
 
 @pytest.mark.parametrize(

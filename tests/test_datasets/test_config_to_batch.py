@@ -9,11 +9,10 @@ from mmengine.runner import Runner
 CONFIGS = 'configs/_base_/datasets'
 
 
-def _loader(name, root, split='train', **dataset):
-    path = f'{CONFIGS}/{name}.py'
-    cfg = Config.fromfile(path)[f'{split}_dataloader']
+def _loader(name, root, split='train', workers=0, **dataset):
+    cfg = Config.fromfile(f'{CONFIGS}/{name}.py')[f'{split}_dataloader']
     cfg.dataset.update(data_root=str(root), image_size=32, **dataset)
-    cfg.update(batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.update(batch_size=2, num_workers=workers, persistent_workers=False)
     return Runner.build_dataloader(cfg, seed=0)
 
 
@@ -89,13 +88,11 @@ def test_coco_train_ids_are_171_classes(make_set):
 
 @pytest.mark.parametrize('source, overlap', [('json', 2), ('components', 1)])
 def test_coco_instances_from_other_sources(source, overlap, make_set):
-    cfg = Config.fromfile(f'{CONFIGS}/coco_stuff.py')
-    pipeline = cfg.val_pipeline
+    pipeline = Config.fromfile(f'{CONFIGS}/coco_stuff.py').val_pipeline
     pipeline[2].max_overlap = overlap
-    root = make_set('coco_stuff')
-    inputs = _loader('coco_stuff', root, 'val', instances=source, pipeline=pipeline).dataset[0][
-        'inputs'
-    ]
+    settings = dict(instances=source, pipeline=pipeline)
+    dataset = _loader('coco_stuff', make_set('coco_stuff'), 'val', **settings).dataset
+    inputs = dataset[0]['inputs']
     masks = [(inputs['instances'] == i).any(0) for i in range(4)]
     kinds = inputs['instance_labels'].tolist()
     if source == 'components':
@@ -109,9 +106,6 @@ def test_coco_instances_from_other_sources(source, overlap, make_set):
 def test_workers_give_the_same_batch_as_one_process(make_set):
     root = make_set('camvid')
     one = _loader('camvid', root, 'val').dataset[1]['inputs']
-    cfg = Config.fromfile(f'{CONFIGS}/camvid.py').val_dataloader
-    cfg.dataset.update(data_root=str(root), image_size=32)
-    cfg.update(batch_size=2, num_workers=2)
-    batch = next(iter(Runner.build_dataloader(cfg, seed=0)))['inputs']
+    batch = next(iter(_loader('camvid', root, 'val', workers=2)))['inputs']
     for key, value in one.items():
         assert torch.equal(batch[key][1], value)

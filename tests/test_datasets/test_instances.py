@@ -1,13 +1,18 @@
+"""The rules of instances, and COCO files as other tools write them."""
+
+import json
+import unicodedata
+
 import numpy as np
 import pytest
 
 from slnp_mm.datasets.instances import (
+    COCOIndex,
     Instances,
     by_area,
     from_ids,
     from_label,
     from_masks,
-    histogram,
     keep_largest,
 )
 from slnp_mm.errors import DataError
@@ -133,7 +138,123 @@ def test_by_area_of_nothing_is_empty():
     assert found.classes.size == 0 and (found.layers == -1).all()
 
 
-def test_histogram_counts_like_numpy():
-    values = np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
-    assert (histogram(values) == np.bincount(values.ravel(), minlength=256)).all()
-    assert histogram(np.zeros((0,), np.uint8)).sum() == 0
+# COCO files, some as in public reports: cocoapi issue 262, yolact 414, X-AnyLabeling 447,
+# detectron2 1319, cvat 2155 (all annotation ids are 0), 9460 (run lengths that exceed the mask) and
+# 6014 (run lengths where polygons are expected)
+
+
+def coco(path, annotations, file_names=('0.jpg', '1.jpg'), height=24):
+    """A COCO file of two pictures of 24x32 pixels, and its index."""
+    images = [
+        dict(id=i, file_name=name, height=height, width=32) for i, name in enumerate(file_names)
+    ]
+    path.write_text(json.dumps(dict(images=images, annotations=annotations, categories=[])))
+    return COCOIndex(str(path), None, 3)
+
+
+def thing(**keys):
+    box = [[4, 4, 12, 4, 12, 12, 4, 12]]
+    return {**dict(id=1, image_id=0, category_id=1, segmentation=box), **keys}
+
+
+@pytest.mark.parametrize('outline', [[], [[]], None, [[1, 1, 9, 9]], [[4, 4]]])
+def test_object_without_an_outline_is_skipped_and_counted(tmp_path, monkeypatch, outline):
+    lines = []
+    monkeypatch.setattr('slnp_mm.datasets.instances.print_log', lambda text, *_: lines.append(text))
+    bad = thing(id=7, segmentation=outline)
+    if outline is None:
+        del bad['segmentation']
+    index = coco(tmp_path / 'a.json', [thing(), bad, thing(id=8, image_id=1)])
+    masks, classes = index.masks('x/0.jpg', (24, 32))
+    assert classes == [0] and masks[0].sum() == 64
+    assert len(index.masks('x/1.jpg', (24, 32))[0]) == 1
+    (line,) = lines
+    assert '1 annotations without an outline' in line
+    assert line.endswith('skipped, first annotation 7 of picture 0.jpg')
+    if outline:  # a sound polygon beside it is kept
+        both = thing(segmentation=[*outline, *thing()['segmentation']])
+        masks, _ = coco(tmp_path / 'a.json', [both]).masks('0.jpg', (24, 32))
+        assert masks[0].sum() == 64
+
+
+@pytest.mark.parametrize(
+    'keys, words',
+    [
+        (dict(category_id=9), r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0'),
+        (dict(category_id='car'), 'category id car has no class'),
+        (dict(category_id=None), r'annotation 1 of 0\.jpg in .*has no category_id'),
+        (
+            dict(segmentation=dict(size=[48, 64], counts=[0, 48 * 64])),
+            r'its run lengths are of 64x48, its picture is 32x24',
+        ),
+        # cvat 9460: decoding them draws something, or reads beyond the picture
+        (
+            dict(segmentation=dict(size=[24, 32], counts=[5, 24 * 32])),
+            'add up to 773 pixels, expected 768; export it anew',
+        ),
+        (dict(segmentation=dict(size=[24, 32])), r"cannot be drawn \(KeyError\('counts'\)\)"),
+        # cvat 6014: run lengths in the place of polygons, and of an odd count
+        (dict(segmentation=[5, 24 * 32 - 5]), 'annotation 1 of 0.jpg .* be drawn .*size, counts'),
+        (dict(segmentation=[[4, 4, 12, 4, 12, 12, 4]]), 'cannot be drawn .*size, counts'),
+        (dict(segmentation='box'), 'cannot be drawn'),
+    ],
+)
+def test_object_that_cannot_be_read_is_named_with_its_picture(tmp_path, keys, words):
+    index = coco(tmp_path / 'a.json', [thing(**keys)])
+    with pytest.raises(DataError, match=words):
+        index.masks('0.jpg', (24, 32))
+
+
+def test_backslashes_and_accents_in_coco_names_are_understood(tmp_path):
+    letters = unicodedata.normalize('NFD', 'é.jpg')
+    index = coco(tmp_path / 'a.json', [thing(image_id=1)], ['train\\0.jpg', letters])
+    assert index.find('x/train/0.jpg')['id'] == 0
+    assert len(index.masks(unicodedata.normalize('NFC', letters), (24, 32))[0]) == 1
+
+
+def test_picture_without_height_or_listed_under_another_name_is_named(tmp_path):
+    with pytest.raises(DataError, match=r'a\.json: picture 0\.jpg has no height'):
+        coco(tmp_path / 'a.json', [thing()], height=None).masks('0.jpg', (24, 32))
+    with pytest.raises(DataError, match=r'/2\.jpg is listed 0 times in .*a\.json'):
+        coco(tmp_path / 'a.json', [thing()]).find('x/2.jpg')
+
+
+def test_equal_names_are_told_by_their_folder(tmp_path):
+    index = coco(tmp_path / 'a.json', [thing()], ['a/0.jpg', 'b/0.jpg'])
+    assert index.find('x/b/0.jpg')['id'] == 1
+    assert index.find('x/a/0.jpg')['id'] == 0
+    with pytest.raises(DataError, match='lack their folders'):
+        index.find('x/0.jpg')
+
+
+@pytest.mark.parametrize('content', ['{}[', '[1]', None])
+def test_file_that_is_no_coco_json_is_named(tmp_path, content):
+    if content:
+        (tmp_path / 'a.json').write_text(content)
+    words = 'is not a COCO instances file' if content else r'instance file .*a\.json not found'
+    with pytest.raises(DataError, match=words):
+        COCOIndex(str(tmp_path / 'a.json'), None, 3).find('0.jpg')
+
+
+@pytest.mark.parametrize('crowd, sizes', [(0, [64, 288]), (1, [64])])
+def test_run_lengths_are_a_mask_unless_of_a_crowd(tmp_path, crowd, sizes):
+    lengths = dict(size=[24, 32], counts=[24 * 20, 24 * 12])  # the last 12 columns
+    index = coco(tmp_path / 'a.json', [thing(), thing(segmentation=lengths, iscrowd=crowd)])
+    masks, _ = index.masks('0.jpg', (24, 32))
+    assert [mask.sum() for mask in masks] == sizes
+    assert masks[-1].any(0).sum() == masks[-1][4].sum()  # upright
+
+
+def test_annotations_of_other_pictures_are_no_silence(tmp_path):
+    index = coco(tmp_path / 'a.json', [thing(image_id='0')])
+    with pytest.raises(DataError, match='has 1 annotations, none of a picture that it lists'):
+        index.find('0.jpg')
+
+
+def test_objects_that_share_one_id_are_all_kept(tmp_path):
+    """cvat 2155: pycocotools keeps the last of them."""
+    boxes = [[[x, 4, x + 4, 4, x + 4, 12, x, 12]] for x in (0, 8, 16)]
+    things = [thing(id=0, category_id=i + 1, segmentation=box) for i, box in enumerate(boxes)]
+    masks, classes = coco(tmp_path / 'a.json', things).masks('0.jpg', (24, 32))
+    assert classes == [0, 1, 2]
+    assert [int(np.flatnonzero(mask.any(0))[0]) for mask in masks] == [0, 8, 16]

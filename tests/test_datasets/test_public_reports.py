@@ -1,20 +1,16 @@
 """Files and settings from public bug reports of this field's tools, each with its right value.
 
-The kinds of the first part: mmsegmentation issues 148, 185, 372, 1609, 1968, 2669, SPADE 166,
-cocoapi 262, yolact 414, X-AnyLabeling 447, detectron2 1319, MONAI 1854.
+The kinds of the first part: mmsegmentation issues 148, 185, 372, 1609, 1968, 2669, SPADE 166, MONAI
+1854. COCO files are in ``test_instances.py``.
 
 The second part, one test a report:
 
-- https://github.com/cvat-ai/cvat/issues/2155 (all annotation ids are 0)
-- https://github.com/cvat-ai/cvat/issues/9460 (run lengths that exceed the mask)
-- https://github.com/cvat-ai/cvat/issues/6014 (run lengths where polygons are expected)
 - https://github.com/mcordts/cityscapesScripts/issues/87 (labelTrainIds beside labelIds)
 - https://github.com/NVIDIA/pix2pixHD/issues/206 (894 classes, as NYUv2 is published)
 - https://github.com/lucidrains/stylegan2-pytorch/issues/108 (grey pictures with alpha)
 - https://github.com/nightrome/cocostuff/issues/7 (ids 1..182 instead of 0..181)
 """
 
-import json
 import os
 import unicodedata
 
@@ -26,7 +22,6 @@ from PIL import Image
 
 from slnp_mm.datasets import DataError, SLNPCityscapes, SLNPCOCOStuff, check_dataset, quick_check
 from slnp_mm.datasets.files import decode_image, list_files, turned
-from slnp_mm.datasets.instances import COCOIndex
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.folder import list_images, names_in, pair
 from slnp_mm.inferencer import find_labels
@@ -159,7 +154,7 @@ def test_home_folder_is_known_in_every_path(folder_pair, monkeypatch):
     assert names(build('', data_prefix=prefix, ann_file='~/pair/list.txt')) == ['1']
 
 
-# settings that would be ignored
+# settings
 
 
 @pytest.mark.parametrize(
@@ -219,15 +214,33 @@ def test_list_that_is_not_understood_is_named(folder_pair, lines, words):
         (dict(data_prefix=dict(img_path='x')), r'img_path and seg_map_path are img and label'),
         (dict(metainfo=dict(classes=('a',), reduce_zero_label=1)), 'metainfo does not take reduce'),
         (dict(exif_orientation='yes'), "one of .*'images', 'both'.* got 'yes'"),
+        (dict(metainfo=None), 'needs the class names in id order'),
+        (dict(metainfo=dict(classes='ab', palette=[])), r"classes=.*, got 'ab'$"),
+        (dict(metainfo=dict(classes=('a', 'b'), palette=[[0] * 3])), '1 colours for 2 classes'),
+        (dict(data_prefix=dict(label='maps')), r'label folder .*/maps not found'),
         (dict(instance=dict(category_map={1: 0})), 'category_map is for a json_file'),
         (dict(instance=dict(background_ids=(0,))), 'background_ids is for instance maps'),
+        (
+            dict(label_suffix='.tif'),
+            r'no label file ending in \.tif in .*labels, which holds 3 \.png; set label_suffix or '
+            'data_prefix',
+        ),
+        (
+            dict(label=dict(unlabeled_ids=(0,))),
+            r'label=dict\(\.\.\.\) takes colours, label_map, reduce_zero_label, '
+            'unlabelled_colours, unlabelled_ids, got unlabeled_ids$',
+        ),
+        (
+            dict(instance=dict(background=(0,))),
+            'takes background_below, background_ids, category_map, json_file, got background$',
+        ),
         (
             dict(instance=dict(json_file='a.json'), data_prefix=dict(instance='labels')),
             'instances come from the maps in .*labels or from json_file a.json, not from both',
         ),
     ],
 )
-def test_setting_that_would_be_ignored_is_named(folder_pair, settings, words):
+def test_setting_that_is_ignored_or_impossible_is_named(folder_pair, settings, words):
     with pytest.raises(DataError, match=words):
         build(folder_pair, **settings)
 
@@ -351,91 +364,7 @@ def test_check_leaves_the_random_sources_as_they_were(folder_pair):
     assert np.random.get_state()[2] == before
 
 
-# COCO files
-
-
-def coco(path, annotations, file_names=('0.jpg', '1.jpg'), **keys):
-    """A COCO file of two pictures of 24x32 pixels."""
-    images = [dict(id=i, file_name=name, height=24, width=32) for i, name in enumerate(file_names)]
-    path.write_text(json.dumps(dict(images=images, annotations=annotations, categories=[])))
-    return COCOIndex(str(path), None, 3)
-
-
-def thing(**keys):
-    box = [[4, 4, 12, 4, 12, 12, 4, 12]]
-    return {**dict(id=1, image_id=0, category_id=1, segmentation=box), **keys}
-
-
-@pytest.mark.parametrize('outline', [[], [[]], None, [[1, 1, 9, 9]], [[4, 4]]])
-def test_object_without_an_outline_is_skipped_and_counted(tmp_path, monkeypatch, outline):
-    lines = []
-    monkeypatch.setattr('slnp_mm.datasets.instances.print_log', lambda text, *_: lines.append(text))
-    bad = thing(id=7, segmentation=outline)
-    if outline is None:
-        del bad['segmentation']
-    index = coco(tmp_path / 'a.json', [thing(), bad, thing(id=8, image_id=1)])
-    masks, classes = index.masks('x/0.jpg', (24, 32))
-    assert classes == [0] and masks[0].sum() == 64
-    assert len(index.masks('x/1.jpg', (24, 32))[0]) == 1
-    (line,) = lines
-    assert '1 annotations without an outline' in line
-    assert line.endswith('skipped, first annotation 7 of picture 0.jpg')
-    if outline:  # a sound polygon beside it is kept
-        both = thing(segmentation=[*outline, *thing()['segmentation']])
-        masks, _ = coco(tmp_path / 'a.json', [both]).masks('0.jpg', (24, 32))
-        assert masks[0].sum() == 64
-
-
-@pytest.mark.parametrize(
-    'keys, words',
-    [
-        (dict(category_id=9), r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0'),
-        (dict(category_id='car'), 'category id car has no class'),
-        (
-            dict(segmentation=dict(size=[48, 64], counts=[0, 48 * 64])),
-            r'its run lengths are of 64x48, its picture is 32x24',
-        ),
-        # cvat 9460: decoding them draws something, or reads beyond the picture
-        (
-            dict(segmentation=dict(size=[24, 32], counts=[5, 24 * 32])),
-            'add up to 773 pixels, expected 768; export it anew',
-        ),
-        (dict(segmentation=dict(size=[24, 32])), r"cannot be drawn \(KeyError\('counts'\)\)"),
-        # cvat 6014: run lengths in the place of polygons, and of an odd count
-        (dict(segmentation=[5, 24 * 32 - 5]), 'annotation 1 of 0.jpg .* be drawn .*size, counts'),
-        (dict(segmentation=[[4, 4, 12, 4, 12, 12, 4]]), 'cannot be drawn .*size, counts'),
-        (dict(segmentation='box'), 'cannot be drawn'),
-    ],
-)
-def test_object_that_cannot_be_read_is_named_with_its_picture(tmp_path, keys, words):
-    index = coco(tmp_path / 'a.json', [thing(**keys)])
-    with pytest.raises(DataError, match=words):
-        index.masks('0.jpg', (24, 32))
-
-
-def test_backslashes_and_accents_in_coco_names_are_understood(tmp_path):
-    letters = unicodedata.normalize('NFD', 'é.jpg')
-    index = coco(tmp_path / 'a.json', [thing(image_id=1)], ['train\\0.jpg', letters])
-    assert index.find('x/train/0.jpg')['id'] == 0
-    assert len(index.masks(unicodedata.normalize('NFC', letters), (24, 32))[0]) == 1
-
-
-def test_annotations_of_other_pictures_are_no_silence(tmp_path):
-    index = coco(tmp_path / 'a.json', [thing(image_id='0')])
-    with pytest.raises(DataError, match='has 1 annotations, none of a picture that it lists'):
-        index.load()
-
-
 # further reports
-
-
-def test_objects_that_share_one_id_are_all_kept(tmp_path):
-    """cvat 2155: pycocotools keeps the last of them."""
-    boxes = [[[x, 4, x + 4, 4, x + 4, 12, x, 12]] for x in (0, 8, 16)]
-    things = [thing(id=0, category_id=i + 1, segmentation=box) for i, box in enumerate(boxes)]
-    masks, classes = coco(tmp_path / 'a.json', things).masks('0.jpg', (24, 32))
-    assert classes == [0, 1, 2]
-    assert [int(np.flatnonzero(mask.any(0))[0]) for mask in masks] == [0, 8, 16]
 
 
 def test_cityscapes_train_ids_are_not_mapped_twice(make_set, files):

@@ -13,13 +13,13 @@ _NOISE_SIZE = 1024
 
 
 @cache
-def make_noise(seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def make_noise() -> tuple[np.ndarray, np.ndarray]:
     """Make the fine and the coarse noise field that all textures are cut from.
 
     Returns:
         tuple[ndarray]: (1024, 1024) each, float32, mean 0, standard deviation 1.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(7)
     fields = []
     for octaves in ((1, 2, 4), (16, 32, 64)):
         total = np.zeros((_NOISE_SIZE, _NOISE_SIZE), np.float32)
@@ -43,19 +43,11 @@ class Canvas:
         light (Light): Time of day.
         sun (float): Horizontal position of the sun, 0 (left) .. 1 (right).
         rng (Generator): Random source.
-        noise (tuple[ndarray]): Fine and coarse field of ``make_noise``.
     """
 
-    def __init__(
-        self,
-        size: int,
-        light: Light,
-        sun: float,
-        rng: np.random.Generator,
-        noise: tuple[np.ndarray, np.ndarray],
-    ) -> None:
+    def __init__(self, size: int, light: Light, sun: float, rng: np.random.Generator) -> None:
         self.side = 2 * size
-        self.light, self.sun, self.rng, self.noise = light, sun, rng, noise
+        self.light, self.sun, self.rng, self.noise = light, sun, rng, make_noise()
         self.tint = np.asarray(light.tint, np.float32)
         self.image = np.zeros((self.side, self.side, 3), np.uint8)
         self.label = np.full((self.side, self.side), UNLABELLED, np.uint8)

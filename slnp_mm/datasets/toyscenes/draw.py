@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import Canvas, make_noise
+from .canvas import Canvas
 from .land import Road, draw_cloud, draw_grass, draw_mountain, draw_sky, draw_water
 from .palette import LIGHT_ODDS, LIGHTS, WATER
 from .things import draw_building, draw_car, draw_person, draw_post, draw_tree
@@ -31,7 +31,7 @@ def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.n
     # light and perspective
     rng = np.random.default_rng(seed)
     light = LIGHTS[rng.choice(len(LIGHTS), p=LIGHT_ODDS)]
-    canvas = Canvas(size, light, rng.uniform(0.05, 0.95), rng, make_noise())
+    canvas = Canvas(size, light, rng.uniform(0.05, 0.95), rng)
     street = rng.random() < 0.5
     horizon = canvas.side * rng.uniform(*((0.34, 0.46) if street else (0.38, 0.56)))
 
@@ -68,13 +68,8 @@ def _draw_street(canvas: Canvas, horizon: float) -> None:
         spot = road.at(depth, hand * rng.uniform(0.85, 1.2))
         height = side * (0.07 + 0.27 * depth)
         jobs.append((draw_person, (*spot, height)))
-    for draw, where in sorted(jobs, key=_base_of):
+    for draw, where in sorted(jobs, key=lambda job: job[1][1]):  # the lower, the nearer
         draw(canvas, *where)
-
-
-def _base_of(job: tuple) -> float:
-    """Lower edge of a thing to draw: the lower, the nearer."""
-    return job[1][1]
 
 
 def _draw_skyline(canvas: Canvas, horizon: float) -> None:
@@ -137,7 +132,7 @@ def _draw_landscape(canvas: Canvas, horizon: float) -> None:
         base = horizon + depth * (side - horizon)
         height = side * (0.06 + 0.26 * depth)
         jobs.append((draw_person, (rng.uniform(0.05, 0.95) * side, base, height)))
-    for draw, where in sorted(jobs, key=_base_of):
+    for draw, where in sorted(jobs, key=lambda job: job[1][1]):  # the lower, the nearer
         x, y = where[0] + (where[2] / 2 if draw is draw_building else 0), where[1]
         col, row = (int(np.clip(v, 0, side - 1)) for v in (x, y))
         if canvas.label[row, col] != WATER:

@@ -1,5 +1,6 @@
 """Classes, colors and light of ToyScenes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,40 +51,19 @@ LIGHTS = (
 )
 LIGHT_ODDS = (0.38, 0.2, 0.18, 0.14, 0.1)
 
-WALLS = (
-    (92, 120, 178),
-    (120, 160, 198),
-    (150, 178, 204),
-    (88, 96, 140),
-    (168, 172, 178),
-    (124, 140, 120),
-    (176, 150, 130),
-    (110, 150, 215),
-)
-CAR_PAINTS = (
-    (40, 40, 200),
-    (200, 90, 30),
-    (225, 225, 228),
-    (40, 38, 40),
-    (60, 180, 230),
-    (80, 140, 40),
-    (160, 160, 165),
-    (30, 110, 220),
-)
-CLOTHES = (
-    (60, 60, 210),
-    (200, 90, 40),
-    (50, 190, 230),
-    (60, 150, 60),
-    (180, 60, 160),
-    (230, 230, 230),
-    (40, 40, 45),
-    (220, 170, 60),
-)
-SKINS = ((150, 185, 232), (110, 150, 205), (70, 100, 150), (170, 200, 240))
+
+def _bgr(codes: str) -> list[tuple[int, int, int]]:
+    """Colors as BGR triples, 0..255, from RGB in hexadecimal digits."""
+    return [tuple(bytes.fromhex(code)[::-1]) for code in codes.split()]
 
 
-def pick(rng: np.random.Generator, colors: tuple, spread: int = 12) -> np.ndarray:
+WALLS = _bgr('b2785c c6a078 ccb296 8c6058 b2aca8 788c7c 8296b0 d7966e')
+CAR_PAINTS = _bgr('c82828 1e5ac8 e4e1e1 282628 e6b43c 288c50 a5a0a0 dc6e1e')
+CLOTHES = _bgr('d23c3c 285ac8 e6be32 3c963c a03cb4 e6e6e6 2d2828 3caadc')
+SKINS = _bgr('e8b996 cd966e 966446 f0c8aa')
+
+
+def pick(rng: np.random.Generator, colors: Sequence, spread: int = 12) -> np.ndarray:
     """Pick a BGR color, (3, ), float32, 0..255, and change each channel by up to ``spread``."""
     color = np.asarray(colors[rng.integers(len(colors))], np.float32)
     color = color + rng.uniform(-spread, spread, 3)

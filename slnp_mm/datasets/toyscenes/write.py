@@ -2,19 +2,18 @@
 
 import json
 import os
-import shutil
+import sys
 import tempfile
-from collections.abc import Callable
 
 import cv2
+from mmengine.utils import track_iter_progress
 
 from ...errors import DataError
 from .draw import draw_scene
 
 SETTINGS_FILE = 'toyscenes.json'
-_VERSION = 1
-_FOLDERS = ('images', 'stuffthingmaps', 'instances')
-Progress = Callable[[int, int], None]
+_FOLDERS = dict(images='.jpg', stuffthingmaps='.png', instances='.png')
+_QUALITY = 92  # of the JPEG files, 1..100
 
 
 def write_toyscenes(
@@ -23,8 +22,7 @@ def write_toyscenes(
     num_val: int = 100,
     size: int = 128,
     seed: int = 0,
-    quality: int = 92,
-    progress: Progress | None = None,
+    progress: bool = False,
 ) -> bool:
     """Write the data set in COCO-Stuff's folder layout.
 
@@ -37,8 +35,7 @@ def write_toyscenes(
         num_val (int): Pictures in ``val2017``, >= 1.
         size (int): Side, pixels, even, >= 32.
         seed (int): Seed, >= 0.
-        quality (int): JPEG quality, 1..100.
-        progress (Callable, optional): Called with done and total.
+        progress (bool): Show a bar with the time left, on standard error.
 
     Returns:
         bool: False if the same data set was already there and is kept.
@@ -48,12 +45,7 @@ def write_toyscenes(
     """
     out = os.path.expanduser(out)
     settings = dict(
-        version=_VERSION,
-        num_train=num_train,
-        num_val=num_val,
-        size=size,
-        seed=seed,
-        quality=quality,
+        version=1, num_train=num_train, num_val=num_val, size=size, seed=seed, quality=_QUALITY
     )
     for key in ('num_train', 'num_val'):
         if settings[key] < 1:
@@ -65,31 +57,24 @@ def write_toyscenes(
             raise DataError(
                 f'{out} exists and was not written by this tool; choose another --out or remove it'
             )
+
     parent = os.path.dirname(os.path.abspath(out))
     os.makedirs(parent, exist_ok=True)
-    temp = tempfile.mkdtemp(dir=parent, prefix='.toyscenes-')
-    try:
-        _write_splits(temp, settings, progress)
-        with open(os.path.join(temp, SETTINGS_FILE), 'w') as file:
+    with tempfile.TemporaryDirectory(dir=parent, prefix='.toyscenes-') as temp:
+        new = os.path.join(temp, 'new')
+        _write_splits(new, settings, progress)
+        with open(os.path.join(new, SETTINGS_FILE), 'w') as file:
             json.dump(settings, file, indent=1)
-        os.chmod(temp, 0o755)
-        _swap(temp, out, settings)
-    finally:
-        shutil.rmtree(temp, ignore_errors=True)
+
+        # in the place of an old one
+        if os.path.exists(out):
+            os.rename(out, os.path.join(temp, 'old'))
+        try:
+            os.rename(new, out)
+        except OSError:
+            if _settings_of(out) != settings:  # another run was first
+                raise
     return True
-
-
-def _swap(temp: str, out: str, settings: dict) -> None:
-    """Put the new folder in place of an old one."""
-    old = f'{temp}-old'
-    if os.path.exists(out):
-        os.rename(out, old)
-    try:
-        os.rename(temp, out)
-    except OSError:
-        if _settings_of(out) != settings:  # another run was first
-            raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _settings_of(folder: str) -> dict | None:
@@ -101,24 +86,21 @@ def _settings_of(folder: str) -> dict | None:
         return None
 
 
-def _write_splits(root: str, settings: dict, progress: Progress | None) -> None:
+def _write_splits(root: str, settings: dict, progress: bool) -> None:
     """Draw and write both splits."""
-    total = settings['num_train'] + settings['num_val']
-    done = 0
-    for part, key in enumerate(('num_train', 'num_val')):
-        split = key.removeprefix('num_') + '2017'
-        for folder in _FOLDERS:
-            os.makedirs(os.path.join(root, folder, split))
-        for number in range(settings[key]):
-            image, label, ids = draw_scene((settings['seed'], part, number), settings['size'])
-            name = f'{number:06d}'
-            for folder, suffix, array in zip(
-                _FOLDERS, ('.jpg', '.png', '.png'), (image, label, ids)
-            ):
-                path = os.path.join(root, folder, split, name + suffix)
-                flags = [cv2.IMWRITE_JPEG_QUALITY, settings['quality']] if suffix == '.jpg' else []
-                with open(path, 'wb') as file:  # OpenCV writes only where the path is text
-                    file.write(cv2.imencode(suffix, array, flags)[1].tobytes())
-            done += 1
-            if progress is not None:
-                progress(done, total)
+    scenes = [
+        (part, name, number)
+        for part, name in enumerate(('train', 'val'))
+        for number in range(settings[f'num_{name}'])
+    ]
+    if progress:
+        scenes = track_iter_progress(scenes, file=sys.stderr)
+    for part, name, number in scenes:
+        arrays = draw_scene((settings['seed'], part, number), settings['size'])
+        for (folder, suffix), array in zip(_FOLDERS.items(), arrays):
+            place = os.path.join(root, folder, f'{name}2017')
+            os.makedirs(place, exist_ok=True)
+            flags = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if suffix == '.jpg' else []
+            # OpenCV writes only where the path is text
+            with open(os.path.join(place, f'{number:06d}{suffix}'), 'wb') as file:
+                file.write(cv2.imencode(suffix, array, flags)[1].tobytes())

@@ -52,9 +52,7 @@ class SLNPLoadImage(BaseTransform):
         if size and turn > 4:  # shown on its side
             size = size[::-1]
 
-        wanted = self.decode_size
-        if wanted == 'auto':
-            wanted = results.get('image_size')
+        wanted = results.get('image_size') if self.decode_size == 'auto' else self.decode_size
         reduce = 1
         if wanted is not None and size and data[:2] == b'\xff\xd8':
             reduce = reduction(size, as_sides(wanted))

@@ -1,5 +1,7 @@
 """Change picture, label and instances together, or the picture alone."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 from mmagic.registry import TRANSFORMS
@@ -59,12 +61,12 @@ class SLNPResize(BaseTransform):
             _check_detail(results, height, width)
             results['img'] = _resize_image(results['img'], height, width)
             results['img_shape'] = (height, width)
+        # the pixel nearest to each new pixel's centre
+        nearest = partial(cv2.resize, dsize=(width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         if 'label' in results:
-            results['label'] = _nearest(results['label'], height, width)
+            results['label'] = nearest(results['label'])
         if 'instances' in results:
-            results['instances'] = np.stack(
-                [_nearest(layer, height, width) for layer in results['instances']]
-            )
+            results['instances'] = np.stack([*map(nearest, results['instances'])])
         return results
 
 
@@ -96,8 +98,6 @@ def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     (root mean square) of it on photographs.
     """
     old = image.shape[:2]
-    if old == (height, width):
-        return image
     if height > old[0] or width > old[1]:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     rows, cols = (
@@ -106,13 +106,6 @@ def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     )
     image = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_LINEAR)
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize ids by taking the pixel nearest to each new pixel's centre."""
-    if ids.shape == (height, width):
-        return ids
-    return cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 @TRANSFORMS.register_module()

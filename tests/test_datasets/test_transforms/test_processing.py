@@ -1,0 +1,185 @@
+import cv2
+import numpy as np
+import pytest
+
+from slnp_mm.datasets import DataError, SLNPColorJitter, SLNPCrop, SLNPFlip, SLNPResize
+
+
+def sample(shape, image_shape=None):
+    rng = np.random.default_rng(0)
+    return dict(
+        img=rng.integers(0, 255, (*(image_shape or shape), 3), np.uint8),
+        label=rng.integers(0, 9, shape).astype(np.uint8) * 20,
+        instances=rng.integers(-1, 3, (2, *shape)).astype(np.int16),
+    )
+
+
+def numbered(shape):
+    """A sample whose picture, label and instances all hold the number of each pixel."""
+    grid = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
+    layers = np.stack([grid, grid]).astype(np.int16)
+    return dict(img=np.repeat(grid[..., None], 3, 2), label=grid, instances=layers)
+
+
+def assert_joint(out):
+    assert (out['img'] == out['label'][..., None]).all()
+    assert (out['instances'] == out['label']).all()
+
+
+@pytest.mark.parametrize(
+    'kind, kwargs, words',
+    [
+        (SLNPResize, dict(size=8, mode='long'), "got 'long'"),
+        (SLNPResize, dict(size=0), 'got 0'),
+        (SLNPResize, dict(size=(1, 2, 3)), r'got \(1, 2, 3\)'),
+        (SLNPResize, dict(size=(4, 4), mode='short_side'), 'one length'),
+        (SLNPCrop, dict(size=0), 'got 0'),
+        (SLNPCrop, dict(size=2, mode='corner'), "got 'corner'"),
+        (SLNPFlip, dict(prob=1.5), r'0\.\.1, got 1\.5'),
+        (SLNPColorJitter, dict(contrast=2), 'must be in'),
+    ],
+)
+def test_bad_settings_are_refused(kind, kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        kind(**kwargs)
+
+
+# size
+
+
+@pytest.mark.parametrize(
+    'size, mode, shape, expected',
+    [
+        (16, 'square', (24, 32), (16, 16)),
+        ((8, 20), 'square', (24, 32), (8, 20)),
+        (16, 'short_side', (24, 32), (16, 21)),
+        (16, 'short_side', (32, 24), (21, 16)),
+        (48, 'short_side', (24, 32), (48, 64)),
+        (24, 'short_side', (24, 24), (24, 24)),
+    ],
+)
+def test_size_follows_the_mode(size, mode, shape, expected):
+    out = SLNPResize(size, mode).transform(sample(shape))
+    assert out['img'].shape == (*expected, 3) and out['img_shape'] == expected
+    assert out['label'].shape == expected
+    assert out['instances'].shape == (2, *expected)
+
+
+@pytest.mark.parametrize('size', [7, 16, 31, 64])
+def test_no_id_is_invented_and_all_share_one_geometry(size):
+    data = sample((24, 32))
+    data['instances'][0] = data['label']
+    before = set(np.unique(data['label']))
+    out = SLNPResize(size).transform(data)
+    assert set(np.unique(out['label'])) <= before
+    assert (out['instances'][0] == out['label']).all()
+
+
+def test_halving_takes_means_of_blocks_and_keeps_ids_of_pixels():
+    data = sample((8, 8))
+    image, label = data['img'].copy(), data['label'].copy()
+    out = SLNPResize(4).transform(data)
+    mean = image.reshape(4, 2, 4, 2, 3).mean((1, 3))
+    assert np.abs(out['img'] - mean).max() <= 0.5
+    assert (out['label'] == label[1::2, 1::2]).all()
+
+
+def test_shrinking_is_close_to_opencvs_area_filter():
+    rng = np.random.default_rng(0)
+    image = cv2.resize(
+        rng.integers(0, 255, (60, 80, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC
+    )
+    out = SLNPResize(256).transform(dict(img=image))['img'].astype(float)
+    area = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
+    assert np.sqrt(((out - area) ** 2).mean()) < 1.0  # grey levels
+
+
+def test_growing_is_bicubic():
+    image = sample((8, 8))['img']
+    out = SLNPResize(20).transform(dict(img=image))['img']
+    cubic = cv2.resize(image, (20, 20), interpolation=cv2.INTER_CUBIC)
+    assert (out == cubic).all()
+
+
+def test_picture_decoded_smaller_than_its_label_fits_again():
+    out = SLNPResize(16).transform(sample((48, 64), (24, 32)))
+    assert out['img'].shape[:2] == out['label'].shape == (16, 16)
+
+
+def test_detail_lost_in_reduced_decoding_is_not_made_up():
+    data = dict(sample((48, 64), (24, 32)), img_reduced=2)
+    with pytest.raises(DataError, match='give decode_size of SLNPLoadImage'):
+        SLNPResize(30).transform(data)
+
+
+def test_missing_size_is_named():
+    with pytest.raises(DataError, match='set image_size of the dataset'):
+        SLNPResize().transform(sample((4, 4)))
+
+
+# window
+
+
+def test_centre_crop_takes_the_middle():
+    out = SLNPCrop((2, 4), 'centre').transform(numbered((6, 8)))
+    assert out['label'].tolist() == [[18, 19, 20, 21], [26, 27, 28, 29]]
+    assert out['img_shape'] == (2, 4)
+
+
+def test_random_crop_is_joint_and_repeats_with_the_seed():
+    corners = set()
+    for seed in range(30):
+        np.random.seed(seed)
+        out = SLNPCrop(4).transform(numbered((6, 8)))
+        np.random.seed(seed)
+        again = SLNPCrop(4).transform(numbered((6, 8)))
+        assert (out['label'] == again['label']).all()
+        assert_joint(out)
+        corners.add(int(out['label'][0, 0]))
+    assert {0, 20} <= corners  # first and last place occur
+
+
+def test_crop_that_cannot_be_joint_is_named():
+    with pytest.raises(DataError, match=r'8x6, smaller than the crop 9x9'):
+        SLNPCrop(9).transform(numbered((6, 8)))
+    with pytest.raises(DataError, match='put SLNPResize before it'):  # decoded at half its size
+        SLNPCrop(2).transform(sample((6, 8), (3, 4)))
+
+
+# mirror
+
+
+def test_flip_mirrors_all_three():
+    out = SLNPFlip(1.0).transform(numbered((2, 3)))
+    assert out['label'].tolist() == [[2, 1, 0], [5, 4, 3]] and out['flip']
+    assert_joint(out)
+
+
+def test_flip_of_probability_zero_changes_nothing():
+    out = SLNPFlip(0.0).transform(numbered((2, 3)))
+    assert out['label'].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert out['flip'] is False
+
+
+def test_flip_happens_about_as_often_as_asked():
+    np.random.seed(0)
+    times = sum(SLNPFlip(0.3).transform(numbered((2, 3)))['flip'] for _ in range(1000))
+    assert 250 < times < 350
+
+
+# color
+
+
+@pytest.mark.parametrize('strength', [0, 0.2])
+def test_brightness_multiplies(monkeypatch, strength):
+    monkeypatch.setattr(np.random, 'uniform', lambda a, b: 1.0)
+    image = np.random.default_rng(0).integers(60, 180, (9, 9, 3), np.uint8)
+    out = SLNPColorJitter(strength, 0, 0).transform(dict(img=image.copy()))
+    assert np.abs(out['img'] - (1.0 + strength) * image).max() <= 1
+
+
+def test_colors_change_and_label_and_instances_stay():
+    data = sample((9, 9))
+    out = SLNPColorJitter(1, 1, 1).transform(dict(data))
+    assert out['label'] is data['label'] and out['instances'] is data['instances']
+    assert out['img'].dtype == np.uint8
