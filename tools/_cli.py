@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import platform
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -115,6 +113,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_args(parser: argparse.ArgumentParser, **options) -> None:
+    """Add a config and its checkpoint."""
+    parser.add_argument('config', type=path, help='the config it was trained with', **options)
+    parser.add_argument(
+        'checkpoint', type=path, help='checkpoint file, or a work dir: its last one', **options
+    )
+
+
 def add_runner_args(parser: argparse.ArgumentParser) -> None:
     """Add the options that mmagic's train and test tools share."""
     parser.add_argument('--work-dir', type=path, help='where logs and results go')
@@ -188,18 +194,18 @@ def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
 
 
 def find_checkpoint(place: str) -> str:
-    """Give a checkpoint file: the path itself, or a work dir's last one.
-
-    The folder's note holds the path at training time; the folder may have moved since.
-    """
+    """Give a checkpoint file: the path itself, or a work dir's last whole one."""
     if os.path.isdir(place):
-        note = Path(place, 'last_checkpoint')
-        if not note.is_file():
+        folder, place = place, None
+        if any(Path(folder).glob('*.pth')):
+            from slnp_mm.checkpoint import last_checkpoint
+
+            place = last_checkpoint(folder)
+        if place is None:
             stop(
-                f'no checkpoint in the work dir {place}: train one with '
-                'tools/train.py, or give a file'
+                f'no checkpoint in the work dir {folder}: train one with tools/train.py, '
+                'or give a file'
             )
-        place = os.path.join(place, os.path.basename(note.read_text().strip()))
     need(place, 'checkpoint', 'train one with tools/train.py')
     return place
 
@@ -333,14 +339,14 @@ def made_by() -> str:
     """Commit, versions and hardware, on which figures may depend."""
     import torch
 
+    from slnp_mm.evaluation.report import versions
+
     git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty']
     try:
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:  # no git
         commit = ''
-    packages = ('slnp_mm', 'torch', 'mmengine', 'mmcv', 'mmagic')
-    software = [f'commit {commit or "unknown"}', f'python {platform.python_version()}']
-    software += [f'{name} {version(name)}' for name in packages]
+    software = [f'commit {commit or "unknown"}', *map(' '.join, versions().items())]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
     return ', '.join([*software, f'{os.cpu_count()} CPU cores', gpu])
 
@@ -372,21 +378,18 @@ def enable_amp(cfg: Config) -> None:
     from slnp_mm.errors import SLNPError
 
     old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
-    wrappers = cfg.optim_wrapper
-    if 'optimizer' not in wrappers:  # one wrapper for each network
-        wrappers = [w for w in wrappers.values() if isinstance(w, dict)]
-    else:
-        wrappers = [wrappers]
+    wrappers = [cfg.optim_wrapper]
+    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each network
+        wrappers = [w for w in cfg.optim_wrapper.values() if isinstance(w, dict)]
     for wrapper in wrappers:
         kind = wrapper.get('type', 'OptimWrapper')
-        if kind in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
-            continue
-        if kind != 'OptimWrapper':
+        if kind == 'OptimWrapper':
+            wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
+        elif kind not in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
             raise SLNPError(
                 '--amp needs optimizer wrappers of the type OptimWrapper, '
                 f'but the config has {kind}'
             )
-        wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:

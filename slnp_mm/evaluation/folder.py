@@ -263,18 +263,14 @@ def _size(path: str) -> tuple[int, int]:
 def names_of(dataset: Any) -> tuple[str, str | None]:
     """Name and split of a data set, for the protocol; those of a joined set are joined by ``+``.
 
-    The split is the label folder below the data root.
+    The split is the label folder below the data root; a foreign set has none.
     """
-    found = [_names(part) for part in parts(dataset)]
-    names, splits = (dict.fromkeys(column) for column in zip(*found))
-    return ' + '.join(names), ' + '.join(filter(None, splits)) or None
-
-
-def _names(dataset: Any) -> tuple[str, str | None]:
-    """Name and split of one data set, a foreign one without split."""
-    if not hasattr(dataset, 'data_prefix'):
-        return type(dataset).__name__, None
-    labels = str(dataset.data_prefix.get('label', ''))
-    root = str(dataset.data_root or '')
-    split = os.path.relpath(labels, root) if root else labels
-    return type(dataset).__name__, split if '..' not in split else os.path.basename(labels)
+    names, splits = [], []
+    for part in parts(dataset):
+        names.append(type(part).__name__)
+        if hasattr(part, 'data_prefix'):
+            labels, root = str(part.data_prefix.get('label', '')), str(part.data_root or '')
+            split = os.path.relpath(labels, root) if root else labels
+            splits.append(split if '..' not in split else os.path.basename(labels))
+    names, splits = (' + '.join(filter(None, dict.fromkeys(found))) for found in (names, splits))
+    return names, splits or None
