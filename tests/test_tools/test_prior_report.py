@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from _prior_report import build_prior, draw_report, report_prior
+from _prior_report import build_prior, draw_rows, report_prior
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
@@ -58,7 +58,7 @@ def run(prior, tmp_path):
 def test_figures_match_loops(prior):
     images = torch.rand(40, 3, 16, 16) * 2 - 1  # two parts, averaged to 8 px
     torch.manual_seed(7)
-    found = report_prior(prior, images, num_samples=5).figures
+    found, _ = report_prior(prior, images, num_samples=5)
     small = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5))
     with torch.no_grad():
         mean, log_var = (x.double().numpy() for x in prior.encode(small))
@@ -77,10 +77,10 @@ def test_figures_match_loops(prior):
 
 
 def test_picture_has_a_row_each_for_real_reconstruction_and_sample(prior):
-    report = report_prior(prior, torch.ones(3, 3, 8, 8), num_samples=4)
-    assert [len(row) for row in report.rows] == [3, 3, 4]
-    assert (report.rows[0] == 255).all()
-    picture = draw_report(report)
+    _, rows = report_prior(prior, torch.ones(3, 3, 8, 8), num_samples=4)
+    assert [len(row) for row in rows] == [3, 3, 4]
+    assert (rows[0] == 255).all()
+    picture = draw_rows(rows)
     assert picture.shape[2] == 3 and picture.shape[1] > picture.shape[0] * 0.9
 
 
