@@ -211,17 +211,14 @@ def find_checkpoint(place: str) -> str:
 
 
 def read_config(place: str, options: dict | None = None) -> Config:
-    """Read a config file and merge overrides; import nothing that it names yet.
+    """Read a config file and merge overrides; what it imports is up to :func:`import_custom`.
 
     A ``~`` at the start of a text is the home folder; a loader loses what only workers take if it
     has none, and what only a loader without a batch sampler takes.
 
     Args:
         place (str): The file.
-        options (dict, optional): Of ``--cfg-options``. Defaults to None.
-
-    Returns:
-        Config: Its ``custom_imports`` are up to :func:`import_custom`.
+        options (dict, optional): Of ``--cfg-options``.
     """
     if not os.path.isfile(place):  # outside the repository, configs/... is the package's
         own = Path(find_spec('slnp_mm').origin).parent / '.mim/configs' / place
@@ -289,15 +286,7 @@ def _misfit(cfg: Config, options: dict) -> str | None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and apply the options of :func:`add_runner_args`.
-
-    Args:
-        args (Namespace): Parsed arguments, with ``config``.
-
-    Returns:
-        Config: With ``work_dir``: from the command line, else from the
-        config, else ``work_dirs/<config name>``.
-    """
+    """Read the config of a command line and apply the options of :func:`add_runner_args`."""
     start = _LAUNCHERS.get(args.launcher)
     if start and start[0] not in os.environ:
         stop(
@@ -314,16 +303,9 @@ def load_config(args: argparse.Namespace) -> Config:
 def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
     """Say where a run writes, and let it not write over its config.
 
-    mmengine copies the config that a run uses into the work dir under the config's own name. In
-    an old work dir that is the config itself.
-
-    Args:
-        cfg (Config): As read from its file.
-        work_dir (str, optional): Of the command line; else the config's
-            own, else ``work_dirs/<config name>``.
-
-    Returns:
-        Config: The same, or one that will be kept as ``<name>_rerun.py``.
+    That is ``work_dir`` of the command line, else the config's own, else
+    ``work_dirs/<config name>``. mmengine copies the config that a run uses there under the config's
+    own name. In an old work dir that is the config itself: it will be kept as ``<name>_rerun.py``.
     """
     from mmengine.config import Config
 
@@ -407,15 +389,12 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
     Args:
         cfg (Config): With ``load_from``, or ``resume`` and ``work_dir``.
-        whole (bool): Whether the checkpoint must hold each entry of the
-            model; when training is resumed, it always must.
-
-    Returns:
-        Runner: Built, nothing loaded yet.
+        whole (bool): Whether the checkpoint must hold each entry of the model; when training is
+            resumed, it always must.
 
     Raises:
-        SLNPError: If the checkpoint to resume or load from cannot be read
-            or does not fit the model, a device is not there, or the config asks for a strategy.
+        SLNPError: If the checkpoint to resume or load from cannot be read or does not fit the
+            model, a device is not there, or the config asks for a strategy.
     """
     _refuse_strategies(cfg)
     place = cfg.get('load_from')

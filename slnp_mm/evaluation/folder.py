@@ -190,11 +190,8 @@ def score_training(
             pipeline.
         dataset (SLNPDataset): Of :func:`build_dataset`.
         metrics (list[FeatureMetric]): Get the results.
-        batch_size (int): Images at a time.
+        batch_size (int): See :func:`score_folder`, also for ``device`` and what is returned.
         device (str): Torch device.
-
-    Returns:
-        dict[str, float]: All figures by name.
 
     Raises:
         SLNPError: If there are fewer training images.

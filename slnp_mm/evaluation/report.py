@@ -190,16 +190,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def compare(first: dict[str, Any], second: dict[str, Any], names: Sequence[str]) -> str:
-    """Two reports side by side.
-
-    Args:
-        first (Dict[str, Any]): Report.
-        second (Dict[str, Any]): Report.
-        names (Sequence[str]): Two column titles.
-
-    Returns:
-        str: Markdown table; the difference is second minus first.
-    """
+    """Two reports side by side under two titles: Markdown; the difference is second minus first."""
     rows = []
     for key in dict.fromkeys([*first['figures'], *second['figures']]):
         a, b = first['figures'].get(key), second['figures'].get(key)
