@@ -272,16 +272,15 @@ def _misfit(cfg: Config, options: dict) -> str | None:
         for count, part in enumerate(parts):
             above = '.'.join(parts[:count])
             if isinstance(value, (list, tuple)):
-                place = int(part) if part.isdigit() else len(value)
-                if place >= len(value):
+                if not part.isdigit() or int(part) >= len(value):
                     return f'{key} needs an index from 0 to {len(value) - 1} after {above}'
-                value = value[place]
-            elif hasattr(value, 'items'):
-                if part not in value:
-                    break
+                value = value[int(part)]
+            elif not hasattr(value, 'items'):
+                return f'{above} is {value!r} there, so it has no {part}; leave {key} out'
+            elif part in value:
                 value = value[part]
             else:
-                return f'{above} is {value!r} there, so it has no {part}; leave {key} out'
+                break
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from mmagic.registry import DATASETS, METRICS
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
@@ -24,6 +25,8 @@ from slnp_mm.datasets.files import (
 )
 from slnp_mm.datasets.wrappers import part_configs, parts
 from slnp_mm.errors import SLNPError
+
+from .metrics.base import PairedMetric
 
 
 def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
@@ -103,8 +106,6 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
     Raises:
         SLNPError: If the config joins several sets.
     """
-    from mmagic.registry import DATASETS
-
     dataset, *more = part_configs(copy.deepcopy(cfg.test_dataloader.dataset))
     if more:
         raise SLNPError(
@@ -126,10 +127,6 @@ def build_metrics(cfg: Config) -> list[Any]:
     Raises:
         ValueError: If there is none.
     """
-    from mmagic.registry import METRICS
-
-    from .metrics.base import PairedMetric
-
     evaluator = cfg.get('test_evaluator') or {}
     entries = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
     entries = [entries] if isinstance(entries, dict) else list(entries)
@@ -140,11 +137,8 @@ def build_metrics(cfg: Config) -> list[Any]:
             if getattr(kind, 'SAMPLER_MODE', None) == PairedMetric.SAMPLER_MODE:
                 built.append(METRICS.build(copy.deepcopy(entry)))
             else:
-                print_log(
-                    f'{entry["type"]} cannot score a folder of images: left out',
-                    'current',
-                    logging.WARNING,
-                )
+                text = f'{entry["type"]} cannot score a folder of images: left out'
+                print_log(text, 'current', logging.WARNING)
     if not built:
         raise ValueError('Expected an SLNP metric in test_evaluator of the config, got none.')
     return built

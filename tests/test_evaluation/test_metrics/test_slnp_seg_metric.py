@@ -1,16 +1,12 @@
 """SLNPSegMetric against mmseg's own evaluation and by hand."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from slnp_mm.evaluation import SLNPSegMetric
 from slnp_mm.evaluation.functional.images import to_uint8
-from slnp_mm.evaluation.metrics import SLNPSegMetric
 from slnp_mm.evaluation.metrics.slnp_seg_metric import named_class_map
 from slnp_mm.evaluation.scorers import DeepLabV3Scorer
 
@@ -204,16 +200,3 @@ def test_class_counts_without_a_map_are_refused(tiny_scorer):
     metric.dataset_meta = dict(classes=('a', 'b'))
     with pytest.raises(ValueError, match='scorer has 4 classes, the data '):
         metric.prepare(torch.nn.Linear(1, 1), FakeLoader)
-
-
-def test_metric_builds_from_mmagics_registry_in_a_fresh_process():
-    code = (
-        'import slnp_mm, sys; from mmagic.registry import METRICS, HOOKS;'
-        "METRICS.build(dict(type='SLNPSegMetric', scorer=dict(config='x.py')));"
-        "HOOKS.build(dict(type='SLNPVisualizationHook')); assert 'mmseg' not in sys.modules"
-    )
-    env = dict(os.environ, PYTHONPATH=os.getcwd())
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
