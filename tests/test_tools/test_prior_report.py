@@ -96,6 +96,7 @@ def test_tool_prints_text_and_json_and_draws(use, run, tmp_path, repository, cap
 
 
 def test_a_config_without_a_prior_is_refused():
-    cfg = Config(dict(model=dict(type='SLNPDiscriminator', num_classes=2)), filename='x.py')
+    model = dict(type='SLNPDiscriminator', num_classes=2)
+    cfg = Config(dict(model=model), cfg_text='given', filename='x.py')
     with pytest.raises(SLNPError, match=r'x\.py has no noise prior'):
         build_prior(cfg, 'none.pth')
