@@ -128,7 +128,7 @@ def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0].split('. ')[0]
+        reason = str(error).partition('\n')[0].split('. ')[0] or 'it is empty'
         raise SLNPError(
             f'{path} cannot be read as a checkpoint ({reason}); it is '
             'damaged, or holds code besides weights, which is not run'

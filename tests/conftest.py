@@ -5,6 +5,8 @@ Only paths, sizes and widths of a config are changed: two iterations, 64 px
 of DeepLabV3. A noise prior is trained by its own config first.
 """
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import cv2
@@ -209,3 +211,31 @@ def priors(datasets, tmp_path_factory):
         return made[path]
 
     return train
+
+
+@pytest.fixture
+def load_tool(monkeypatch):
+    """Load a tool and give it the words of a command line."""
+
+    def load(name, *words):
+        monkeypatch.setattr(sys, 'argv', [f'tools/{name}.py', *map(str, words)])
+        spec = importlib.util.spec_from_file_location(name, ROOT / f'tools/{name}.py')
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        return tool
+
+    return load
+
+
+@pytest.fixture
+def use(load_tool):
+    """Run a tool as from the command line: its exit code, or the sentence that stopped it."""
+
+    def run(name, *words):
+        tool = load_tool(name, *words)
+        try:
+            return tool.cli.run_tool(tool.main)
+        except SystemExit as stop:
+            return stop.code
+
+    return run

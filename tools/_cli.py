@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import platform
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -115,6 +113,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_args(parser: argparse.ArgumentParser, **options) -> None:
+    """Add a config and its checkpoint."""
+    parser.add_argument('config', type=path, help='the config it was trained with', **options)
+    parser.add_argument(
+        'checkpoint', type=path, help='checkpoint file, or a work dir: its last one', **options
+    )
+
+
 def add_runner_args(parser: argparse.ArgumentParser) -> None:
     """Add the options that mmagic's train and test tools share."""
     parser.add_argument('--work-dir', type=path, help='where logs and results go')
@@ -188,34 +194,31 @@ def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
 
 
 def find_checkpoint(place: str) -> str:
-    """Give a checkpoint file: the path itself, or a work dir's last one.
-
-    The folder's note holds the path at training time; the folder may have moved since.
-    """
+    """Give a checkpoint file: the path itself, or a work dir's last whole one."""
     if os.path.isdir(place):
-        note = Path(place, 'last_checkpoint')
-        if not note.is_file():
+        folder, place = place, None
+        if any(Path(folder).glob('*.pth')):
+            from slnp_mm.checkpoint import last_checkpoint
+
+            place = last_checkpoint(folder)
+        if place is None:
             stop(
-                f'no checkpoint in the work dir {place}: train one with '
-                'tools/train.py, or give a file'
+                f'no checkpoint in the work dir {folder}: train one with tools/train.py, '
+                'or give a file'
             )
-        place = os.path.join(place, os.path.basename(note.read_text().strip()))
     need(place, 'checkpoint', 'train one with tools/train.py')
     return place
 
 
 def read_config(place: str, options: dict | None = None) -> Config:
-    """Read a config file and merge overrides; import nothing that it names yet.
+    """Read a config file and merge overrides; what it imports is up to :func:`import_custom`.
 
     A ``~`` at the start of a text is the home folder; a loader loses what only workers take if it
     has none, and what only a loader without a batch sampler takes.
 
     Args:
         place (str): The file.
-        options (dict, optional): Of ``--cfg-options``. Defaults to None.
-
-    Returns:
-        Config: Its ``custom_imports`` are up to :func:`import_custom`.
+        options (dict, optional): Of ``--cfg-options``.
     """
     if not os.path.isfile(place):  # outside the repository, configs/... is the package's
         own = Path(find_spec('slnp_mm').origin).parent / '.mim/configs' / place
@@ -269,29 +272,20 @@ def _misfit(cfg: Config, options: dict) -> str | None:
         for count, part in enumerate(parts):
             above = '.'.join(parts[:count])
             if isinstance(value, (list, tuple)):
-                place = int(part) if part.isdigit() else len(value)
-                if place >= len(value):
+                if not part.isdigit() or int(part) >= len(value):
                     return f'{key} needs an index from 0 to {len(value) - 1} after {above}'
-                value = value[place]
-            elif hasattr(value, 'items'):
-                if part not in value:
-                    break
+                value = value[int(part)]
+            elif not hasattr(value, 'items'):
+                return f'{above} is {value!r} there, so it has no {part}; leave {key} out'
+            elif part in value:
                 value = value[part]
             else:
-                return f'{above} is {value!r} there, so it has no {part}; leave {key} out'
+                break
     return None
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and apply the options of :func:`add_runner_args`.
-
-    Args:
-        args (Namespace): Parsed arguments, with ``config``.
-
-    Returns:
-        Config: With ``work_dir``: from the command line, else from the
-        config, else ``work_dirs/<config name>``.
-    """
+    """Read the config of a command line and apply the options of :func:`add_runner_args`."""
     start = _LAUNCHERS.get(args.launcher)
     if start and start[0] not in os.environ:
         stop(
@@ -308,16 +302,9 @@ def load_config(args: argparse.Namespace) -> Config:
 def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
     """Say where a run writes, and let it not write over its config.
 
-    mmengine copies the config that a run uses into the work dir under the config's own name. In
-    an old work dir that is the config itself.
-
-    Args:
-        cfg (Config): As read from its file.
-        work_dir (str, optional): Of the command line; else the config's
-            own, else ``work_dirs/<config name>``.
-
-    Returns:
-        Config: The same, or one that will be kept as ``<name>_rerun.py``.
+    That is ``work_dir`` of the command line, else the config's own, else
+    ``work_dirs/<config name>``. mmengine copies the config that a run uses there under the config's
+    own name. In an old work dir that is the config itself: it will be kept as ``<name>_rerun.py``.
     """
     from mmengine.config import Config
 
@@ -333,14 +320,14 @@ def made_by() -> str:
     """Commit, versions and hardware, on which figures may depend."""
     import torch
 
+    from slnp_mm.evaluation.report import versions
+
     git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty']
     try:
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:  # no git
         commit = ''
-    packages = ('slnp_mm', 'torch', 'mmengine', 'mmcv', 'mmagic')
-    software = [f'commit {commit or "unknown"}', f'python {platform.python_version()}']
-    software += [f'{name} {version(name)}' for name in packages]
+    software = [f'commit {commit or "unknown"}', *map(' '.join, versions().items())]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
     return ', '.join([*software, f'{os.cpu_count()} CPU cores', gpu])
 
@@ -372,21 +359,18 @@ def enable_amp(cfg: Config) -> None:
     from slnp_mm.errors import SLNPError
 
     old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
-    wrappers = cfg.optim_wrapper
-    if 'optimizer' not in wrappers:  # one wrapper for each network
-        wrappers = [w for w in wrappers.values() if isinstance(w, dict)]
-    else:
-        wrappers = [wrappers]
+    wrappers = [cfg.optim_wrapper]
+    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each network
+        wrappers = [w for w in cfg.optim_wrapper.values() if isinstance(w, dict)]
     for wrapper in wrappers:
         kind = wrapper.get('type', 'OptimWrapper')
-        if kind in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
-            continue
-        if kind != 'OptimWrapper':
+        if kind == 'OptimWrapper':
+            wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
+        elif kind not in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
             raise SLNPError(
                 '--amp needs optimizer wrappers of the type OptimWrapper, '
                 f'but the config has {kind}'
             )
-        wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
@@ -404,15 +388,12 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
     Args:
         cfg (Config): With ``load_from``, or ``resume`` and ``work_dir``.
-        whole (bool): Whether the checkpoint must hold each entry of the
-            model; when training is resumed, it always must.
-
-    Returns:
-        Runner: Built, nothing loaded yet.
+        whole (bool): Whether the checkpoint must hold each entry of the model; when training is
+            resumed, it always must.
 
     Raises:
-        SLNPError: If the checkpoint to resume or load from cannot be read
-            or does not fit the model, a device is not there, or the config asks for a strategy.
+        SLNPError: If the checkpoint to resume or load from cannot be read or does not fit the
+            model, a device is not there, or the config asks for a strategy.
     """
     _refuse_strategies(cfg)
     place = cfg.get('load_from')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,29 +13,18 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from slnp_mm.checkpoint import check_checkpoint
 from slnp_mm.datasets.wrappers import part_configs
 from slnp_mm.errors import SLNPError
+from slnp_mm.evaluation.functional.grid import make_grid
+from slnp_mm.evaluation.functional.images import to_uint8
 from slnp_mm.inferencer import SKIPPED
 
 BATCH = 32
 # Steps that the prior does not need, or that change the picture at random.
 _LEFT_OUT = {*SKIPPED, 'SLNPLoadInstances'} - {'SLNPLoadImage'}
-
-
-class PriorReport(NamedTuple):
-    """What :func:`report_prior` returns.
-
-    Args:
-        figures (dict): Numbers under plain names.
-        rows (list[Tensor]): Real images, reconstructions and samples ``x_hat``, (n, 3, size, size)
-            each, BGR in [0, 255].
-    """
-
-    figures: dict
-    rows: list[Tensor]
 
 
 def build_prior(cfg: Config, checkpoint: str) -> tuple[nn.Module, nn.Module]:
@@ -63,10 +51,10 @@ def training_set(cfg: Config) -> Dataset:
     """Build the training set of a config, pictures only and none changed at random."""
     cfg = copy.deepcopy(cfg.train_dataloader.dataset)
     for part in part_configs(cfg):
-        steps = [step for step in part['pipeline'] if step['type'] not in _LEFT_OUT]
         part['pipeline'] = [
             dict(step, keys=('img', 'label')) if step['type'] == 'SLNPPackInputs' else step
-            for step in steps
+            for step in part['pipeline']
+            if step['type'] not in _LEFT_OUT
         ]
     return DATASETS.build(cfg)
 
@@ -86,16 +74,15 @@ def read_images(dataset: Dataset, preprocessor: nn.Module, num_images: int) -> T
             f'a report needs at least 2 images, but got {count}: raise '
             '--num-images, or add images to the data set'
         )
-    images = []
-    for start in range(0, count, BATCH):
-        chosen = range(start, min(start + BATCH, count))
-        batch = pseudo_collate([dataset[i * len(dataset) // count] for i in chosen])
-        images.append(preprocessor(batch)['inputs']['img'])
-    return torch.cat(images)
+    chosen = Subset(dataset, [i * len(dataset) // count for i in range(count)])
+    batches = DataLoader(chosen, BATCH, collate_fn=pseudo_collate)
+    return torch.cat([preprocessor(batch)['inputs']['img'] for batch in batches])
 
 
 @torch.no_grad()
-def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> PriorReport:
+def report_prior(
+    prior: nn.Module, images: Tensor, num_samples: int = 8
+) -> tuple[dict, list[Tensor]]:
     """Measure the prior.
 
     Args:
@@ -104,9 +91,11 @@ def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> Prio
         num_samples (int): Samples for the spread, and columns of the picture, >= 2.
 
     Returns:
-        PriorReport: ``active_units`` in [0, 1], by the model's own rule over these images;
+        dict: ``active_units`` in [0, 1], by the model's own rule over these images;
         ``kl_per_unit``, nats; ``recon_mae``, of the posterior mean's reconstruction, and
         ``sample_std``, both in image units ([-1, 1]).
+        list[Tensor]: Real images, reconstructions and samples ``x_hat``, (n, 3, size, size) each,
+        BGR in [0, 255].
     """
     from slnp_mm.models.vaes import active_share
 
@@ -130,13 +119,11 @@ def report_prior(prior: nn.Module, images: Tensor, num_samples: int = 8) -> Prio
         sample_std=float(samples.std(0).mean()),
     )
     rows = [x[:num_samples] for x in (images, recons, samples)]
-    return PriorReport(figures, [((x + 1) * 127.5).clamp(0, 255).flip(1) for x in rows])
+    return figures, [((x + 1) * 127.5).clamp(0, 255).flip(1) for x in rows]
 
 
-def draw_report(report: PriorReport) -> np.ndarray:
-    """Lay the pictures out, real, reconstructed and sampled: (H, W, 3), RGB, uint8."""
-    from slnp_mm.evaluation.functional import make_grid, to_uint8
-
-    columns = min(len(row) for row in report.rows)
-    rows = [[to_uint8(x) for x in row[:columns]] for row in report.rows]
-    return make_grid(rows, cell_size=96)[..., ::-1]
+def draw_rows(rows: list[Tensor]) -> np.ndarray:
+    """Lay the pictures of :func:`report_prior` out: (H, W, 3), RGB, uint8."""
+    columns = min(map(len, rows))
+    pictures = [[to_uint8(x) for x in row[:columns]] for row in rows]
+    return make_grid(pictures, cell_size=96)[..., ::-1]

@@ -9,7 +9,7 @@ from slnp_mm.datasets import SLNPDataset, SLNPLoadImage, SLNPLoadInstances, SLNP
 from slnp_mm.datasets.check import spread
 from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
-from slnp_mm.evaluation.functional import colour_label, make_grid
+from slnp_mm.evaluation.functional.grid import colour_label, make_grid
 
 HEIGHT, LEGEND = 200, 136  # of a picture on the sheet, pixels
 

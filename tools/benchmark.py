@@ -22,13 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FEW, MANY = 4, 64  # instances of an image, square numbers
-
-
-def at_least_one(text: str) -> int:
-    """Read a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, but got {text}')
-    return int(text)
+Call = Callable[[], Any]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,25 +38,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         summary = run.__doc__.splitlines()[0]
         part = commands.add_parser(run.__name__, help=summary, description=run.__doc__)
         part.set_defaults(run=run)
-        part.add_argument('--config', default=config, help='default: %(default)s')
-        part.add_argument(
-            '--rounds', type=at_least_one, default=rounds, help='default: %(default)s'
-        )
-        part.add_argument('--threads', type=at_least_one, default=threads, help='torch threads')
+        add = part.add_argument
+        add('--config', default=config, help='default: %(default)s')
+        add('--rounds', type=cli.number, default=rounds, help='default: %(default)s')
+        add('--threads', type=cli.number, default=threads, help='torch threads')
         if run is not amm:
-            part.add_argument('--size', type=at_least_one, default=256, help='side, pixels')
+            add('--size', type=cli.number, default=256, help='side, pixels')
         if run in (networks, amm):
-            part.add_argument('--device', default='cpu', help='default: %(default)s')
-    commands.choices['networks'].add_argument(
-        '--batch', type=at_least_one, default=1, help='images (default: %(default)s)'
-    )
-    commands.choices['networks'].add_argument(
-        '--amp', action='store_true', help='all in bfloat16, the product too'
-    )
-    commands.choices['loader'].add_argument('--data-root', help="instead of the config's")
-    commands.choices['loader'].add_argument(
-        '--images', type=at_least_one, default=64, help='images a timing (default: %(default)s)'
-    )
+            add('--device', default='cpu', help='default: %(default)s')
+        if run is networks:
+            add('--batch', type=cli.number, default=1, help='images (default: %(default)s)')
+            add('--amp', action='store_true', help='all in bfloat16, the product too')
+        if run is loader:
+            add('--data-root', help="instead of the config's")
+            add('--images', type=cli.number, default=64, help='a timing (default: %(default)s)')
     return parser.parse_args(argv)
 
 
@@ -70,17 +59,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 # Timing
 
 
-def in_turn(
-    calls: dict[str, Callable[[], Any]],
-    rounds: int,
-    clock: Callable[[], float] | None = None,
-) -> dict[str, list[float]]:
+def in_turn(calls: dict[str, Call], rounds: int, **clock) -> dict[str, list[float]]:
     """Time calls in turn, every second round backwards, and print their medians.
 
     Args:
         calls (dict[str, Callable]): Calls by name.
         rounds (int): Timings of each call, >= 1.
-        clock (Callable | None): Tells seconds. Defaults to torch's, which waits for the GPU.
+        **clock: ``timer`` tells seconds. Defaults to torch's, which waits for the GPU.
 
     Returns:
         dict[str, list[float]]: Seconds a call, one number for each round.
@@ -88,10 +73,9 @@ def in_turn(
     import torch
     from torch.utils.benchmark import Compare, Timer
 
-    options = {} if clock is None else dict(timer=clock)
-    options |= dict(label='medians', description='time', num_threads=torch.get_num_threads())
+    options = dict(label='medians', description='time', num_threads=torch.get_num_threads())
     timers = {
-        name: Timer('call()', globals=dict(call=call), sub_label=name, **options)
+        name: Timer('call()', globals=dict(call=call), sub_label=name, **options, **clock)
         for name, call in calls.items()
     }
     found = {name: [] for name in calls}
@@ -151,15 +135,7 @@ def make_batch(num_classes: int, size: int, instances: int, batch: int = 1) -> d
     return dict(inputs=[dict(item, instance_labels=classes.short())] * batch, data_samples=None)
 
 
-def make_step(
-    model: nn.Module, wrappers: Any, size: int, instances: int, batch: int = 1
-) -> Callable[[], Any]:
-    """Make one training step of G and D as a call."""
-    data = make_batch(model.generator.num_classes, size, instances, batch)
-    return lambda: model.train_step(data, wrappers)
-
-
-def peak_rise(call: Callable[[], Any], device: str) -> float:
+def peak_rise(call: Call, device: str) -> float:
     """Peak of the tensors that a call makes, MB; what lives before it is not counted."""
     import torch
     from _live_bytes import LiveBytes
@@ -175,14 +151,19 @@ def peak_rise(call: Callable[[], Any], device: str) -> float:
     return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
-def make_generate(model: nn.Module, size: int, batch: int = 1) -> Callable[[], Any]:
-    """Make the generation of images, noise prior included, as a call."""
+def slnp_calls(model: nn.Module, wrappers: Any, size: int, batch: int = 1) -> dict[str, Call]:
+    """Make generation, noise prior included, and training steps of G and D as calls."""
     import torch
 
-    data = make_batch(model.generator.num_classes, size, MANY, batch)
-    inputs = model.data_preprocessor(data)['inputs']
+    few, many = (make_batch(model.generator.num_classes, size, n, batch) for n in (FEW, MANY))
+    inputs = model.data_preprocessor(many)['inputs']
     maps = [inputs[key] for key in ('label', 'instances', 'instance_labels')]
-    return torch.no_grad()(lambda: model.generator(*maps, model.noise_fn(num_batches=batch)))
+    generate = lambda: model.generator(*maps, model.noise_fn(num_batches=batch))  # noqa: E731
+    return {
+        'image': torch.no_grad()(generate),
+        f'step, T = {MANY}': lambda: model.train_step(many, wrappers),
+        f'step, T = {FEW}': lambda: model.train_step(few, wrappers),
+    }
 
 
 def build_pix2pix(channels: int, num_down: int = 8) -> nn.Module:
@@ -192,26 +173,20 @@ def build_pix2pix(channels: int, num_down: int = 8) -> nn.Module:
     """
     import torch
     from mmagic.registry import MODELS
+    from mmengine.hub import get_config
 
     torch.manual_seed(0)
-    unet = dict(type='UnetGenerator', in_channels=channels, out_channels=3, num_down=num_down)
-    patch = dict(type='PatchDiscriminator', in_channels=channels + 3, norm_cfg=dict(type='BN'))
-    return MODELS.build(
-        dict(
-            type='Pix2Pix',
-            data_preprocessor=dict(type='mmengine.BaseDataPreprocessor'),
-            generator=dict(unet, norm_cfg=dict(type='BN'), use_dropout=True),
-            discriminator=patch,
-            default_domain='photo',
-            reachable_domains=['photo'],
-            related_domains=['photo', 'mask'],
-        )
-    ).train()
+    model = get_config('mmagic::_base_/models/base_pix2pix.py').model
+    model.generator.update(in_channels=channels, num_down=num_down)
+    model.discriminator.in_channels = channels + 3
+    model.data_preprocessor.type = 'mmengine.BaseDataPreprocessor'
+    domains = dict(reachable_domains=['photo'], related_domains=['photo', 'mask'])
+    return MODELS.build(dict(model, default_domain='photo', **domains)).train()
 
 
 def pix2pix_calls(
     model: nn.Module, channels: int, size: int, batch: int = 1, device: str = 'cpu'
-) -> dict[str, Callable[[], Any]]:
+) -> dict[str, Call]:
     """Make Pix2Pix' generation and training step as calls; the one-hot map is made beforehand."""
     import torch
     from mmengine.logging import MessageHub
@@ -221,19 +196,18 @@ def pix2pix_calls(
     label = torch.randint(0, channels, (batch, size, size), device=device)
     mask = torch.nn.functional.one_hot(label, channels).permute(0, 3, 1, 2).float()
     data = dict(img_mask=mask, img_photo=torch.rand(batch, 3, size, size, device=device))
-    wrappers = OptimWrapperDict(
-        **{
-            name: OptimWrapper(torch.optim.Adam(getattr(model, name).parameters(), 2e-4))
-            for name in ('generators', 'discriminators')
-        }
-    )
+    optimizers = {
+        name: OptimWrapper(torch.optim.Adam(getattr(model, name).parameters(), 2e-4))
+        for name in ('generators', 'discriminators')
+    }
+    wrappers = OptimWrapperDict(**optimizers)
     return {
         'Pix2Pix image': torch.no_grad()(lambda: model.generators['photo'](mask)),
         'Pix2Pix step': lambda: model.train_step(dict(inputs=data, data_samples=None), wrappers),
     }
 
 
-def count_gmac(call: Callable[[], Any]) -> float:
+def count_gmac(call: Call) -> float:
     """Count the multiply-adds of a call, in 1e9."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -261,16 +235,10 @@ def networks(args: argparse.Namespace) -> None:
     rows, kind = (1024 if device == 'cpu' else 8192), (torch.float32, torch.bfloat16)[args.amp]
     left, right = torch.ones(2, rows, rows, dtype=kind, device=args.device)
     cast = torch.autocast(device, torch.bfloat16, enabled=args.amp)
-    calls = {
-        'product': lambda: torch.mm(left, right),
-        'image': cast(make_generate(model, args.size, args.batch)),
-        **{
-            f'step, T = {t}': make_step(model, wrappers, args.size, t, args.batch)
-            for t in (MANY, FEW)
-        },
-    }
+    calls = {'product': lambda: torch.mm(left, right)}
+    calls |= slnp_calls(model, wrappers, args.size, args.batch)
     others = pix2pix_calls(peer, channels, args.size, args.batch, args.device)
-    calls.update({name: cast(call) for name, call in others.items()})
+    calls |= {name: cast(call) for name, call in dict(others, image=calls['image']).items()}
 
     # size
     for name, network in ((args.config, model.generator), ('Pix2Pix', peer.generators)):
@@ -337,7 +305,7 @@ def loader(args: argparse.Namespace) -> None:
 
         calls = {'OpenCV': decode, 'one worker': lambda: [dataset[index] for index in order]}
         print(f'{args.images} images of {len(dataset)}, {args.size} px')
-        times = in_turn(calls, args.rounds, time.process_time)
+        times = in_turn(calls, args.rounds, timer=time.process_time)
     # speeds, so the times' ratio upside down
     print('speed of one worker over the bound:')
     print_ratio(times, 'OpenCV', 'one worker')
@@ -347,43 +315,29 @@ def loader(args: argparse.Namespace) -> None:
 # AMM
 
 
-def make_parameters(shapes: list[tuple[int, ...]], device: str) -> list[Tensor]:
-    """Make float32 parameters with gradients, both normal numbers."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    params = []
-    for shape in shapes:
-        param = torch.randn(shape, generator=generator).to(device)
-        param.grad = torch.randn(shape, generator=generator).to(device)
-        params.append(param.requires_grad_())
-    return params
-
-
-def state_bytes(optimizer: Any) -> int:
-    """Count the bytes of an optimizer's state, step counters left out."""
-    entries = [item for entry in optimizer.state.values() for item in entry.items()]
-    return sum(value.nbytes for key, value in entries if key != 'step')
-
-
-def compare_with_adam(
-    shapes: list[tuple[int, ...]], device: str, rounds: int, foreach: bool
-) -> float:
-    """Step AMM and Adam in turn and print the ratio.
+def compare_with_adam(params: list[Tensor], rounds: int, foreach: bool) -> float:
+    """Step AMM and Adam in turn, each on copies of parameters, and print the ratio.
 
     Returns:
-        float: AMM's state beyond Adam's, in copies of the parameters.
+        float: AMM's state beyond Adam's, step counters left out, in copies of the parameters.
     """
     import torch
 
     from slnp_mm.engine.optimizers import AMM
 
-    amm = AMM(make_parameters(shapes, device), foreach=foreach)
-    adam = torch.optim.Adam(make_parameters(shapes, device), foreach=foreach)
-    times = in_turn({'AMM': amm.step, 'Adam': adam.step}, rounds)
-    extra = (state_bytes(amm) - state_bytes(adam)) / sum(
-        param.nbytes for param in amm.param_groups[0]['params']
-    )
+    optimizers = {}
+    for name, kind in (('AMM', AMM), ('Adam', torch.optim.Adam)):
+        copies = [param.detach().clone().requires_grad_() for param in params]
+        for param in copies:
+            param.grad = torch.randn_like(param)
+        optimizers[name] = kind(copies, foreach=foreach)
+    times = in_turn({name: one.step for name, one in optimizers.items()}, rounds)
+
+    size = dict.fromkeys(optimizers, 0)
+    for name, optimizer in optimizers.items():
+        for entry in optimizer.state.values():
+            size[name] += sum(value.nbytes for key, value in entry.items() if key != 'step')
+    extra = (size['AMM'] - size['Adam']) / sum(param.nbytes for param in params)
     print_ratio(times, 'AMM', 'Adam')
     print(f'state beyond that of Adam: {extra:.4f} copies of the parameters')
     return extra
@@ -392,17 +346,17 @@ def compare_with_adam(
 def amm(args: argparse.Namespace) -> None:
     """Time and memory of a step of AMM, over one of torch.optim.Adam.
 
-    Both hold parameters shaped as those of the config's G and D; docs/optimizer.md says what ratio
-    to expect where memory is the limit.
+    Both hold the parameters of the config's G and D; docs/optimizer.md says what ratio to expect
+    where memory is the limit.
     """
-    model, _ = build(args.config)
+    model, _ = build(args.config, args.device)
     params = [*model.generator.parameters(), *model.discriminator.parameters()]
-    shapes = [tuple(param.shape) for param in params if param.requires_grad]
-    count = sum(param.numel() for param in params if param.requires_grad)
-    print(f'{args.config}: {count} parameters in {len(shapes)} tensors, {args.device}')
+    params = [param for param in params if param.requires_grad]
+    count = sum(param.numel() for param in params)
+    print(f'{args.config}: {count} parameters in {len(params)} tensors, {args.device}')
     for name, foreach in (('single', False), ('foreach', True)):
         print(f'\n{name}:')
-        compare_with_adam(shapes, args.device, args.rounds, foreach)
+        compare_with_adam(params, args.rounds, foreach)
 
 
 # ------------------------------------------------------------------------------------------------

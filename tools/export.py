@@ -9,18 +9,11 @@ import _cli as cli
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=cli.path, help='the config it was trained with')
-    parser.add_argument(
-        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
-    )
-    parser.add_argument('--out', type=cli.path, required=True, help='.onnx or .pt2 file')
-    parser.add_argument(
-        '--size',
-        type=cli.number,
-        nargs=2,
-        metavar=('HEIGHT', 'WIDTH'),
-        help="of the pictures, fixed in the file; default: the config's",
-    )
+    add = parser.add_argument
+    cli.add_model_args(parser)
+    add('--out', type=cli.path, required=True, help='.onnx or .pt2 file')
+    size = "of the pictures, fixed in the file; default: the config's"
+    add('--size', type=cli.number, nargs=2, metavar=('HEIGHT', 'WIDTH'), help=size)
     cli.add_config_options(parser)
     args = parser.parse_args()
     if not args.out.endswith(('.onnx', '.pt2')):
@@ -33,9 +26,9 @@ def main() -> None:
     args = parse_args()
     if args.out.endswith('.onnx'):
         cli.need_packages('export', 'onnx', 'onnxruntime', 'onnxscript')
+    cfg = cli.read_config(args.config, args.cfg_options)
     checkpoint = cli.find_checkpoint(args.checkpoint)
     cli.keep_inputs(args.out, [args.config, checkpoint])
-    cfg = cli.read_config(args.config, args.cfg_options)
 
     cli.import_custom(cfg)
     from _export import Exported, describe, export, make_inputs
@@ -43,10 +36,8 @@ def main() -> None:
     from slnp_mm.inferencer import SLNPInferencer
 
     inferencer = SLNPInferencer(cfg, checkpoint, 'cpu')
-    network = Exported(inferencer.model)
-    inputs = make_inputs(
-        network, args.size or inferencer.image_size, inferencer._loader.max_overlap
-    )
+    network, size = Exported(inferencer.model), args.size or inferencer.image_size
+    inputs = make_inputs(network, size, inferencer._loader.max_overlap)
     facts = describe(network, inputs, inferencer.classes, args.config, checkpoint)
     difference = export(network, inputs, args.out, facts)
 

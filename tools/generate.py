@@ -16,43 +16,25 @@ SHEET_ROWS = 16
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        'config', type=cli.path, nargs='?', help='the config the checkpoint was trained with'
-    )
-    parser.add_argument(
-        'checkpoint', type=cli.path, nargs='?', help='checkpoint file, or a work dir: its last one'
-    )
-    parser.add_argument(
-        '--labels', type=cli.path, required=True, help='a label map, a folder of them, or a glob'
-    )
-    parser.add_argument(
-        '--out',
-        type=cli.path,
-        required=True,
-        help='folder for pictures; those of the same settings that are there are kept',
-    )
-    parser.add_argument(
-        '--instances',
-        type=cli.path,
-        help='folder of instance maps with the same names '
-        '(else each connected region of a class is one instance)',
-    )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--num-noises', type=cli.number, default=1, help='pictures a label map')
-    parser.add_argument('--batch-size', type=cli.number, default=8)
-    parser.add_argument('--device', type=cli.device, help='cpu, cuda or cuda:N', default='auto')
-    parser.add_argument(
-        '--attention', type=cli.path, help='folder for label, stages and attention map (fig. 12)'
-    )
-    parser.add_argument(
-        '--sheet', type=cli.path, help=f'PNG of up to {SHEET_ROWS} labels with their pictures'
-    )
-    parser.add_argument(
-        '--compare', type=cli.path, help='checkpoint, or a work dir, shown beside it on the sheet'
-    )
+    add = parser.add_argument
+    cli.add_model_args(parser, nargs='?')
+    labels = 'a label map, a folder of them, or a glob'
+    add('--labels', type=cli.path, required=True, help=labels)
+    out = 'folder for pictures; those of the same settings that are there are kept'
+    add('--out', type=cli.path, required=True, help=out)
+    instances = 'folder of instance maps with the same names (else each connected region of a class'
+    add('--instances', type=cli.path, help=f'{instances} is one instance)')
+    add('--seed', type=int, default=0)
+    add('--num-noises', type=cli.number, default=1, help='pictures a label map')
+    add('--batch-size', type=cli.number, default=8)
+    add('--device', type=cli.device, help='cpu, cuda or cuda:N', default='auto')
+    attention = 'folder for label, stages and attention map (fig. 12)'
+    add('--attention', type=cli.path, help=attention)
+    add('--sheet', type=cli.path, help=f'PNG of up to {SHEET_ROWS} labels with their pictures')
+    compare = 'checkpoint, or a work dir, shown beside it on the sheet'
+    add('--compare', type=cli.path, help=compare)
     cli.add_config_options(parser)
     return parser.parse_args()
 
@@ -67,9 +49,6 @@ def check_args(args: argparse.Namespace) -> None:
         cli.stop('--compare shows its pictures on the sheet: add --sheet FILE.png')
     if args.sheet and not args.sheet.lower().endswith('.png'):
         cli.stop(f'--sheet is a PNG file, but got {args.sheet}')
-    for name in ('checkpoint', 'compare'):
-        if getattr(args, name):
-            setattr(args, name, cli.find_checkpoint(getattr(args, name)))
 
     def there(place: str) -> bool:
         return os.path.exists(place) or bool(glob.glob(place, recursive=True))
@@ -78,10 +57,15 @@ def check_args(args: argparse.Namespace) -> None:
     if args.instances:
         cli.need(args.instances, 'folder of instance maps', 'check --instances', os.path.isdir)
     inputs = [args.labels, *filter(None, [args.instances])]
+    for folder in filter(None, (args.out, args.attention)):
+        cli.need_folder(folder)
+    keep_inputs(args, inputs)
+
+
+def keep_inputs(args: argparse.Namespace, inputs: list) -> None:
+    """End the tool before it writes among what it reads."""
     for option in ('out', 'attention', 'sheet'):
         if place := getattr(args, option):
-            if option != 'sheet':
-                cli.need_folder(place)
             cli.keep_inputs(place, inputs, f'--{option}')
 
 
@@ -115,7 +99,7 @@ def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
 
 def draw_sheet(models: dict, labels: list, maps: list, options: dict):
     """Labels with their pictures, (H, W, 3), RGB; of two models, seed by seed."""
-    from slnp_mm.evaluation.functional import colour_label, make_grid
+    from slnp_mm.evaluation.functional.grid import colour_label, make_grid
 
     results = [model(labels, instances=maps, **options) for model in models.values()]
     count, palette = options['num_samples'], next(iter(models.values())).palette
@@ -134,14 +118,16 @@ def main() -> None:
     args = parse_args()
     check_args(args)
     cfg = args.config and cli.read_config(args.config, args.cfg_options)
+    for name in ('checkpoint', 'compare'):
+        if getattr(args, name):
+            setattr(args, name, cli.find_checkpoint(getattr(args, name)))
 
     if cfg:
         cli.import_custom(cfg)
     from slnp_mm.datasets.check import spread
     from slnp_mm.datasets.instance_cache import file_stamp
     from slnp_mm.engine.hooks.slnp_visualization_hook import sample_row
-    from slnp_mm.errors import check_file
-    from slnp_mm.evaluation.functional import make_grid
+    from slnp_mm.evaluation.functional.grid import make_grid
     from slnp_mm.files import write_picture
     from slnp_mm.inferencer import SLNPInferencer, find_labels
 
@@ -150,9 +136,7 @@ def main() -> None:
     if args.compare:
         second = SLNPInferencer(None, args.compare, args.device, show_progress=False)
         models = {'first, ': model, 'second, ': second}
-    for option in ('out', 'attention', 'sheet'):
-        if place := getattr(args, option):
-            cli.keep_inputs(place, model.places, f'--{option}')
+    keep_inputs(args, model.places)
 
     # label maps, each with its name and instance map
     sources = {}
@@ -162,7 +146,7 @@ def main() -> None:
             cli.keep_inputs(args.out, [os.path.dirname(path)])
         given = args.instances and os.path.join(args.instances, f'{name}.png')
         if given:
-            check_file(given, 'instance map', 'add it')
+            cli.need(given, 'instance map', 'add it')
         sources[path] = (name, given)
     settings = dict(
         model=[file_stamp(place or '') for place in (args.config, model.checkpoint)],

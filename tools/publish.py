@@ -1,7 +1,6 @@
 """Make a small file for others of a trained GAN: weights for sampling, in half precision."""
 
 import argparse
-import hashlib
 import os
 import sys
 
@@ -12,9 +11,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', type=cli.path, help='checkpoint file, or a work dir')
-    parser.add_argument(
-        'out', type=cli.path, help='without ending: the file is OUT-<8 digits of its sha256>.pth'
-    )
+    out = 'without ending: the file is OUT-<8 digits of its sha256>.pth'
+    parser.add_argument('out', type=cli.path, help=out)
     return parser.parse_args()
 
 
@@ -28,6 +26,7 @@ def main() -> None:
 
     from slnp_mm.checkpoint import read_checkpoint, read_config, sampling_config, sampling_state
     from slnp_mm.errors import SLNPError
+    from slnp_mm.evaluation.scorers import file_sha256
     from slnp_mm.files import replace_file
 
     stored, cfg = read_checkpoint(checkpoint), read_config(checkpoint)
@@ -48,8 +47,7 @@ def main() -> None:
     draft = f'{args.out}.pth'
     with replace_file(draft) as name:
         torch.save(dict(meta=meta, state_dict=state), name)
-    with open(draft, 'rb') as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
+    digest = file_sha256(draft)
     place = f'{args.out}-{digest[:8]}.pth'
     os.replace(draft, place)
     print(f'written: {place}\nsize: {os.path.getsize(place)} bytes\nsha256: {digest}')

@@ -17,23 +17,21 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument('config', nargs='?', type=cli.path, help='config of the data set')
-    parser.add_argument('--images', type=cli.path, help='folder of images to score')
-    parser.add_argument(
-        '--training',
-        action='store_true',
-        help='score real training images instead: the floor of the distances',
-    )
-    parser.add_argument('--labels', type=cli.path, help="label folder, else the config's")
-    parser.add_argument('--real', type=cli.path, help="real images, else the config's")
-    parser.add_argument('--inception', type=cli.path, help='Inception weights: adds FID')
-    parser.add_argument('--scorer-checkpoint', type=cli.path, help="else the config's")
-    parser.add_argument('--out', type=cli.path, help='report, .json (a .md is added)')
-    parser.add_argument('--name', help='what made the images')
-    parser.add_argument('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
-    parser.add_argument('--batch-size', type=cli.number, default=16)
-    parser.add_argument('--compare', nargs=2, type=cli.path, metavar='REPORT')
-    parser.add_argument('--force', action='store_true', help='compare although protocols differ')
+    add = parser.add_argument
+    add('config', nargs='?', type=cli.path, help='config of the data set')
+    add('--images', type=cli.path, help='folder of images to score')
+    training = 'score real training images instead: the floor of the distances'
+    add('--training', action='store_true', help=training)
+    add('--labels', type=cli.path, help="label folder, else the config's")
+    add('--real', type=cli.path, help="real images, else the config's")
+    add('--inception', type=cli.path, help='Inception weights: adds FID')
+    add('--scorer-checkpoint', type=cli.path, help="else the config's")
+    add('--out', type=cli.path, help='report, .json (a .md is added)')
+    add('--name', help='what made the images')
+    add('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
+    add('--batch-size', type=cli.number, default=16)
+    add('--compare', nargs=2, type=cli.path, metavar='REPORT')
+    add('--force', action='store_true', help='compare although protocols differ')
     cli.add_config_options(parser)
     args = parser.parse_args()
     asked = args.config or args.images or args.training or args.out
@@ -46,8 +44,8 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def compare(paths: list, force: bool) -> int:
-    """Print two reports side by side; 1 if their protocols differ."""
+def compare(paths: list, force: bool) -> None:
+    """Print two reports side by side; end the tool if their protocols differ."""
     from slnp_mm.evaluation import report
 
     first, second = map(report.load_report, paths)
@@ -55,27 +53,19 @@ def compare(paths: list, force: bool) -> int:
     for gap in gaps:
         print(f'protocols differ in {gap}', file=sys.stderr)
     if gaps and not force:
-        print(
-            'error: these reports cannot be compared; --force shows them side by side all the same',
-            file=sys.stderr,
-        )
-        return 1
+        cli.stop('these reports cannot be compared; --force shows them side by side all the same')
     print(report.compare(first, second, paths))
-    return 0
 
 
-def main() -> int:
+def main() -> None:
     """Score or compare."""
     args = parse_args()
     if args.compare:
         for path in args.compare:
             cli.need(path, 'report', 'score.py --out writes one')
         return compare(args.compare, args.force)
-    for path, what in (
-        (args.images, 'images'),
-        (args.labels, 'labels'),
-        (args.real, 'real images'),
-    ):
+    folders = (args.images, 'images'), (args.labels, 'labels'), (args.real, 'real images')
+    for path, what in folders:
         if path:
             cli.need(path, f'folder of {what}', 'check the path', os.path.isdir)
     for path, what in ((args.inception, 'Inception'), (args.scorer_checkpoint, 'scorer')):
@@ -100,30 +90,18 @@ def main() -> int:
     if args.out:
         images = [args.images] * bool(args.images)
         cli.keep_inputs(args.out, [*images, args.config, *places(dataset)])
+    run = dict(config=os.path.basename(args.config), name=args.name)
     if args.training:
+        run['images'] = 'real training images'
         metrics = [metric for metric in metrics if isinstance(metric, FeatureMetric)]
         folder.score_training(cfg, dataset, metrics, args.batch_size, args.device)
     else:
+        run['images'] = os.path.basename(os.path.normpath(args.images))
         folder.score_folder(dataset, metrics, args.images, args.batch_size, args.device)
-    data, split = folder.names_of(dataset)
-    result = report.build_report(
-        metrics,
-        dict(
-            config=os.path.basename(args.config),
-            name=args.name,
-            images=(
-                'real training images'
-                if args.training
-                else os.path.basename(os.path.normpath(args.images))
-            ),
-        ),
-        data,
-        split,
-    )
+    result = report.build_report(metrics, run, *folder.names_of(dataset))
     print(report.markdown(result))
     if args.out:
         print('written: ' + ', '.join(report.save_report(result, args.out)))
-    return 0
 
 
 if __name__ == '__main__':

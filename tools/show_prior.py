@@ -21,14 +21,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument('config', type=cli.path, help='config of the prior (or of a GAN)')
-    parser.add_argument(
-        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
-    )
-    parser.add_argument('--out', type=cli.path, required=True, help='picture, .png')
-    parser.add_argument('--num-images', type=int, default=256)
-    parser.add_argument('--num-samples', type=int, default=8)
-    parser.add_argument('--seed', type=int, default=0)
+    add = parser.add_argument
+    cli.add_model_args(parser)
+    add('--out', type=cli.path, required=True, help='picture, .png')
+    add('--num-images', type=int, default=256)
+    add('--num-samples', type=int, default=8)
+    add('--seed', type=int, default=0)
     cli.add_config_options(parser)
     args = parser.parse_args()
     if min(args.num_images, args.num_samples) < 2:
@@ -41,12 +39,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, draw."""
     args = parse_args()
-    checkpoint = cli.find_checkpoint(args.checkpoint)
     cfg = cli.read_config(args.config, args.cfg_options)
+    checkpoint = cli.find_checkpoint(args.checkpoint)
 
     cli.import_custom(cfg)
     import torch
-    from _prior_report import build_prior, draw_report, read_images, report_prior, training_set
+    from _prior_report import build_prior, draw_rows, read_images, report_prior, training_set
 
     from slnp_mm.datasets.wrappers import places
     from slnp_mm.files import write_picture
@@ -56,10 +54,10 @@ def main() -> None:
     cli.keep_inputs(args.out, places(dataset))
     images = read_images(dataset, preprocessor, args.num_images)
     torch.manual_seed(args.seed)
-    report = report_prior(prior, images, args.num_samples)
-    write_picture(args.out, draw_report(report))
-    print(TEXT.format(**report.figures))
-    print(json.dumps(report.figures))
+    figures, rows = report_prior(prior, images, args.num_samples)
+    write_picture(args.out, draw_rows(rows))
+    print(TEXT.format(**figures))
+    print(json.dumps(figures))
     print(f'written: {args.out}')
 
 

@@ -40,18 +40,14 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('study', help='study file, in configs/studies')
     add('--only', nargs='+', metavar='RUN', help='only these: VARIANT or VARIANT/seedN')
-    add('--jobs', type=int, default=1, help='runs side by side; above 1 with one thread each')
-    add('--max-minutes', type=float, help='stop after so long; give the command again to go on')
+    add('--jobs', type=cli.number, default=1, help='side by side; above 1 with one thread each')
+    minutes = 'stop after so long; give the command again to go on'
+    add('--max-minutes', type=cli.number, help=minutes)
     add('--table', action='store_true', help='run nothing; print mean and spread over the seeds')
     add('--plot', metavar='FILE', help='plot the curves at the end')
     add('--csv', metavar='FILE', help='write scores and curves of each run at the end')
     add('--read', metavar='FILE', help='run nothing; take such a file')
-    args = parser.parse_args()
-    if args.jobs < 1:
-        parser.error(f'--jobs must be at least 1, but got {args.jobs}')
-    if args.max_minutes is not None and not args.max_minutes > 0:
-        parser.error(f'--max-minutes must be above 0, but got {args.max_minutes}')
-    return args
+    return parser.parse_args()
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,8 @@ def option_words(options: dict[str, Any], prefix: str = '') -> list[str]:
             continue
         text = str(value).replace(' ', '')
         if DictAction._parse_iterable(text) != value:
-            raise SystemExit(
-                'error: cfg_options of a study must be numbers, words or lists of them, but got '
+            cli.stop(
+                'cfg_options of a study must be numbers, words or lists of them, but got '
                 f'{value!r}: write a config for it'
             )
         words.append(f'{prefix}{key}={text}')
@@ -113,21 +109,19 @@ def load_study(path: str) -> tuple[Config, list[Run]]:
     Raises:
         SystemExit: If an entry is unknown or missing, or a config does not exist.
     """
-    if not Path(path).is_file():
-        raise SystemExit(f'error: no study file at {path}: they are in configs/studies')
+    cli.need(path, 'study file', 'they are in configs/studies')
     study = Config.fromfile(path)
     unknown, missing = sorted(set(study) - NEEDED - OPTIONAL), sorted(NEEDED - set(study))
     if unknown or missing:
-        raise SystemExit(
-            f'error: {path} must have {sorted(NEEDED)} and may have {sorted(OPTIONAL)}, but has '
-            f'unknown {unknown} and lacks {missing}'
+        cli.stop(
+            f'{path} must have {sorted(NEEDED)} and may have {sorted(OPTIONAL)}, but has unknown '
+            f'{unknown} and lacks {missing}'
         )
 
     runs = []
     for seed in study.seeds:
         for name, entry in study.variants.items():
-            if not Path(entry.config).is_file():
-                raise SystemExit(f'error: no config at {entry.config}, which {path} names')
+            cli.need(entry.config, 'config', f'{path} names it')
             parts = study.get('cfg_options'), entry.get('cfg_options'), {'randomness.seed': seed}
             options = [word for part in parts for word in option_words(part or {})]
             folder = ROOT / Path(path).stem / name / f'seed{seed}'
@@ -150,8 +144,7 @@ def prepare(steps: list[dict[str, str]]) -> None:
         words = re.sub('^python ', f'{shlex.quote(sys.executable)} ', step['command'])
         code = subprocess.run(shlex.split(words), check=False).returncode
         if code != 0 or not made.exists():
-            command = step['command']
-            raise SystemExit(f'error: expected {made} from "{command}", which ended with {code}')
+            cli.stop(f'expected {made} from "{step["command"]}", which ended with {code}')
         mark.unlink()
 
 
@@ -355,10 +348,10 @@ def main() -> int:
     known = {name for run in runs for name in (run.variant, run.name)}
     unknown = sorted(set(args.only or known) - known)
     if unknown:
-        raise SystemExit(f'error: --only must be among {sorted(known)}, but got {unknown}')
+        cli.stop(f'--only must be among {sorted(known)}, but got {unknown}')
     runs = [run for run in runs if {run.variant, run.name} & set(args.only or known)]
     if args.plot and not study.get('curves'):
-        raise SystemExit(f'error: {args.study} names no curves to plot')
+        cli.stop(f'{args.study} names no curves to plot')
 
     failed = []
     if not (args.table or args.read):
@@ -367,33 +360,31 @@ def main() -> int:
         with open(ROOT / '.lock', 'w') as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SystemExit('error: another study is running: wait, or stop it') from error
+            except OSError:
+                cli.stop('another study is running: wait, or stop it')
             prepare(study.get('prepare', []))
             failed = run_all(runs, args.jobs, args.max_minutes)
 
-    frame = pd.read_csv(args.read) if args.read else gather(runs, list(study.get('curves', {})))
+    curves = list(study.get('curves', {}))
+    frame = pd.read_csv(args.read) if args.read else gather(runs, curves)
     if frame.empty:
         print(f'{args.study}: no finished run yet')
         return 1
-    lacking = [
-        key for key in study.get('curves', {}) if key not in frame or frame[key].isna().all()
-    ]
+    lacking = [key for key in curves if key not in frame or frame[key].isna().all()]
     if lacking:
-        raise SystemExit(
-            f'error: expected the curves {lacking} in {args.read or "the logs"}, but no line has '
-            'them: check the names in the study file'
+        cli.stop(
+            f'expected the curves {lacking} in {args.read or "the logs"}, but no line has them: '
+            'check the names in the study file'
         )
     print(table(frame, study))
-    for path, write in (
-        (args.plot, lambda draft: plot(frame, study, draft)),
-        (args.csv, lambda draft: frame.to_csv(draft, index=False)),
-    ):
-        if path:
-            from slnp_mm.files import replace_file
-
-            with replace_file(path) as draft:
-                write(draft)
+    if args.plot or args.csv:
+        from slnp_mm.files import replace_file
+    if args.plot:
+        with replace_file(args.plot) as draft:
+            plot(frame, study, draft)
+    if args.csv:
+        with replace_file(args.csv) as draft:
+            frame.to_csv(draft, index=False)
     return 1 if failed else 0
 
 

@@ -14,17 +14,11 @@ if TYPE_CHECKING:
 def parse_args() -> argparse.Namespace:
     """Read the command line: the options of mmagic's test tool."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=cli.path, help='config file')
-    parser.add_argument(
-        'checkpoint', type=cli.path, help='checkpoint file, or a work dir: its last one'
-    )
-    parser.add_argument('--out', type=cli.path, help='.json or .yaml file for the scores')
-    parser.add_argument(
-        '--num-pictures',
-        type=cli.number,
-        default=0,
-        help='write a picture grid of so many images below the work dir',
-    )
+    add = parser.add_argument
+    cli.add_model_args(parser)
+    add('--out', type=cli.path, help='.json or .yaml file for the scores')
+    pictures = 'write a picture grid of so many images below the work dir'
+    add('--num-pictures', type=cli.number, default=0, help=pictures)
     cli.add_runner_args(parser)
     args = parser.parse_args()
     if args.out and os.path.splitext(args.out)[1] not in ('.json', '.yaml', '.yml', '.pkl'):
@@ -33,13 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def save_scores(path: str) -> 'Hook':
-    """Make the hook that writes the scores when the test is over.
-
-    mmagic's test loop gives them to hooks only.
-
-    Args:
-        path (str): .json, .yaml or .pkl file.
-    """
+    """Make the hook that writes the scores: mmagic's test loop gives them to hooks only."""
     import mmengine
     from mmengine.dist import master_only
     from mmengine.hooks import Hook
@@ -58,19 +46,14 @@ def save_scores(path: str) -> 'Hook':
 def main() -> None:
     """Test, and say where the results are."""
     args = parse_args()
-    checkpoint = cli.find_checkpoint(args.checkpoint)
     cfg = cli.load_config(args)
+    cfg.load_from, cfg.resume = cli.find_checkpoint(args.checkpoint), False
     if args.out:
-        cli.keep_inputs(args.out, [args.config, checkpoint])
+        cli.keep_inputs(args.out, [args.config, cfg.load_from])
     if args.num_pictures:
-        hooks = [
-            hook
-            for hook in cfg.get('custom_hooks') or []
-            if hook['type'] != 'SLNPVisualizationHook'
-        ]
-        grid = dict(type='SLNPVisualizationHook', num_images=args.num_pictures)
-        cfg.custom_hooks = [*hooks, grid]
-    cfg.load_from, cfg.resume = checkpoint, False
+        kind = 'SLNPVisualizationHook'
+        hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != kind]
+        cfg.custom_hooks = [*hooks, dict(type=kind, num_images=args.num_pictures)]
 
     runner = cli.build_runner(cfg, whole=True)
     if args.out:

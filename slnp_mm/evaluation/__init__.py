@@ -1,5 +1,7 @@
 """Scores, scorers and reports."""
 
-from .metrics import SLNPFID, SLNPDiversity, SLNPScorerFrechet, SLNPSegMetric
+from .metrics.feature_metric import SLNPFID, SLNPScorerFrechet
+from .metrics.slnp_diversity import SLNPDiversity
+from .metrics.slnp_seg_metric import SLNPSegMetric
 
 __all__ = ['SLNPDiversity', 'SLNPFID', 'SLNPScorerFrechet', 'SLNPSegMetric']

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from mmagic.registry import DATASETS, METRICS
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
@@ -24,6 +25,8 @@ from slnp_mm.datasets.files import (
 )
 from slnp_mm.datasets.wrappers import part_configs, parts
 from slnp_mm.errors import SLNPError
+
+from .metrics.base import PairedMetric
 
 
 def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
@@ -103,8 +106,6 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
     Raises:
         SLNPError: If the config joins several sets.
     """
-    from mmagic.registry import DATASETS
-
     dataset, *more = part_configs(copy.deepcopy(cfg.test_dataloader.dataset))
     if more:
         raise SLNPError(
@@ -126,10 +127,6 @@ def build_metrics(cfg: Config) -> list[Any]:
     Raises:
         ValueError: If there is none.
     """
-    from mmagic.registry import METRICS
-
-    from .metrics.base import PairedMetric
-
     evaluator = cfg.get('test_evaluator') or {}
     entries = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
     entries = [entries] if isinstance(entries, dict) else list(entries)
@@ -140,11 +137,8 @@ def build_metrics(cfg: Config) -> list[Any]:
             if getattr(kind, 'SAMPLER_MODE', None) == PairedMetric.SAMPLER_MODE:
                 built.append(METRICS.build(copy.deepcopy(entry)))
             else:
-                print_log(
-                    f'{entry["type"]} cannot score a folder of images: left out',
-                    'current',
-                    logging.WARNING,
-                )
+                text = f'{entry["type"]} cannot score a folder of images: left out'
+                print_log(text, 'current', logging.WARNING)
     if not built:
         raise ValueError('Expected an SLNP metric in test_evaluator of the config, got none.')
     return built
@@ -190,11 +184,8 @@ def score_training(
             pipeline.
         dataset (SLNPDataset): Of :func:`build_dataset`.
         metrics (list[FeatureMetric]): Get the results.
-        batch_size (int): Images at a time.
+        batch_size (int): See :func:`score_folder`, also for ``device`` and what is returned.
         device (str): Torch device.
-
-    Returns:
-        dict[str, float]: All figures by name.
 
     Raises:
         SLNPError: If there are fewer training images.
@@ -263,18 +254,14 @@ def _size(path: str) -> tuple[int, int]:
 def names_of(dataset: Any) -> tuple[str, str | None]:
     """Name and split of a data set, for the protocol; those of a joined set are joined by ``+``.
 
-    The split is the label folder below the data root.
+    The split is the label folder below the data root; a foreign set has none.
     """
-    found = [_names(part) for part in parts(dataset)]
-    names, splits = (dict.fromkeys(column) for column in zip(*found))
-    return ' + '.join(names), ' + '.join(filter(None, splits)) or None
-
-
-def _names(dataset: Any) -> tuple[str, str | None]:
-    """Name and split of one data set, a foreign one without split."""
-    if not hasattr(dataset, 'data_prefix'):
-        return type(dataset).__name__, None
-    labels = str(dataset.data_prefix.get('label', ''))
-    root = str(dataset.data_root or '')
-    split = os.path.relpath(labels, root) if root else labels
-    return type(dataset).__name__, split if '..' not in split else os.path.basename(labels)
+    names, splits = [], []
+    for part in parts(dataset):
+        names.append(type(part).__name__)
+        if hasattr(part, 'data_prefix'):
+            labels, root = str(part.data_prefix.get('label', '')), str(part.data_root or '')
+            split = os.path.relpath(labels, root) if root else labels
+            splits.append(split if '..' not in split else os.path.basename(labels))
+    names, splits = (' + '.join(filter(None, dict.fromkeys(found))) for found in (names, splits))
+    return names, splits or None

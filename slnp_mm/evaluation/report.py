@@ -106,13 +106,7 @@ def describe_checkpoint(path: str | None) -> dict[str, str] | None:
 
 
 def save_report(report: dict[str, Any], path: str) -> list[str]:
-    """Write ``path``, which ends in ``.json``, and the table beside it (``.md``); their two paths.
-
-    Raises:
-        ValueError: If the path ends otherwise.
-    """
-    if not path.endswith('.json'):
-        raise ValueError(f'Expected a report path ending in .json, got {path}.')
+    """Write ``path``, which ends in ``.json``, and the table beside it (``.md``); both paths."""
     texts = {path: json.dumps(report, indent=2), f'{path[:-5]}.md': markdown(report)}
     for name, text in texts.items():
         with replace_file(name) as draft, open(draft, 'w', encoding='utf-8') as file:
@@ -124,11 +118,8 @@ def load_report(path: str) -> dict[str, Any]:
     """Read a report.
 
     Raises:
-        FileNotFoundError: If there is no such file.
         ValueError: If it is no report of this format.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'Report {path} does not exist.')
     try:
         with open(path, encoding='utf-8') as file:
             report = json.load(file)
@@ -199,16 +190,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def compare(first: dict[str, Any], second: dict[str, Any], names: Sequence[str]) -> str:
-    """Two reports side by side.
-
-    Args:
-        first (Dict[str, Any]): Report.
-        second (Dict[str, Any]): Report.
-        names (Sequence[str]): Two column titles.
-
-    Returns:
-        str: Markdown table; the difference is second minus first.
-    """
+    """Two reports side by side under two titles: Markdown; the difference is second minus first."""
     rows = []
     for key in dict.fromkeys([*first['figures'], *second['figures']]):
         a, b = first['figures'].get(key), second['figures'].get(key)

@@ -14,8 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from slnp_mm.evaluation import SLNPSegMetric
 from slnp_mm.evaluation.folder import build_dataset, score_folder
-from slnp_mm.evaluation.metrics import SLNPSegMetric
 from slnp_mm.evaluation.scorers.training import set_data_root, set_length, train_scorer
 
 pytestmark = pytest.mark.usefixtures('repository')

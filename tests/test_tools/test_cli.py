@@ -14,23 +14,28 @@ from slnp_mm.checkpoint import check_checkpoint, history_statistic, last_checkpo
 from slnp_mm.errors import SLNPError
 
 
-def _args(tmp_path, text='a = 1\n', **kwargs):
-    path = tmp_path / 'some_config.py'
-    path.write_text(text)
-    args = dict(config=str(path), cfg_options=None, work_dir=None)
-    args.update(launcher='none', local_rank=0)
-    return argparse.Namespace(**{**args, **kwargs})
+@pytest.fixture
+def load(tmp_path):
+    """Write a config and load it with options of the command line."""
+
+    def load_config(text='a = 1\n', **options):
+        path = tmp_path / 'some_config.py'
+        path.write_text(text)
+        args = dict(config=str(path), cfg_options=None, work_dir=None, launcher='none')
+        return cli.load_config(argparse.Namespace(**{**args, 'local_rank': 0, **options}))
+
+    return load_config
 
 
 @pytest.fixture
-def no_cuda(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+def gpus(monkeypatch):
+    """Pretend that there are so many GPUs."""
 
+    def pretend(count):
+        monkeypatch.setattr('torch.cuda.is_available', lambda: count > 0)
+        monkeypatch.setattr('torch.cuda.device_count', lambda: count)
 
-@pytest.fixture
-def with_cuda(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    return pretend
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
@@ -42,84 +47,80 @@ def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
     assert calls == [(-1, -1), (-4, 0)]  # no trimming, no mmap
 
 
-def test_work_dir_comes_from_command_line_then_config_then_name(tmp_path):
-    assert cli.load_config(_args(tmp_path)).work_dir == ('work_dirs/some_config')
+def test_work_dir_comes_from_command_line_then_config_then_name(load):
     text = 'work_dir = "of_config"\n'
-    assert cli.load_config(_args(tmp_path, text)).work_dir == 'of_config'
-    args = _args(tmp_path, text, work_dir='of_user')
-    assert cli.load_config(args).work_dir == 'of_user'
+    found = load(), load(text), load(text, work_dir='of_user')
+    assert [cfg.work_dir for cfg in found] == ['work_dirs/some_config', 'of_config', 'of_user']
 
 
-def test_options_override_the_config(tmp_path):
-    text = 'model = dict(size=1, kinds=[1, 2])\n'
-    args = _args(tmp_path, text, cfg_options={'model.size': 3})
-    assert cli.load_config(args).model.size == 3
-
-
-def _options(*words):
+@pytest.mark.parametrize(
+    'words, options',
+    [
+        # open-mmlab/mmengine's DictAction takes all spaces out of a value
+        (['a=/my data/x y', 'b=[1, 2]', 'c=1'], {'a': '/my data/x y', 'b': [1, 2], 'c': 1}),
+        (['d=x,y'], {'d': ['x', 'y']}),
+        # open-mmlab/mmengine pull request 759: given twice
+        (['a=1', 'b=2', '--cfg-options', 'b=3'], {'a': 1, 'b': 3}),
+        (['model.noise'], '--cfg-options takes key=value, but got model.noise'),
+    ],
+)
+def test_options_are_read_as_they_are_written(words, options, capsys):
     parser = argparse.ArgumentParser()
     cli.add_config_options(parser)
-    return parser.parse_args(['--cfg-options', *words]).cfg_options
+    try:
+        assert parser.parse_args(['--cfg-options', *words]).cfg_options == options
+    except SystemExit:
+        assert options in capsys.readouterr().err
 
 
-def test_options_keep_the_spaces_of_a_path():
-    """open-mmlab/mmengine's DictAction takes all spaces out of a value."""
-    assert _options('a=/my data/x y', 'b=[1, 2]', 'c=1', 'd=x,y') == {
-        'a': '/my data/x y',
-        'b': [1, 2],
-        'c': 1,
-        'd': ['x', 'y'],
-    }
-
-
-def test_options_may_be_given_twice():
-    """open-mmlab/mmengine pull request 759."""
-    words = ['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'b=3']
-    parser = argparse.ArgumentParser()
-    cli.add_config_options(parser)
-    assert parser.parse_args(words).cfg_options == {'a': 1, 'b': 3}
-
-
-def test_option_without_a_value_is_a_usage_error(capsys):
-    with pytest.raises(SystemExit):
-        _options('model.noise')
-    assert '--cfg-options takes key=value, but got model.noise' in capsys.readouterr().err
-
-
-def test_home_is_put_for_a_tilde_in_arguments_and_config(tmp_path, monkeypatch):
+def test_home_is_put_for_a_tilde_in_arguments_and_config(load, tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     assert cli.path('~/x') == f'{tmp_path}/x'
-    text = 'work_dir = "~/runs"\nmodel = dict(a=[dict(prior_checkpoint="~/p")], b="a~")\n'
-    cfg = cli.load_config(_args(tmp_path, text))
+    cfg = load('work_dir = "~/runs"\nmodel = dict(a=[dict(prior_checkpoint="~/p")], b="a~")\n')
     assert cfg.work_dir == f'{tmp_path}/runs'
     assert cfg.model.a[0].prior_checkpoint == f'{tmp_path}/p'
     assert cfg.model.b == 'a~'
 
 
-def test_loader_without_workers_keeps_none_alive(tmp_path):
-    text = (
+def test_loader_without_workers_keeps_none_alive(load):
+    cfg = load(
         "full = dict(batch_sampler=dict(type='X'), drop_last=True)\n"
         'train_dataloader = dict(full, num_workers=0, persistent_workers=True)\n'
         'val_dataloader = [dict(num_workers=0, prefetch_factor=2)]\n'
         'test_dataloader = dict(num_workers=1, persistent_workers=True, drop_last=True)\n'
     )
-    cfg = cli.load_config(_args(tmp_path, text))
     assert 'persistent_workers' not in cfg.train_dataloader
     assert 'drop_last' not in cfg.train_dataloader and cfg.test_dataloader.drop_last
     assert 'prefetch_factor' not in cfg.val_dataloader[0]
     assert cfg.test_dataloader.persistent_workers
 
 
-def test_config_that_does_not_parse_is_one_sentence(tmp_path):
-    with pytest.raises(SystemExit, match='some_config.py cannot be read as a config: .*Error'):
-        cli.load_config(_args(tmp_path, 'a = [1\n'))
-
-
-def test_run_in_its_configs_folder_does_not_write_over_it(tmp_path):
-    cfg = cli.load_config(_args(tmp_path, work_dir=str(tmp_path), cfg_options={'a': 2}))
+def test_run_in_its_configs_folder_does_not_write_over_it(load, tmp_path):
+    cfg = load(work_dir=str(tmp_path), cfg_options={'a': 2})
     assert cfg.filename == f'{tmp_path}/some_config_rerun.py' and cfg.a == 2
-    other = cli.load_config(_args(tmp_path, work_dir=f'{tmp_path}/runs'))
-    assert other.filename == f'{tmp_path}/some_config.py'
+    assert load(work_dir=f'{tmp_path}/runs').filename == f'{tmp_path}/some_config.py'
+
+
+@pytest.mark.parametrize(
+    'text, given, sentence',
+    [
+        ('a = [1\n', {}, '/some_config.py cannot be read as a config: SyntaxError: '),
+        ('', dict(config='configs/nope.py'), '^error: no config at configs/nope.py'),
+        ('a = [1]\n', dict(cfg_options={'a.7.b': 3}), 'index from 0 to 0 after a$'),
+        (
+            'a = [1]\nval_dataloader = None\n',
+            dict(cfg_options={'a.0': 2, 'val_dataloader.dataset.data_root': 'x', 'b': 1}),
+            r'^error: --cfg-options do not fit \S+/some_config.py: val_dataloader is None there, '
+            'so it has no dataset; leave val_dataloader.dataset.data_root out$',
+        ),
+        ('', dict(launcher='pytorch'), 'needs RANK, which torchrun sets: start with `torchrun'),
+        ('', dict(launcher='slurm'), 'needs SLURM_PROCID, which srun sets'),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_sentence(text, given, sentence, load, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(SystemExit, match=sentence):
+        load(text, **given)
 
 
 @pytest.mark.parametrize('out', ['labels', 'labels/made', 'labels/../labels', 'link', 'a.png'])
@@ -130,14 +131,8 @@ def test_pictures_are_not_written_among_what_is_read(tmp_path, monkeypatch, out)
     (tmp_path / 'a.png').touch()
     with pytest.raises(SystemExit, match=f'--out {out} would write over or among'):
         cli.keep_inputs(out, ['labels', 'a.png'])
-
-
-def test_other_places_and_reports_beside_pictures_are_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'labels').mkdir()
-    cli.keep_inputs('labels2', ['labels'])
-    cli.keep_inputs('.', ['labels'])
-    cli.keep_inputs('labels/scores.json', ['labels'])
+    for other in ('labels2', '.', 'labels/scores.json'):  # reports may stand beside pictures
+        cli.keep_inputs(other, ['labels'])
 
 
 def test_out_that_is_a_file_is_one_sentence(tmp_path):
@@ -147,91 +142,58 @@ def test_out_that_is_a_file_is_one_sentence(tmp_path):
             cli.need_folder(f'{tmp_path}/{out}')
 
 
-@pytest.mark.parametrize('text', ['gpu', '', 'cuda:x', 'meta'])
-def test_other_devices_are_a_usage_error(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='must be cpu, cuda or cuda:N, but got'):
-        cli.device(text)
-
-
-def test_counts_start_at_one():
+@pytest.mark.parametrize(
+    'kind, texts, sentence',
+    [
+        (cli.device, ('gpu', '', 'cuda:x', 'meta'), 'must be cpu, cuda or cuda:N, but got'),
+        (cli.number, ('0', '-1', '1.5', 'x'), 'whole number from 1, but got'),
+    ],
+)
+def test_other_devices_and_counts_are_a_usage_error(kind, texts, sentence):
+    for text in texts:
+        with pytest.raises(argparse.ArgumentTypeError, match=sentence):
+            kind(text)
     assert cli.number('3') == 3
-    for text in ('0', '-1', '1.5', 'x'):
-        with pytest.raises(argparse.ArgumentTypeError, match='whole number from 1, but got'):
-            cli.number(text)
-
-
-def test_missing_config_is_one_sentence(tmp_path):
-    args = _args(tmp_path, config='configs/nope.py')
-    with pytest.raises(SystemExit, match='^error: no config at configs/nope.py'):
-        cli.load_config(args)
-
-
-def test_option_that_does_not_fit_is_one_sentence(tmp_path):
-    args = _args(tmp_path, 'a = [1]\n', cfg_options={'a.7.b': 3})
-    with pytest.raises(SystemExit, match='index from 0 to 0 after a$'):
-        cli.load_config(args)
-
-
-def test_option_below_none_names_the_option_only(tmp_path):
-    options = {'a.0': 2, 'val_dataloader.dataset.data_root': 'x', 'b': 1}
-    text = 'a = [1]\nval_dataloader = None\n'
-    args = _args(tmp_path, text, cfg_options=options)
-    with pytest.raises(SystemExit) as caught:
-        cli.load_config(args)
-    assert str(caught.value) == (
-        f'error: --cfg-options do not fit {tmp_path}/some_config.py: val_dataloader '
-        'is None there, so it has no dataset; leave '
-        'val_dataloader.dataset.data_root out'
-    )
-
-
-def test_asked_for_cuda_is_one_sentence(no_cuda):
-    with pytest.raises(SLNPError, match='finds no CUDA device here'):
-        cli.build_runner(Config(dict(device='cuda', launcher='none')))
-
-
-def test_launcher_without_its_variables_names_the_command(tmp_path, monkeypatch):
-    monkeypatch.delenv('RANK', raising=False)
-    with pytest.raises(SystemExit, match='needs RANK, which torchrun sets: start with `torchrun'):
-        cli.load_config(_args(tmp_path, launcher='pytorch'))
-    with pytest.raises(SystemExit, match='needs SLURM_PROCID, which srun sets'):
-        cli.load_config(_args(tmp_path, launcher='slurm'))
-
-
-def test_other_launchers_without_cuda_are_sent_to_torchrun(no_cuda):
-    with pytest.raises(SLNPError, match='start with torchrun and --launcher pytorch'):
-        cli.build_runner(Config(dict(launcher='slurm')))
-
-
-def test_more_processes_than_gpus_is_one_sentence(with_cuda, monkeypatch):
-    monkeypatch.setenv('LOCAL_RANK', '1')
-    with pytest.raises(SLNPError, match='cuda:1 was asked for, but this machine has 1 CUDA'):
-        cli.build_runner(Config(dict(launcher='pytorch')))
 
 
 @pytest.mark.parametrize(
-    'gpu, bf16, kind',
+    'count, options, sentence',
     [
-        (False, False, 'SLNPBF16OptimWrapper'),
-        (True, True, 'SLNPBF16OptimWrapper'),
-        (True, False, 'AmpOptimWrapper'),
+        (0, dict(device='cuda'), 'finds no CUDA device here'),
+        (0, dict(launcher='slurm'), 'start with torchrun and --launcher pytorch'),
+        (1, dict(launcher='pytorch'), 'cuda:1 was asked for, but this machine has 1 CUDA'),
+        (0, dict(strategy=dict(type='DeepSpeedStrategy')), '^strategy=.* is not supported: FSDP'),
+        (0, dict(runner_type='FlexibleRunner'), '^runner_type=FlexibleRunner is not supported: '),
+        (
+            0,
+            dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')),
+            '^model_wrapper_cfg.type=MMFullyShardedDataParallel is not supported: FSDP, DeepSpeed',
+        ),
     ],
 )
-def test_amp_switches_each_wrapper(gpu, bf16, kind, monkeypatch):
-    monkeypatch.setattr('torch.cuda.is_available', lambda: gpu)
+def test_what_this_machine_or_model_cannot_do_is_one_sentence(
+    count, options, sentence, gpus, monkeypatch
+):
+    gpus(count)
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    with pytest.raises(SLNPError, match=sentence):
+        cli.build_runner(Config(dict(launcher='none') | options))
+
+
+@pytest.mark.parametrize('gpu, bf16', [(False, False), (True, True), (True, False)])
+def test_amp_switches_each_wrapper(gpu, bf16, gpus, monkeypatch):
+    gpus(int(gpu))
     monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda emulated: bf16)
+    kind = 'AmpOptimWrapper' if gpu and not bf16 else 'SLNPBF16OptimWrapper'
     one = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
     cli.enable_amp(one)
     assert one.optim_wrapper.type == kind
-    two = Config(
-        dict(
-            optim_wrapper=dict(
-                constructor='MultiOptimWrapperConstructor',
-                generator=dict(type='OptimWrapper', optimizer={}),
-                discriminator=dict(type='AmpOptimWrapper', optimizer={}),
-            )
-        )
+    wrappers = dict(
+        constructor='MultiOptimWrapperConstructor',
+        generator=dict(type='OptimWrapper', optimizer={}),
+        discriminator=dict(type='AmpOptimWrapper', optimizer={}),
     )
+    two = Config(dict(optim_wrapper=wrappers))
     cli.enable_amp(two)
     assert two.optim_wrapper.generator.type == kind
     assert two.optim_wrapper.discriminator.type == 'AmpOptimWrapper'
@@ -243,19 +205,15 @@ def test_amp_refuses_other_wrappers():
         cli.enable_amp(cfg)
 
 
-@pytest.mark.parametrize(
-    'value, options', [(True, {}), (dict(mode='default'), dict(mode='default'))]
-)
-def test_compile_is_left_to_the_model(value, options, monkeypatch):
+@pytest.mark.parametrize('value', [True, dict(mode='default')])
+def test_compile_is_left_to_the_model(value, monkeypatch):
     """mmengine would compile train_step, optimizers and all."""
     seen = []
     model = SimpleNamespace(compile=lambda **given: seen.append(given))
-    monkeypatch.setattr(
-        'mmengine.runner.Runner.from_cfg',
-        lambda cfg: seen.append(cfg) or SimpleNamespace(model=model),
-    )
+    from_cfg = lambda cfg: seen.append(cfg) or SimpleNamespace(model=model)  # noqa: E731
+    monkeypatch.setattr(Runner, 'from_cfg', from_cfg)
     cli.build_runner(Config(dict(launcher='none', compile=value)))
-    assert 'compile' not in seen[0] and seen[1:] == [options]
+    assert 'compile' not in seen[0] and seen[1:] == [{} if value is True else value]
 
 
 def test_auto_scale_needs_a_base_batch_size():
@@ -264,22 +222,6 @@ def test_auto_scale_needs_a_base_batch_size():
     cfg = Config(dict(auto_scale_lr=dict(base_batch_size=16)))
     cli.enable_auto_scale_lr(cfg)
     assert cfg.auto_scale_lr.enable is True
-
-
-@pytest.mark.parametrize(
-    ('options', 'text'),
-    [
-        (dict(strategy=dict(type='DeepSpeedStrategy')), 'strategy='),
-        (dict(runner_type='FlexibleRunner'), 'runner_type=FlexibleRunner'),
-        (
-            dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')),
-            'model_wrapper_cfg.type=MMFullyShardedDataParallel',
-        ),
-    ],
-)
-def test_strategies_for_one_optimizer_are_refused(options, text):
-    with pytest.raises(SLNPError, match=f'^{text}.* is not supported: FSDP, DeepSpeed and'):
-        cli.build_runner(Config(dict(launcher='none', **options)))
 
 
 def test_figures_go_to_tensorboard_or_the_missing_package_is_named():
@@ -291,12 +233,26 @@ def test_figures_go_to_tensorboard_or_the_missing_package_is_named():
         cli.log_to(cfg, 'nowhere', 'WandbVisBackend')
 
 
-def test_work_dir_stands_for_its_last_checkpoint(tmp_path):
-    (tmp_path / 'iter_4.pth').touch()
-    (tmp_path / 'last_checkpoint').write_text('/moved/away/iter_4.pth')
-    expected = str(tmp_path / 'iter_4.pth')
-    assert cli.find_checkpoint(str(tmp_path)) == expected
+@pytest.fixture
+def save(tmp_path):
+    """Write a checkpoint of a model into the work dir, and its note."""
+
+    def write(model, name='iter_4.pth', **meta):
+        path = tmp_path / name
+        torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+        (tmp_path / 'last_checkpoint').write_text(f'/moved/away/{name}')
+        return path
+
+    return write
+
+
+def test_work_dir_stands_for_its_last_whole_checkpoint(tmp_path, save):
+    linear = torch.nn.Linear(2, 3)
+    expected, later = (str(save(linear, name)) for name in ('iter_4.pth', 'iter_6.pth'))
+    assert cli.find_checkpoint(str(tmp_path)) == later
     assert cli.find_checkpoint(expected) == expected
+    open(later, 'w').close()
+    assert cli.find_checkpoint(str(tmp_path)) == expected
     with pytest.raises(SystemExit, match='no checkpoint at .*iter_5.pth: tr'):
         cli.find_checkpoint(str(tmp_path / 'iter_5.pth'))
 
@@ -312,41 +268,32 @@ def test_work_dir_without_a_checkpoint_is_named(tmp_path, capsys):
 
 
 @pytest.fixture
-def from_cfg(monkeypatch):
-    """Stand-in for the runner: a model and what it would resume."""
-
-    def build(cfg):
-        return argparse.Namespace(cfg=cfg, model=torch.nn.Linear(2, 3))
-
-    monkeypatch.setattr(Runner, 'from_cfg', build)
-
-
-def test_resume_finds_the_checkpoint_of_a_moved_work_dir(tmp_path, from_cfg):
-    path = _save(tmp_path, torch.nn.Linear(2, 3))
-    (tmp_path / 'last_checkpoint').write_text('/moved/away/model.pth')
+def resume(tmp_path, monkeypatch):
+    """Resume in the work dir; stands in for the runner: a model and what it would resume."""
+    stand_in = lambda cfg: SimpleNamespace(cfg=cfg, model=torch.nn.Linear(2, 3))  # noqa: E731
+    monkeypatch.setattr(Runner, 'from_cfg', stand_in)
     cfg = Config(dict(resume=True, work_dir=str(tmp_path), launcher='none'))
-    assert cli.build_runner(cfg).cfg.load_from == str(path)
+    return lambda: cli.build_runner(cfg).cfg.load_from
 
 
-def test_resume_without_a_checkpoint_starts_anew(tmp_path, from_cfg):
-    cfg = Config(dict(resume=True, work_dir=str(tmp_path), launcher='none'))
-    assert cli.build_runner(cfg).cfg.load_from is None
+def test_resume_finds_the_checkpoint_of_a_moved_work_dir_or_starts_anew(resume, save):
+    assert resume() is None
+    path = save(torch.nn.Linear(2, 3), 'model.pth')
+    assert resume() == str(path)
 
 
-def test_resume_of_another_class_count_is_one_sentence(tmp_path, from_cfg):
-    _save(tmp_path, torch.nn.Linear(2, 5))
-    (tmp_path / 'last_checkpoint').write_text('model.pth')
-    cfg = Config(dict(resume=True, work_dir=str(tmp_path), launcher='none'))
+def test_resume_of_another_class_count_is_one_sentence(resume, save):
+    save(torch.nn.Linear(2, 5))
     with pytest.raises(
         SLNPError,
         match=r'weight is \(5, 2\) in the file, but \(3, 2\) here; use the '
         r'config it was trained with \(another number of classes\?\)',
     ):
-        cli.build_runner(cfg)
+        resume()
 
 
-def test_resume_falls_back_to_the_last_whole_checkpoint(tmp_path):
-    good = _save(tmp_path, torch.nn.Linear(2, 3)).read_bytes()
+def test_resume_falls_back_to_the_last_whole_checkpoint(tmp_path, save):
+    good = save(torch.nn.Linear(2, 3)).read_bytes()
     for number, data in ((2, good), (4, good[:50]), (10, good[:200]), (12, good)):
         (tmp_path / f'iter_{number}.pth').write_bytes(data)
     note = tmp_path / 'last_checkpoint'
@@ -364,39 +311,19 @@ def test_resume_falls_back_to_the_last_whole_checkpoint(tmp_path):
         last_checkpoint(tmp_path)
 
 
-def _save(tmp_path, model):
-    path = tmp_path / 'model.pth'
-    torch.save({'state_dict': model.state_dict()}, path)
-    return path
-
-
-def test_fitting_checkpoint_passes(tmp_path):
-    model = torch.nn.Linear(2, 3)
-    check_checkpoint(_save(tmp_path, model), model)
-
-
-def test_checkpoint_of_other_shapes_is_one_sentence(tmp_path):
-    path = _save(tmp_path, torch.nn.Linear(2, 3))
-    text = r'weight is \(3, 2\) in the file, but \(5, 2\) here'
-    with pytest.raises(SLNPError, match=text):
-        check_checkpoint(path, torch.nn.Linear(2, 5))
-
-
-def test_checkpoint_of_other_classes_says_how_many_it_has(tmp_path):
-    state = torch.nn.Linear(2, 3).state_dict()
-    meta = dict(dataset_meta=dict(classes=('sky', 'road', 'car')))
-    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'a.pth')
+def test_checkpoint_of_other_shapes_is_one_sentence_which_says_its_classes(save):
+    path = save(torch.nn.Linear(2, 3), dataset_meta=dict(classes=('sky', 'road', 'car')))
+    check_checkpoint(path, torch.nn.Linear(2, 3))
     with pytest.raises(SLNPError) as caught:
-        check_checkpoint(tmp_path / 'a.pth', torch.nn.Linear(2, 5))
+        check_checkpoint(path, torch.nn.Linear(2, 5))
     assert str(caught.value) == (
-        f'{tmp_path}/a.pth does not fit this config: weight is (3, 2) in the '
-        'file, but (5, 2) here; use the config it was trained with (its data '
-        'set has 3 classes), or train anew'
+        f'{path} does not fit this config: weight is (3, 2) in the file, but (5, 2) here; use the '
+        'config it was trained with (its data set has 3 classes), or train anew'
     )
 
 
-def test_part_of_a_model_passes_only_if_asked_for(tmp_path):
-    path = _save(tmp_path, torch.nn.Linear(2, 3, bias=False))
+def test_part_of_a_model_passes_only_if_asked_for(save):
+    path = save(torch.nn.Linear(2, 3, bias=False))
     model = torch.nn.Linear(2, 3)
     check_checkpoint(path, model, whole=False)
     with pytest.raises(SLNPError, match='lacks 1 of 2 entries .*bias'):
@@ -406,38 +333,28 @@ def test_part_of_a_model_passes_only_if_asked_for(tmp_path):
         check_checkpoint(path, other, whole=False)
 
 
-def test_damaged_checkpoint_is_one_sentence(tmp_path):
-    path = _save(tmp_path, torch.nn.Linear(2, 3))
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(SLNPError, match='cannot be read as a checkpoint'):
-        check_checkpoint(path, torch.nn.Linear(2, 3))
+def raise_(error):
+    raise error
 
 
-def test_tool_prints_the_sentence_and_gives_1(capsys):
-    assert cli.run_tool(lambda: history_statistic(dict, 'mean')) == 1
+@pytest.mark.parametrize(
+    'call, code, said',
+    [
+        (lambda: None, 0, ''),
+        (lambda: history_statistic(dict, 'mean'), 1, 'error: a checkpoint may look up only'),
+        (
+            lambda: raise_(OSError(errno.EROFS, 'Read-only file system', '/media/x')),
+            1,
+            'error: Read-only file system at /media/x: make room, mend the permissions, or choose '
+            'another folder\n',
+        ),
+        (lambda: raise_(KeyboardInterrupt), 130, 'error: stopped\n'),
+    ],
+)
+def test_tool_prints_one_sentence_and_gives_a_code(call, code, said, capsys):
+    assert cli.run_tool(call) == code
     error = capsys.readouterr().err
-    assert error.startswith('error: a checkpoint may look up only')
-    assert len(error.splitlines()) == 1
-    assert cli.run_tool(lambda: None) == 0
-
-
-def test_folder_that_cannot_be_written_is_one_sentence(capsys):
-    def refused():
-        raise OSError(errno.EROFS, 'Read-only file system', '/media/x')
-
-    assert cli.run_tool(refused) == 1
-    assert capsys.readouterr().err == (
-        'error: Read-only file system at /media/x: make room, mend the '
-        'permissions, or choose another folder\n'
-    )
-
-
-def test_stopped_tool_is_one_sentence(capsys):
-    def stopped():
-        raise KeyboardInterrupt
-
-    assert cli.run_tool(stopped) == 130
-    assert capsys.readouterr().err == 'error: stopped\n'
+    assert error.startswith(said) and len(error.splitlines()) == bool(said)
 
 
 def test_tool_keeps_the_traceback_of_a_bug(monkeypatch):

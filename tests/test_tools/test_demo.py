@@ -50,22 +50,20 @@ def test_finished_step_is_kept(tmp_path, runner, capsys):
     )
 
 
-def test_failed_step_is_run_again(tmp_path, runner):
-    runner.steps['a'] = _step(tmp_path, 'a', 'sys.exit(3)')
-    with pytest.raises(SystemExit, match='error: a failed: exit code 3 '):
-        _run(runner, 'a')
-    again = demo.Demo({'a': _step(tmp_path, 'a')}, runner.out)
-    _run(again, 'a')
-    assert (tmp_path / 'a.calls').read_text() == 'xx'
-
-
-def test_failure_gives_the_tools_own_sentence(tmp_path, runner):
-    code = 'print("error: no data at x: put it there"); sys.exit(1)'
+@pytest.mark.parametrize(
+    'code, why',
+    [
+        ('sys.exit(3)', 'exit code 3'),
+        ('print("error: no data at x: put it there"); sys.exit(1)', 'no data at x: put it there'),
+    ],
+)
+def test_failed_step_is_named_and_run_again(tmp_path, runner, code, why):
     runner.steps['a'] = _step(tmp_path, 'a', code)
     with pytest.raises(SystemExit) as caught:
         _run(runner, 'a')
-    log = tmp_path / 'out/a.part'
-    assert str(caught.value) == f'error: a failed: no data at x: put it there (log: {log})'
+    assert str(caught.value) == f'error: a failed: {why} (log: {tmp_path}/out/a.part)'
+    _run(demo.Demo({'a': _step(tmp_path, 'a')}, runner.out), 'a')
+    assert (tmp_path / 'a.calls').read_text() == 'xx'
 
 
 def test_missing_result_is_a_failure(tmp_path, runner):
@@ -146,14 +144,11 @@ def test_stopped_demo_stops_its_tool(tmp_path, number):
         os.kill(int((tmp_path / 'pid').read_text()), 0)
 
 
-def test_every_command_names_existing_files():
-    for command, _ in demo.list_steps(Path('work_dirs/demo/seed_0'), 0).values():
+def test_commands_name_existing_files_and_seeds_share_data_and_scorer_only():
+    first = demo.list_steps(Path('work_dirs/demo/seed_0'), 0)
+    for command, _ in first.values():
         for path in [word for word in command.split() if word.endswith('.py')]:
             assert (TOOLS.parent / path).exists(), path
-
-
-def test_seeds_share_data_and_scorer_but_not_the_networks():
-    first = demo.list_steps(Path('work_dirs/demo/seed_0'), 0)
     second = demo.list_steps(Path('work_dirs/demo/seed_1'), 1)
     assert [name for name in first if first[name] == second[name]] == ['data', 'scorer']
     assert all(first[name][1] != second[name][1] for name in ('prior', 'gan', 'scores'))

@@ -1,10 +1,7 @@
 """tools/generate.py with the zoo's model, and tools/publish.py, which makes such a file."""
 
 import hashlib
-import importlib.util
-import sys
 
-import _cli as cli
 import cv2
 import numpy as np
 import pytest
@@ -15,20 +12,6 @@ from PIL import Image
 
 from slnp_mm.checkpoint import read_config
 from slnp_mm.inferencer import ZOO, SLNPInferencer
-
-
-def use(tool, *words):
-    """Run a tool as from the command line; its exit code, or what stopped it."""
-    path = cli.__file__.replace('_cli.py', f'{tool}.py')
-    spec = importlib.util.spec_from_file_location(f'tool_{tool}', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [f'tools/{tool}.py', *map(str, words)])
-        try:
-            return cli.run_tool(module.main)
-        except SystemExit as stop:
-            return stop.code
 
 
 @pytest.fixture
@@ -42,7 +25,7 @@ def labels(tmp_path):
     return tmp_path / 'labels'
 
 
-def test_broken_run_goes_on(labels, tmp_path, capsys):
+def test_broken_run_goes_on(use, labels, tmp_path, capsys):
     out = tmp_path / 'out'
     words = ['--labels', labels, '--out', out, '--num-noises', 2, '--device', 'cpu']
     assert use('generate', *words) == 0
@@ -81,7 +64,7 @@ def test_broken_run_goes_on(labels, tmp_path, capsys):
     assert '2 pictures are there already' in capsys.readouterr().out
 
 
-def test_attention_sheet_and_comparison(labels, tmp_path):
+def test_attention_sheet_and_comparison(use, labels, tmp_path):
     words = ['--labels', f'{labels}/**/*', '--out', tmp_path / 'out', '--device', 'cpu']
     more = ['--attention', tmp_path / 'attention', '--sheet', tmp_path / 'sheet.png']
     checkpoint = next(ZOO.glob('*.pth'))
@@ -112,11 +95,11 @@ def test_attention_sheet_and_comparison(labels, tmp_path):
         (['--instances', 'nope'], 'no folder of instance maps at nope'),
     ],
 )
-def test_what_does_not_fit_is_said_first(words, text, labels, tmp_path):
+def test_what_does_not_fit_is_said_first(use, words, text, labels, tmp_path):
     assert text in use('generate', '--labels', labels, '--out', tmp_path / 'out', *words)
 
 
-def test_label_maps_are_not_overwritten(labels):
+def test_label_maps_are_not_overwritten(use, labels):
     assert 'among what is read' in use('generate', '--labels', labels, '--out', labels / 'x')
     glob = labels / 'sub' / '*'
     assert 'among what is read' in use('generate', '--labels', glob, '--out', labels / 'sub')
@@ -125,7 +108,7 @@ def test_label_maps_are_not_overwritten(labels):
     assert 'write over' in use('generate', '--labels', one, '--out', labels / 'sub')
 
 
-def test_published_file_gives_the_pictures(tiny, repository, tmp_path, capsys):
+def test_published_file_gives_the_pictures(use, tiny, repository, tmp_path, capsys):
     cfg = Config.fromfile('configs/slnp_toy.py')
     tiny.narrow(cfg.model)
     torch.manual_seed(0)
@@ -157,7 +140,7 @@ def test_published_file_gives_the_pictures(tiny, repository, tmp_path, capsys):
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
-def test_value_too_large_for_half_precision_is_refused(tiny, repository, tmp_path, capsys):
+def test_value_too_large_for_half_precision_is_refused(use, tiny, repository, tmp_path, capsys):
     text = 'model = dict(a=1)\ntest_dataloader = dict()\ndefault_scope = None\ncustom_imports = {}'
     state = {'generator.a': torch.full((1, 1), 1e6)}
     torch.save(dict(state_dict=state, meta=dict(cfg=text)), tmp_path / 'a.pth')

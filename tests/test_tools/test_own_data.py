@@ -1,11 +1,11 @@
 """What docs/data.md says about one's own data, run as written at small sizes."""
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import _cli as cli
 import cv2
@@ -47,17 +47,6 @@ model = dict(
 """
 
 
-def use(tool, *words):
-    """Run a tool as from the command line; its exit code."""
-    path = cli.__file__.replace('_cli.py', f'{tool}.py')
-    spec = importlib.util.spec_from_file_location(f'tool_{tool}', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [f'tools/{tool}.py', *map(str, words)])
-        return cli.run_tool(module.main)
-
-
 def write_pairs(root, names, kinds=('{}.jpg', '{}.png'), size=(96, 96)):
     """A picture of noise and a label map of three blocks for each name."""
     rng = np.random.default_rng(0)
@@ -86,11 +75,25 @@ def place(tmp_path, monkeypatch, request, repository):
 
 
 GAN = 'configs/slnp_mine.py'
-MADE = ['--out', 'made', '--device', 'cpu']
 JUDGE = 'configs/scorers/deeplabv3_mine.py'
 
 
-def test_the_documented_path_ends_in_scores(place, capsys):
+@pytest.fixture
+def draw(use):
+    """Generate pictures of label maps, by default with what GAN's training has left."""
+
+    def run(labels, out='made', config=GAN, options=SMALL):
+        words = ['--labels', labels, '--out', out, '--device', 'cpu', '--cfg-options', *options]
+        return use('generate', config, f'work_dirs/{Path(config).stem}', *words)
+
+    return run
+
+
+def pictures(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*.png'))
+
+
+def test_the_documented_path_ends_in_scores(use, draw, place, capsys):
     """Scorer, prior, training, test, pictures and their score."""
     write_pairs(place / 'data/mine', ['train/bonn/0', 'train/ulm/0', 'train/ulm/1'])
     write_pairs(place / 'data/mine', ['val/bonn/0', 'val/ulm/0'])
@@ -114,10 +117,8 @@ def test_the_documented_path_ends_in_scores(place, capsys):
     assert use('test', GAN, *words) == 0
     scores = mmengine.load(place / 'scores.json')
 
-    words = [*MADE, '--labels', 'data/mine/labels/val']
-    assert use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *options) == 0
-    pictures = sorted(map(str, (place / 'made').rglob('*.png')))
-    assert pictures == [f'{place}/made/{city}/0.png' for city in ('bonn', 'ulm')]
+    assert draw('data/mine/labels/val', options=options) == 0
+    assert pictures(place / 'made') == ['bonn/0.png', 'ulm/0.png']
     words = ['--images', 'made', '--out', 'made/score.json', '--cfg-options', *options]
     assert use('score', GAN, *words) == 0
     figures = load_report('made/score.json')['figures']
@@ -129,7 +130,7 @@ def test_the_documented_path_ends_in_scores(place, capsys):
     assert '+0' in capsys.readouterr().out
 
 
-def test_pictures_are_named_as_score_reads_them(place):
+def test_pictures_are_named_as_score_reads_them(use, draw, place):
     """mmsegmentation issue 1968: names that differ on both sides; MONAI issue 1854: one name in
     two subfolders."""
     kinds = ('{}_img.jpg', '{}_label.png')
@@ -143,25 +144,24 @@ def test_pictures_are_named_as_score_reads_them(place):
     judge = [*SCORER, *ends[:4]]
     assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *judge) == 0
     assert use('train', GAN, '--cfg-options', *SHORT, *SMALL, *ends) == 0
-    words = [*MADE, '--labels', 'data/mine/labels/val']
-    options = ['--cfg-options', *SMALL, *ends]
-    assert use('generate', GAN, 'work_dirs/slnp_mine', *words, *options) == 0
-    pictures = sorted(map(str, (place / 'made').rglob('*.png')))
-    assert pictures == [f'{place}/made/{city}/0.png' for city in ('bonn', 'ulm')]
-    assert use('score', GAN, '--images', 'made', '--out', 'score.json', *options) == 0
+    assert draw('data/mine/labels/val', options=[*SMALL, *ends]) == 0
+    assert pictures(place / 'made') == ['bonn/0.png', 'ulm/0.png']
+    words = ['--images', 'made', '--out', 'score.json', '--cfg-options', *SMALL, *ends]
+    assert use('score', GAN, *words) == 0
     assert load_report('score.json')['protocol']['num_images'] == 2
 
 
 @pytest.fixture
-def trained(place):
+def trained(use, place):
     """A generator of white noise, trained for two iterations."""
     write_pairs(place / 'data/mine', ['train/0', 'train/1', 'more/2', 'val/0', 'val/1'])
     assert use('train', GAN, '--cfg-options', *SHORT, *SMALL) == 0
     return place
 
 
-def test_generate_leaves_its_label_maps_alone(trained, capsys):
-    """CENet issue 17: the output folder is the input folder."""
+def test_generate_leaves_its_label_maps_alone_and_needs_no_pictures(draw, trained):
+    """CENet issue 17: the output folder is the input folder; SPADE issue 49 (images that the test
+    never uses) and pull request 82 (one label map)."""
     labels = trained / 'data/mine/labels'
     before = {path: path.read_bytes() for path in labels.rglob('*.png')}
     for source, out in (
@@ -170,22 +170,17 @@ def test_generate_leaves_its_label_maps_alone(trained, capsys):
         ('labels/val/0.png', 'labels/val'),
         ('labels/val', 'images/val'),  # pictures of the set itself
     ):
-        words = ['--labels', labels.parent / source, '--out', labels.parent / out]
-        with pytest.raises(SystemExit, match='would write over or among what is read from'):
-            use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *SMALL)
+        said = draw(labels.parent / source, labels.parent / out)
+        assert 'would write over or among what is read from' in said
     assert before == {path: path.read_bytes() for path in labels.rglob('*.png')}
-    assert not list((trained / 'data/mine/images').rglob('*.png'))
+    assert not pictures(trained / 'data/mine/images')
 
-
-def test_generate_needs_no_pictures_and_takes_one_label_map(trained):
-    """SPADE issue 49 (images that the test never uses) and pull request 82 (one label map)."""
     shutil.rmtree(trained / 'data/mine/images')
-    words = ['--labels', 'data/mine/labels/val/1.png', '--out', 'made here', '--device', 'cpu']
-    assert use('generate', GAN, 'work_dirs/slnp_mine', *words, '--cfg-options', *SMALL) == 0
-    assert [path.name for path in (trained / 'made here').glob('*.png')] == ['1.png']
+    assert draw('data/mine/labels/val/1.png', 'made here') == 0
+    assert pictures(trained / 'made here') == ['1.png']
 
 
-def test_resume_takes_a_checkpoint_and_goes_on(trained):
+def test_resume_takes_a_checkpoint_and_goes_on(use, trained):
     """mmsegmentation issues 3634 and 3417 (--resume FILE), 3669 (ends at once), 127 (no
     checkpoint after resuming)."""
     options = ['--cfg-options', *SHORT, *SMALL]
@@ -201,7 +196,7 @@ def test_resume_takes_a_checkpoint_and_goes_on(trained):
     assert [path.name for path in (trained / 'on').glob('*.pth')] == ['iter_3.pth']
 
 
-def test_a_run_in_its_own_work_dir_keeps_the_config(trained):
+def test_a_run_in_its_own_work_dir_keeps_the_config(use, trained):
     """mmengine issue 1060, mmsegmentation issue 2841: the kept config is written over."""
     kept = trained / 'work_dirs/slnp_mine/slnp_mine.py'
     before = kept.read_text()
@@ -236,7 +231,7 @@ def join(place, evaluator='', rule=''):
     return 'configs/joined.py'
 
 
-def test_joined_folders_train_test_and_generate(trained, scorer, capsys):
+def test_joined_folders_train_test_and_generate(use, draw, trained, scorer, capsys):
     """mmsegmentation issue 3001, sahi issue 1092: ConcatDataset."""
     metric = dict(type='SLNPSegMetric', scorer=scorer(3))
     joined = join(trained, f'val_evaluator = test_evaluator = dict(metrics=[{metric}])\n')
@@ -247,18 +242,15 @@ def test_joined_folders_train_test_and_generate(trained, scorer, capsys):
     assert protocol['data'] == 'SLNPDataset' and protocol['num_images'] == 3
     assert protocol['split'] == 'labels/train + labels/more'
 
-    words = ['--labels', 'data/mine/labels/more', '--out', 'made', '--device', 'cpu']
-    assert use('generate', joined, 'work_dirs/joined', *words, *options) == 0
-    assert [path.name for path in (trained / 'made').glob('*.png')] == ['2.png']
-    words[3] = 'data/mine/images/more'
-    with pytest.raises(SystemExit, match='would write over or among'):
-        use('generate', joined, 'work_dirs/joined', *words, *options)
+    labels, given = 'data/mine/labels/more', dict(config=joined, options=UNSIZED)
+    assert draw(labels, **given) == 0 and pictures(trained / 'made') == ['2.png']
+    assert 'would write over or among' in draw(labels, 'data/mine/images/more', **given)
     capsys.readouterr()
     assert use('score', joined, '--images', 'made', *options) == 1
     assert 'test_dataloader joins 2 data sets' in capsys.readouterr().err
 
 
-def test_a_repeated_folder_trains_tests_generates_and_is_scored(trained, scorer):
+def test_a_repeated_folder_trains_tests_generates_and_is_scored(use, draw, trained, scorer):
     """Two pictures, twice: each is scored once, by its index."""
     metric = dict(type='SLNPSegMetric', scorer=scorer(3))
     (trained / 'configs/repeated.py').write_text(
@@ -278,21 +270,19 @@ def test_a_repeated_folder_trains_tests_generates_and_is_scored(trained, scorer)
     protocol = load_report('work_dirs/repeated/test_report.json')['protocol']
     assert protocol['num_images'] == count and protocol['split'] == 'labels/train'
 
-    made = ['--labels', 'data/mine/labels/train', '--out', 'made', '--device', 'cpu']
-    assert use('generate', words[0], 'work_dirs/repeated', *made, *words[1:]) == 0
+    assert draw('data/mine/labels/train', config=words[0], options=UNSIZED) == 0
     assert use('score', words[0], '--images', 'made', '--out', 'a.json', *words[1:]) == 0
     assert load_report('a.json')['protocol']['num_images'] == count
 
 
-def test_parts_of_different_rules_are_refused_by_generate(trained, capsys):
+def test_parts_of_different_rules_are_refused_by_generate(draw, trained, capsys):
     joined = join(trained, rule=', label=dict(label_map={0: 1})')
-    words = ['--labels', 'data/mine/labels/more', '--out', 'made', '--device', 'cpu']
-    words += ['--cfg-options', *UNSIZED]
-    assert use('generate', joined, 'work_dirs/slnp_mine', *words) == 1
+    (trained / 'work_dirs/slnp_mine').rename('work_dirs/joined')
+    assert draw('data/mine/labels/more', config=joined, options=UNSIZED) == 1
     assert 'the parts of test_dataloader differ in label' in capsys.readouterr().err
 
 
-def test_batches_of_one_picture_and_sizes(trained, capsys):
+def test_batches_of_one_picture_and_sizes(use, trained, capsys):
     """mmsegmentation issue 272, stable-diffusion-webui issue 4094."""
     one = [*SHORT, *SMALL, 'train_dataloader.batch_size=1']
     assert use('train', GAN, '--work-dir', 'one', '--cfg-options', *one) == 0
@@ -304,17 +294,16 @@ def test_batches_of_one_picture_and_sizes(trained, capsys):
         assert said.startswith('error: Expected') and 'multiple' in said
 
 
-def test_scorer_of_batches_of_one_is_refused_before_training(place, capsys):
+def test_scorer_of_batches_of_one_is_refused_before_training(use, place, capsys):
     """mmsegmentation issue 272: batch norm behind a pooling to one pixel."""
     write_pairs(place / 'data/mine', ['train/0', 'train/1', 'train/2', 'val/0'])
-    one = [*SCORER, 'train_dataloader.batch_size=1']
-    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *one) == 1
+    words = ['train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *SCORER]
+    assert use(*words, 'train_dataloader.batch_size=1') == 1
     assert 'train_dataloader has batch_size 1, but the batch norm' in capsys.readouterr().err
-    last = [*SCORER, 'train_dataloader.sampler.type=DefaultSampler']
-    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *last) == 1
+    words += ['train_dataloader.sampler.type=DefaultSampler']
+    assert use(*words) == 1
     assert 'the last of the batches of 2 out of 3 pictures holds one' in capsys.readouterr().err
-    dropped = [*last, 'train_dataloader.drop_last=True']
-    assert use('train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *dropped) == 0
+    assert use(*words, 'train_dataloader.drop_last=True') == 0
 
 
 @pytest.mark.slow

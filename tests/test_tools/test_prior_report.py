@@ -1,14 +1,13 @@
 """Figures of the noise prior by loops; the tool from config to picture."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from _prior_report import build_prior, draw_report, report_prior
+from _prior_report import build_prior, draw_rows, report_prior
+from mmengine.config import Config
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
@@ -58,7 +57,7 @@ def run(prior, tmp_path):
 def test_figures_match_loops(prior):
     images = torch.rand(40, 3, 16, 16) * 2 - 1  # two parts, averaged to 8 px
     torch.manual_seed(7)
-    found = report_prior(prior, images, num_samples=5).figures
+    found, _ = report_prior(prior, images, num_samples=5)
     small = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5))
     with torch.no_grad():
         mean, log_var = (x.double().numpy() for x in prior.encode(small))
@@ -77,35 +76,27 @@ def test_figures_match_loops(prior):
 
 
 def test_picture_has_a_row_each_for_real_reconstruction_and_sample(prior):
-    report = report_prior(prior, torch.ones(3, 3, 8, 8), num_samples=4)
-    assert [len(row) for row in report.rows] == [3, 3, 4]
-    assert (report.rows[0] == 255).all()
-    picture = draw_report(report)
+    _, rows = report_prior(prior, torch.ones(3, 3, 8, 8), num_samples=4)
+    assert [len(row) for row in rows] == [3, 3, 4]
+    assert (rows[0] == 255).all()
+    picture = draw_rows(rows)
     assert picture.shape[2] == 3 and picture.shape[1] > picture.shape[0] * 0.9
 
 
-@pytest.mark.slow
-def test_tool_prints_text_and_json_and_draws(run, tmp_path, request):
-    config, checkpoint = run
+def test_tool_prints_text_and_json_and_draws(use, run, tmp_path, repository, capsys):
     out = tmp_path / 'shown' / 'prior.png'
-    words = [sys.executable, '-W', 'ignore', 'tools/show_prior.py', str(config), str(checkpoint)]
-    words += ['--out', str(out), '--num-samples', '4']
-    root = request.config.rootpath
-    done = subprocess.run(words, capture_output=True, text=True, cwd=root)
-    assert done.returncode == 0, done.stderr[-3000:]
-    line = next(x for x in done.stdout.splitlines() if x.startswith('{'))
-    figures = json.loads(line)
+    assert use('show_prior', *run, '--out', out, '--num-samples', 4) == 0
+    said = capsys.readouterr().out
+    figures = json.loads(next(line for line in said.splitlines() if line.startswith('{')))
     assert figures['num_images'] == 3
     assert 0 <= figures['active_units'] <= 1
-    assert f'{figures["recon_mae"]:.4f} mean absolute error' in done.stdout
+    assert f'{figures["recon_mae"]:.4f} mean absolute error' in said
     assert cv2.imread(str(out)).shape[2] == 3
     assert not list(out.parent.glob('*.part*'))
 
 
-def test_a_config_without_a_prior_is_refused(tmp_path):
-    from mmengine.config import Config
-
-    path = tmp_path / 'x.py'
-    path.write_text("model = dict(type='SLNPDiscriminator', num_classes=2)")
+def test_a_config_without_a_prior_is_refused():
+    model = dict(type='SLNPDiscriminator', num_classes=2)
+    cfg = Config(dict(model=model), cfg_text='given', filename='x.py')
     with pytest.raises(SLNPError, match=r'x\.py has no noise prior'):
-        build_prior(Config.fromfile(str(path)), str(tmp_path / 'none.pth'))
+        build_prior(cfg, 'none.pth')

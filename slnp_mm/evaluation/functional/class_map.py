@@ -51,8 +51,3 @@ def build_class_map(
     table = torch.full((256,), ignore_index, dtype=torch.int64)
     table[:num_classes] = torch.as_tensor(list(class_map), dtype=torch.int64)
     return table
-
-
-def map_label(label: Tensor, table: Tensor | None) -> Tensor:
-    """Translate a label map, (H, W) int64, through a (256,) table; ``None`` changes nothing."""
-    return label if table is None else table[label]

@@ -14,13 +14,6 @@ RESIZE_FILTERS = {
 }
 
 
-def check_filter(name: str) -> str:
-    """Return ``name``; raise a ValueError that lists the known ones if it is no filter."""
-    if name not in RESIZE_FILTERS:
-        raise ValueError(f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, got {name!r}.')
-    return name
-
-
 def to_uint8(image: Tensor) -> np.ndarray:
     """Quantize one image exactly as saving it as a PNG does.
 
@@ -51,15 +44,6 @@ def to_uint8(image: Tensor) -> np.ndarray:
 
 def resize_image(image: np.ndarray, size: tuple[int, int], filter_name: str) -> np.ndarray:
     """Resize a (H, W, 3) uint8 image to (height, width) with a filter of ``RESIZE_FILTERS``."""
-    if tuple(image.shape[:2]) == tuple(size):
+    if image.shape[:2] == size:
         return image
-    return cv2.resize(
-        image, (size[1], size[0]), interpolation=RESIZE_FILTERS[check_filter(filter_name)]
-    )
-
-
-def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a (H, W) label map to (height, width) by nearest neighbor: no id is invented."""
-    if tuple(label.shape) == tuple(size):
-        return label
-    return cv2.resize(label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(image, size[::-1], interpolation=RESIZE_FILTERS[filter_name])

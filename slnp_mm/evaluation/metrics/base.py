@@ -1,5 +1,7 @@
 """What all metrics of this package share."""
 
+import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..functional.images import to_uint8
+from ..scorers.base import Scorer
 
 Identity = tuple[Any, ...]
 
@@ -36,8 +39,7 @@ class PairedMetric(BaseMetric):
             Names carry ``prefix``, so that two metrics of one kind keep apart.
 
     Args:
-        collect_device (str): As in mmengine.
-        prefix (str, optional): Put before each name.
+        **kwargs: As in mmengine; ``prefix`` (str, optional) is put before each name.
     """
 
     # Metrics with this mode share one pass; mmagic's 'normal' mode would
@@ -46,16 +48,32 @@ class PairedMetric(BaseMetric):
     min_images = 1
     sample_model = 'orig'
 
-    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.device = torch.device('cpu')
         self.last_report: dict | None = None
+        self._network: Scorer | None = None
+
+    def build_network(self) -> Scorer:
+        """Build the network that judges."""
+        raise NotImplementedError
+
+    @property
+    def network(self) -> Any:
+        """The network that judges, built at first use."""
+        if self._network is None:
+            self._network = self.build_network()
+        return self._network.to(self.device)
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """Take over the model's device (called by mmagic's Evaluator)."""
+        """Take over the model's device, called by mmagic's Evaluator before the first image.
+
+        The network is built, so that errors come early.
+        """
         parameter = next(iter(module.parameters()), None)
         if parameter is not None:
             self.device = parameter.device
+        self.network  # noqa: B018
 
     def get_metric_sampler(
         self, model: nn.Module, dataloader: DataLoader, metrics: list[Any]
@@ -84,7 +102,10 @@ class PairedMetric(BaseMetric):
 
     def _evaluate_parts(self, parts: Sequence[list], size: int | None):
         """Scores, or the text of an error for every process to raise."""
-        results = merge_results(parts)
+        merged: dict[Identity, Any] = {}
+        for key, result in itertools.chain.from_iterable(parts):
+            merged.setdefault(key, result)
+        results = [merged[key] for key in sorted(merged)]
         if not results:
             return f'{type(self).__name__} got no image: the validation loader is empty.'
         if size is not None and len(results) != size:
@@ -153,10 +174,10 @@ def once(cache: dict, keys: list[str], compute: Callable[[list[int]], Sequence])
     return [cache[key] for key in keys]
 
 
-def merge_results(parts: Sequence[Sequence[tuple[Identity, Any]]]) -> list:
-    """Join each process's (identity, result) pairs: each image once, in data set order."""
-    merged: dict[Identity, Any] = {}
-    for part in parts:
-        for key, result in part:
-            merged.setdefault(key, result)
-    return [merged[key] for key in sorted(merged)]
+def content_key(*arrays: np.ndarray) -> str:
+    """Digest of the shapes and values of arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

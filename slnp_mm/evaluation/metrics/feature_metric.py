@@ -1,8 +1,8 @@
 """Distances between feature sets of generated and real images."""
 
-import hashlib
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 from zipfile import BadZipFile
 
@@ -21,14 +21,13 @@ from ..functional.distances import (
 )
 from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.inception import InceptionFeatures
-from .base import PairedMetric, once
+from .base import PairedMetric, content_key, once
 
 
 class FeatureMetric(PairedMetric):
     """Base: features of both sets, exact under any launcher.
 
     Args:
-        kernel (bool): Also the kernel distance.
         manifold (bool): Also precision and recall (3 neighbors).
         cache (str, optional): ``.npz`` file that keeps features of real images by content, so that
             they are computed once.
@@ -37,34 +36,17 @@ class FeatureMetric(PairedMetric):
 
     NAMES: dict[str, str] = {}
 
-    def __init__(
-        self, kernel: bool = True, manifold: bool = True, cache: str | None = None, **kwargs
-    ) -> None:
+    def __init__(self, manifold: bool = True, cache: str | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.kernel = kernel
         self.manifold = manifold
         # a spread needs two, a third neighbor four
         self.min_images = 4 if manifold else 2
         self.cache_path = cache
-        self._extractor: Any = None
-        self._real: dict[str, Tensor] = {}
 
-    def build_extractor(self) -> Any:
-        """Network with ``to``, ``features`` and ``describe``."""
-        raise NotImplementedError
-
-    @property
-    def extractor(self) -> Any:
-        """The network, built at first use; real features are read then."""
-        if self._extractor is None:
-            self._extractor = self.build_extractor().to(self.device)
-            self._real = load_features(self.cache_path, self._tag())
-        return self._extractor.to(self.device)
-
-    def prepare(self, module: torch.nn.Module, dataloader: Any) -> None:
-        """Load the network before the first image, so errors come early."""
-        super().prepare(module, dataloader)
-        self.extractor  # noqa: B018
+    @cached_property
+    def _real(self) -> dict[str, Tensor]:
+        """Features of real images by their content."""
+        return load_features(self.cache_path, self._tag())
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Describe one batch.
@@ -78,7 +60,7 @@ class FeatureMetric(PairedMetric):
             ValueError: If one of them is missing.
         """
         fakes = self.images(data_samples, 'fake_img')
-        net = self.extractor
+        net = self.network
         fakes = features_of(net, fakes)
         images = self.images(data_samples, 'gt_img')
         keys = [content_key(image) for image in images]
@@ -101,17 +83,17 @@ class FeatureMetric(PairedMetric):
         fake, real = (torch.stack(side).numpy() for side in (fakes, reals))
         self._real.update(zip(keys, reals))  # other processes' too
         save_features(self.cache_path, self._tag(), self._real)
-        out = distances(real, fake, self.kernel, self.manifold)
+        out = distances(real, fake, self.manifold)
         out = {self.NAMES[k]: round(v, 6) for k, v in out.items()}
-        for name, value in split_half(real, self.kernel).items():
+        for name, value in split_half(real).items():
             out[f'real/{self.NAMES[name]}'] = round(value, 6)
         self.last_report = dict(
-            figures=dict(out), num_images=len(results), features=self._extractor.describe()
+            figures=dict(out), num_images=len(results), features=self.network.describe()
         )
         return out
 
     def _tag(self) -> str:
-        return repr(sorted(self._extractor.describe().items()))
+        return repr(sorted(self.network.describe().items()))
 
 
 @METRICS.register_module()
@@ -140,7 +122,7 @@ class SLNPFID(FeatureMetric):
         self.weights = weights
         self.style = style
 
-    def build_extractor(self) -> InceptionFeatures:
+    def build_network(self) -> InceptionFeatures:
         """Inception v3 from the file."""
         return InceptionFeatures(self.weights, self.style)
 
@@ -162,7 +144,7 @@ class SLNPScorerFrechet(FeatureMetric):
         super().__init__(**kwargs)
         self.scorer_cfg = dict(scorer)
 
-    def build_extractor(self) -> DeepLabV3Scorer:
+    def build_network(self) -> DeepLabV3Scorer:
         """The scorer."""
         return DeepLabV3Scorer(**self.scorer_cfg)
 
@@ -174,36 +156,32 @@ def features_of(net: Any, images: list[np.ndarray]) -> list[Tensor]:
     return list(net.features(images))
 
 
-def distances(real: np.ndarray, fake: np.ndarray, kernel: bool, manifold: bool) -> dict[str, float]:
+def distances(real: np.ndarray, fake: np.ndarray, manifold: bool) -> dict[str, float]:
     """All distances between two feature sets.
 
     Args:
         real (np.ndarray): (N, D).
         fake (np.ndarray): (M, D).
-        kernel (bool): Also ``kernel`` and ``kernel_std``.
         manifold (bool): Also ``precision`` and ``recall``.
     """
     out = dict(frechet=frechet_distance(feature_statistics(real), feature_statistics(fake)))
-    if kernel:
-        out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
+    out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
     if manifold:
         out['precision'], out['recall'] = precision_recall(real, fake)
     return out
 
 
-def split_half(real: np.ndarray, kernel: bool, draws: int = 4) -> dict[str, float]:
+def split_half(real: np.ndarray, draws: int = 4) -> dict[str, float]:
     """Distances between two halves of the real images: what no generator need undercut.
 
     Halves have N / 2 images, which raises a Frechet distance; a kernel distance has no such bias.
 
     Args:
         real (np.ndarray): (N, D).
-        kernel (bool): Also ``kernel``.
         draws (int): Random halvings to average over.
 
     Returns:
-        dict[str, float]: ``frechet`` and, if asked for, ``kernel``; empty with fewer than four
-        images.
+        dict[str, float]: ``frechet`` and ``kernel``; empty with fewer than four images.
     """
     half = len(real) // 2
     if half < 2:
@@ -213,16 +191,8 @@ def split_half(real: np.ndarray, kernel: bool, draws: int = 4) -> dict[str, floa
     for _ in range(draws):
         order = rng.permutation(len(real))
         one, two = real[order[:half]], real[order[half : 2 * half]]
-        found.append(distances(one, two, kernel, False))
-    names = ('frechet', 'kernel') if kernel else ('frechet',)
-    return {name: float(np.mean([row[name] for row in found])) for name in names}
-
-
-def content_key(image: np.ndarray) -> str:
-    """Digest of an image's pixels and shape."""
-    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
-    digest.update(image.tobytes())
-    return digest.hexdigest()
+        found.append(distances(one, two, False))
+    return {name: float(np.mean([row[name] for row in found])) for name in ('frechet', 'kernel')}
 
 
 def load_features(path: str | None, tag: str) -> dict[str, Tensor]:

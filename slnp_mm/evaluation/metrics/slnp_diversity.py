@@ -11,6 +11,7 @@ from mmengine.dist import get_world_size
 
 from ..functional.distances import pairwise_diversity
 from ..functional.instance_color import instance_diversity
+from ..scorers.base import Scorer
 from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.lpips_distance import LPIPSDistance
 from .base import Identity, PairedMetric
@@ -87,20 +88,14 @@ class SLNPDiversity(PairedMetric):
         self.num_images = num_images
         self.scorer_cfg = None if scorer is None else dict(scorer)
         self.lpips_weights = lpips_weights
-        self._net: Any = None
         self._images: dict[Identity, list[np.ndarray]] = {}
         self._done: set[Identity] = set()
 
-    @property
-    def net(self) -> Any:
-        """The network that measures distance, built at first use."""
-        if self._net is None:
-            self._net = (
-                LPIPSDistance(self.lpips_weights)
-                if self.scorer_cfg is None
-                else DeepLabV3Scorer(**self.scorer_cfg)
-            )
-        return self._net.to(self.device)
+    def build_network(self) -> Scorer:
+        """The network that measures distance."""
+        if self.scorer_cfg is None:
+            return LPIPSDistance(self.lpips_weights)
+        return DeepLabV3Scorer(**self.scorer_cfg)
 
     def get_metric_sampler(self, model: Any, dataloader: Any, metrics: list[Any]) -> RepeatedLoader:
         """Each of the first batches ``num_noises`` times."""
@@ -122,8 +117,8 @@ class SLNPDiversity(PairedMetric):
         """Keep the pictures; measure a label once it has all of them.
 
         Args:
-            data_batch (Any): Of the loader; ``inputs.instances``, (K, H, W) each, and
-                ``inputs.instance_labels``, (T,), are read if there.
+            data_batch (Any): Of the loader; where its ``inputs`` are a dict, ``instances``,
+                (K, H, W) each, and ``instance_labels``, (T,), are read if there.
             data_samples (Sequence[dict]): Each with ``fake_img`` (3, H, W), BGR 0..255, and an
                 identity.
         """
@@ -178,28 +173,20 @@ class SLNPDiversity(PairedMetric):
                 for i, name in enumerate(names)
                 if i in by_class
             },
-            features=dict(self._net.describe(), labels=len(results), num_noises=self.num_noises),
+            features=dict(self.network.describe(), labels=len(results), num_noises=self.num_noises),
         )
         return out
 
     def _measure(self, images: list[np.ndarray]) -> float:
         if self.scorer_cfg is None:
-            return self.net.mean_distance(images)
-        rows = [row.numpy() for row in features_of(self.net, images)]
-        return pairwise_diversity(np.stack(rows))
+            return self.network.mean_distance(images)
+        return pairwise_diversity(torch.stack(features_of(self.network, images)).numpy())
 
 
 def inputs_of(batch: Any, key: str, count: int) -> list[np.ndarray | None]:
-    """One input of each image of a batch; None where missing.
-
-    ``batch`` has ``inputs``: a dict of lists or tensors, or a list of dicts.
-    """
+    """One input of each image of a collated batch, None where it has no such."""
     inputs = batch.get('inputs') if isinstance(batch, dict) else None
-    found = None
-    if isinstance(inputs, dict):
-        found = inputs.get(key)
-    elif isinstance(inputs, (list, tuple)):
-        found = [item.get(key) if isinstance(item, dict) else None for item in inputs]
-    if found is None or len(found) != count:
+    found = inputs.get(key) if isinstance(inputs, dict) else None
+    if found is None:
         return [None] * count
-    return [None if value is None else torch.as_tensor(value).cpu().numpy() for value in found]
+    return [torch.as_tensor(value).cpu().numpy() for value in found]

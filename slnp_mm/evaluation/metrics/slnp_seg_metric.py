@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from mmagic.registry import METRICS
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..functional.class_map import build_class_map, map_label
+from ..functional.class_map import build_class_map
 from ..scorers import DeepLabV3Scorer, areas_of, scores_of
-from .base import PairedMetric, as_tensor, once
+from .base import PairedMetric, as_tensor, content_key, once
 
 Areas = Tensor  # (4, C) float32: intersection, union, prediction, label
-SCORES = ('PA', 'mIoU', 'mAcc')
+SCORES = dict(PA='aAcc', mIoU='IoU', mAcc='Acc')  # by mmseg's names
 
 
 @METRICS.register_module()
@@ -33,7 +34,7 @@ class SLNPSegMetric(PairedMetric):
 
     Args:
         scorer (dict): ``config`` and optional ``checkpoint``, ``input_size``, ``resize_filter``,
-            ``amp``, see :class:`DeepLabV3Scorer`.
+            see :class:`DeepLabV3Scorer`.
         class_map (Sequence[int] or str, optional): Scorer id of each class of the data set;
             ``'coco'`` for 182 -> 171; ``None`` when both are the same.
         ignore_index (int): Unlabelled pixels, left out.
@@ -51,25 +52,27 @@ class SLNPSegMetric(PairedMetric):
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
         self.ignore_index = ignore_index
-        self._scorer: DeepLabV3Scorer | None = None
-        self._table: Tensor | None = None
         self._real_cache: dict[str, Areas] = {}
 
-    @property
-    def scorer(self) -> DeepLabV3Scorer:
-        """The judge, built at first use."""
-        if self._scorer is None:
-            self._scorer = DeepLabV3Scorer(**self.scorer_cfg)
-            self._table = self._build_table(self._scorer.num_classes)
-        return self._scorer.to(self.device)
+    def build_network(self) -> DeepLabV3Scorer:
+        """The judge."""
+        return DeepLabV3Scorer(**self.scorer_cfg)
+
+    @cached_property
+    def _table(self) -> Tensor | None:
+        """Scorer id of each id of the data set, (256,) int64; None where both are the same."""
+        scorer_classes, class_map = self.network.num_classes, self.class_map
+        if isinstance(class_map, str):
+            class_map = named_class_map(class_map)
+        known = (self.dataset_meta or {}).get('classes') or class_map
+        count = scorer_classes if known is None else len(known)
+        return build_class_map(class_map, count, scorer_classes, self.ignore_index)
 
     def prepare(self, module: torch.nn.Module, dataloader: Any) -> None:
-        """Load the scorer before the first image, so errors come early."""
+        """See :class:`PairedMetric`; classes that do not fit the scorer are refused too."""
         super().prepare(module, dataloader)
-        meta = getattr(dataloader.dataset, 'metainfo', None)
-        if self.dataset_meta is None and meta:
-            self.dataset_meta = meta
-        self.scorer  # noqa: B018
+        self.dataset_meta = self.dataset_meta or getattr(dataloader.dataset, 'metainfo', None)
+        self._table  # noqa: B018
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Score one batch.
@@ -84,14 +87,13 @@ class SLNPSegMetric(PairedMetric):
         """
         fakes = self.images(data_samples, 'fake_img')
         reals = self.images(data_samples, 'gt_img')
-        scorer = self.scorer
         labels = [self._label(sample) for sample in data_samples]
-        fake_areas = self._score(scorer, fakes, labels)
-        keys = [_content_key(*pair) for pair in zip(reals, labels)]
+        fake_areas = self._score(fakes, labels)
+        keys = [content_key(image, label.numpy()) for image, label in zip(reals, labels)]
         real_areas = once(
             self._real_cache,
             keys,
-            lambda todo: self._score(scorer, [reals[i] for i in todo], [labels[i] for i in todo]),
+            lambda todo: self._score([reals[i] for i in todo], [labels[i] for i in todo]),
         )
         for sample, fake, label, *areas in zip(data_samples, fakes, labels, fake_areas, real_areas):
             ignored = int((label == self.ignore_index).sum())
@@ -109,9 +111,14 @@ class SLNPSegMetric(PairedMetric):
         fake, real, ignored, pixels, shapes = zip(*results)
         names = (self.dataset_meta or {}).get('classes')
         if self._table is not None or not names:
-            names = self.scorer.classes or map(str, range(self.scorer.num_classes))
+            names = self.network.classes or map(str, range(self.network.num_classes))
         fake, real = summarize(fake), summarize(real)
-        figures = flatten(fake, real)
+        figures = {name: fake[name] for name in SCORES}
+        figures |= {f'real/{name}': real[name] for name in SCORES}
+        for name in ('PA', 'mIoU'):
+            share = fake[name] / real[name] * 100 if real[name] else float('nan')
+            figures[f'share/{name}'] = float(np.round(share, 2))
+
         table = 'none'
         if self._table is not None:
             table = hashlib.sha256(self._table.numpy()).hexdigest()[:16]
@@ -129,7 +136,7 @@ class SLNPSegMetric(PairedMetric):
                 class_map=table,
                 image_sizes=sorted({tuple(int(v) for v in s) for s in shapes}),
                 ignore_index=self.ignore_index,
-                segmentation=self.scorer.describe(),
+                segmentation=self.network.describe(),
             ),
         )
         print_log(
@@ -139,33 +146,19 @@ class SLNPSegMetric(PairedMetric):
         )
         return dict(figures)
 
-    def _build_table(self, num_scorer_classes: int) -> Tensor | None:
-        class_map = self.class_map
-        if isinstance(class_map, str):
-            class_map = named_class_map(class_map)
-        classes = (self.dataset_meta or {}).get('classes')
-        if classes is not None:
-            count = len(classes)
-        else:
-            count = num_scorer_classes if class_map is None else len(class_map)
-        return build_class_map(class_map, count, num_scorer_classes, self.ignore_index)
-
     def _label(self, sample: dict) -> Tensor:
         if sample.get('gt_sem_seg') is None:
             raise ValueError(
                 f'SLNPSegMetric expected `gt_sem_seg` in every data sample, got {sorted(sample)}.'
             )
         label = as_tensor(sample['gt_sem_seg']).squeeze().long().cpu()
-        return map_label(label, self._table)
+        return label if self._table is None else self._table[label]
 
-    def _score(
-        self, scorer: DeepLabV3Scorer, images: list[np.ndarray], labels: list[Tensor]
-    ) -> list[Areas]:
+    def _score(self, images: list[np.ndarray], labels: list[Tensor]) -> list[Areas]:
         if len({image.shape for image in images}) > 1:
-            return [
-                self._score(scorer, [image], [label])[0] for image, label in zip(images, labels)
-            ]
-        preds = scorer.predict(images, [tuple(lab.shape) for lab in labels])
+            return [self._score([image], [label])[0] for image, label in zip(images, labels)]
+        scorer = self.network
+        preds = scorer.predict(images, [tuple(label.shape) for label in labels])
         return [
             areas_of(pred, label, scorer.num_classes, self.ignore_index)
             for pred, label in zip(preds, labels)
@@ -190,9 +183,7 @@ def summarize(areas: Sequence[Areas]) -> dict[str, Any]:
         of C percentages (None for a class in neither labels nor predictions).
     """
     scores = scores_of(areas)
-    out: dict[str, Any] = {}
-    for ours, theirs in (('PA', 'aAcc'), ('mIoU', 'IoU'), ('mAcc', 'Acc')):
-        out[ours] = _percent(np.nanmean(scores[theirs]))
+    out: dict[str, Any] = {k: _percent(np.nanmean(scores[v])) for k, v in SCORES.items()}
     for name in ('IoU', 'Acc'):
         out[name] = [None if np.isnan(v) else _percent(v) for v in scores[name]]
     return out
@@ -201,20 +192,3 @@ def summarize(areas: Sequence[Areas]) -> dict[str, Any]:
 def _percent(value: np.floating) -> float:
     """Mmseg's rounding, then the double nearest to the two digits."""
     return round(float(np.round(value * 100, 2)), 2)
-
-
-def flatten(fake: dict[str, Any], real: dict[str, Any]) -> dict[str, float]:
-    """Log entries of :func:`summarize`'s figures of both sets."""
-    out = {name: fake[name] for name in SCORES}
-    out.update({f'real/{name}': real[name] for name in SCORES})
-    for name in ('PA', 'mIoU'):
-        share = fake[name] / real[name] * 100 if real[name] else float('nan')
-        out[f'share/{name}'] = float(np.round(share, 2))
-    return out
-
-
-def _content_key(image: np.ndarray, label: Tensor) -> str:
-    digest = hashlib.blake2b(image.tobytes(), digest_size=16)
-    digest.update(str((image.shape, tuple(label.shape))).encode())
-    digest.update(label.numpy().tobytes())
-    return digest.hexdigest()

@@ -96,42 +96,30 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
     return path
 
 
-def read_state(path: str) -> dict:
-    """State dict of a file of mmengine's, mmseg's or plain layout, read with ``weights_only`` on.
+def load_weights(model: nn.Module, path: str) -> None:
+    """Load a scorer's weights of mmengine's, mmseg's or plain layout; every key and shape must fit.
+
+    Auxiliary heads may be missing or extra: they play no part in a score.
 
     Raises:
         SLNPError: If the file is damaged or holds more than plain data.
-        ValueError: If it is no such checkpoint.
+        ValueError: If it holds no state dict, or a key is missing, extra or of another shape.
     """
     data = read_checkpoint(path)
     state = data.get('state_dict', data) if isinstance(data, dict) else None
     if not state or not all(torch.is_tensor(v) for v in state.values()):
         raise ValueError(f'Expected a state dict in {path}, got none.')
-    return {re.sub(r'^module\.', '', k): v for k, v in state.items()}
+    state = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
 
-
-def load_weights(model: nn.Module, path: str) -> None:
-    """Load a scorer's weights; every key and shape must fit.
-
-    Auxiliary heads may be missing or extra: they play no part in a score.
-
-    Raises:
-        ValueError: If another key is missing, extra or of another shape.
-    """
-    state = read_state(path)
-    want = model.state_dict()
-    for name in sorted(set(want) | set(state)):
-        if name.startswith('auxiliary_head.'):
-            state.pop(name, None)
-            continue
-        got, need = state.get(name), want.get(name)
-        if got is None or need is None or got.shape != need.shape:
+    state, own = (
+        {k: v for k, v in found.items() if not k.startswith('auxiliary_head.')}
+        for found in (state, model.state_dict())
+    )
+    for name in sorted({**own, **state}):
+        need, got = (tuple(d[name].shape) if name in d else 'absent' for d in (own, state))
+        if need != got:
             raise ValueError(
-                f'The weights in {path} are of another scorer: {name} is {_shape(need)} in the '
-                f'config and {_shape(got)} in the file.'
+                f'The weights in {path} are of another scorer: {name} is {need} in the config and '
+                f'{got} in the file.'
             )
     model.load_state_dict(state, strict=False)
-
-
-def _shape(tensor: torch.Tensor | None) -> str:
-    return 'absent' if tensor is None else str(tuple(tensor.shape))

@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from ...errors import PACKAGE
-from ..functional.images import check_filter, resize_image
+from ..functional.images import RESIZE_FILTERS, resize_image
 from .base import Scorer
 from .checkpoint import load_weights, resolve_checkpoint
 
@@ -61,20 +61,15 @@ def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
     Returns:
         dict[str, np.ndarray]: ``aAcc`` (), ``IoU`` (C,), ``Acc`` (C,), all 0..1; NaN for a class in
         neither labels nor predictions.
-
-    Raises:
-        ValueError: If there is no image.
     """
     from mmseg.evaluation.metrics import IoUMetric
 
-    if len(areas) == 0:
-        raise ValueError('Expected at least one image to score, got none.')
     columns = [sum(column) for column in zip(*(a.unbind(0) for a in areas))]
     return IoUMetric.total_area_to_metrics(*columns, ['mIoU'], None, 1)
 
 
 class DeepLabV3Scorer(Scorer):
-    """Segment and describe images with any mmseg config and checkpoint.
+    """Segment and describe images with any mmseg config and checkpoint; on CUDA in half precision.
 
     Args:
         config (str): mmseg config; its optional ``scorer`` dict gives the defaults of the arguments
@@ -85,7 +80,6 @@ class DeepLabV3Scorer(Scorer):
             scorer sees them; ``None`` keeps theirs.
         resize_filter (str, optional): Name of the filter. Defaults to the config's, else
             ``'area'``.
-        amp (bool): Half precision on CUDA; no effect on the CPU.
 
     Raises:
         FileNotFoundError: If config or weights are missing.
@@ -98,7 +92,6 @@ class DeepLabV3Scorer(Scorer):
         checkpoint: str | None = None,
         input_size: tuple[int, int] | None = None,
         resize_filter: str | None = None,
-        amp: bool = True,
     ) -> None:
         # outside the repository configs/scorers/... is the package's
         place = config if os.path.isfile(config) else PACKAGE / '.mim/configs' / config
@@ -111,9 +104,13 @@ class DeepLabV3Scorer(Scorer):
         own = dict(cfg.get('scorer', {}))
         size = input_size or own.get('input_size')
         self.input_size = None if size is None else tuple(size)
-        self.resize_filter = check_filter(resize_filter or own.get('resize_filter', 'area'))
+        self.resize_filter = resize_filter or own.get('resize_filter', 'area')
+        if self.resize_filter not in RESIZE_FILTERS:
+            raise ValueError(
+                f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, '
+                f'got {self.resize_filter!r}.'
+            )
         weights = resolve_checkpoint(config, own, checkpoint)
-        self.amp = amp
         self.classes = _class_names(cfg)
         super().__init__(_build_segmentor(cfg), weights)
         load_weights(self.net, weights)
@@ -190,7 +187,7 @@ class DeepLabV3Scorer(Scorer):
 
     @property
     def _half(self) -> bool:
-        return self.amp and self.device.type == 'cuda'
+        return self.device.type == 'cuda'
 
     def _autocast(self):
         return torch.autocast(self.device.type, dtype=torch.float16, enabled=self._half)
@@ -204,8 +201,7 @@ def _build_segmentor(cfg: Config) -> torch.nn.Module:
 
         model_cfg = cfg.model.copy()
         model_cfg.pop('_scope_', None)
-        model_cfg.pretrained = None
-        model_cfg.train_cfg = None
+        model_cfg.pretrained = model_cfg.train_cfg = None
         if 'init_cfg' in model_cfg.backbone:
             model_cfg.backbone.init_cfg = None
         return revert_sync_batchnorm(MODELS.build(model_cfg))

@@ -7,18 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from slnp_mm.checkpoint import read_checkpoint
 
 from .base import Scorer
 
-# Where the modules of the FID Inception sit in mmagic's ``InceptionV3``.
-BLOCKS: tuple[tuple[str, ...], ...] = (
-    ('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3'),
-    ('Conv2d_3b_1x1', 'Conv2d_4a_3x3'),
-    tuple(f'Mixed_{name}' for name in ('5b', '5c', '5d', '6a', '6b', '6c', '6d', '6e')),
-    ('Mixed_7a', 'Mixed_7b', 'Mixed_7c'),
-)
 STYLES = ('pytorch', 'StyleGAN')
 
 
@@ -64,7 +58,8 @@ class InceptionFeatures(Scorer):
         if self.style == 'StyleGAN':
             out = self.net(batch, return_features=True)
         else:
-            out = self.net((batch.float() - 127.5) / 127.5)[0]
+            batch = (batch.float() - 127.5) / 127.5
+            out = self.net(F.interpolate(batch, (299, 299), mode='bilinear', align_corners=False))
         return out.flatten(1).float().cpu()
 
     def describe(self) -> dict[str, object]:
@@ -85,23 +80,16 @@ def _source(style: str) -> str:
 
 
 def _load_pytorch(path: str) -> nn.Module:
-    """Mmagic's ``InceptionV3`` with the FID weights of a file."""
-    from mmagic.evaluation.functional.fid_inception import InceptionV3
+    """The network of mmagic's ``InceptionV3`` with the FID weights of a file."""
+    from mmagic.evaluation.functional.fid_inception import fid_inception_v3
 
+    net = fid_inception_v3(load_ckpt=False)
     try:
-        state = read_checkpoint(path)
-        net = InceptionV3([3], normalize_input=False, load_fid_inception=False)
-        for block, names in zip(net.blocks, BLOCKS):
-            for module, name in zip(block, names):
-                module.load_state_dict(_below(state, name))
-    except (RuntimeError, AttributeError) as error:
+        net.load_state_dict(read_checkpoint(path))
+    except (RuntimeError, AttributeError, TypeError) as error:
         reason = re.sub(r'\s+', ' ', str(error))[:160]
         raise ValueError(
             f'Expected the FID weights of Inception v3 in {path}, got something else ({reason}).'
         ) from error
+    net.fc = nn.Identity()
     return net
-
-
-def _below(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    head = f'{name}.'
-    return {k[len(head) :]: v for k, v in state.items() if k.startswith(head)}

@@ -208,7 +208,7 @@ def test_report_is_written_after_validation(tmp_path, scope, loop, monkeypatch):
             return dict(sha256='0')
 
     metric = SLNPSegMetric(scorer=dict(config='none'))
-    metric._scorer = Fixed()
+    metric._network = Fixed()
     kind = 'mmagic.Evaluator' if loop == 'MultiValLoop' else 'mmengine.Evaluator'
     runner = make_runner(tmp_path, [SLNPReportHook()], loop, dict(type=kind, metrics=[metric]))
     runner.val()

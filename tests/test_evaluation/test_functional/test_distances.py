@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from slnp_mm.evaluation.functional import (
+from slnp_mm.evaluation.functional.distances import (
     feature_statistics,
     frechet_distance,
     kernel_distance,
@@ -110,16 +110,8 @@ def test_statistics_are_numpys():
     assert count == 9
     np.testing.assert_allclose(mean, rows.mean(0))
     np.testing.assert_allclose(cov, np.cov(rows, rowvar=False))
-    for bad, text in ((np.zeros((1, 3)), 'N >= 2'), (np.full((3, 3), np.nan), 'finite features')):
-        with pytest.raises(ValueError, match=text):
-            feature_statistics(bad)
-
-
-def test_sets_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match='statistics of one size'):
-        frechet_distance(gaussian([0], [[1]]), gaussian([0, 0], np.eye(2)))
-    with pytest.raises(ValueError, match='at least 2 images'):
-        polynomial_mmd(np.zeros((1, 2)), np.zeros((3, 2)))
+    with pytest.raises(ValueError, match='finite features'):
+        feature_statistics(np.full((3, 3), np.nan))
 
 
 def test_mmd_equals_a_plain_double_loop():
@@ -148,8 +140,6 @@ def test_diversity_is_the_mean_pairwise_distance():
     rows = np.array([[0, 0], [3, 0], [0, 4]])
     assert pairwise_diversity(rows) == pytest.approx(4.0)
     assert pairwise_diversity(np.ones((4, 7))) == 0.0
-    with pytest.raises(ValueError, match='at least 2 images'):
-        pairwise_diversity(rows[:1])
 
 
 def test_precision_and_recall_of_limit_cases():
@@ -160,5 +150,3 @@ def test_precision_and_recall_of_limit_cases():
     stuck = np.repeat(real[:1], 10, axis=0)
     precision, recall = precision_recall(real, stuck)
     assert precision == 1.0 and recall == pytest.approx(1 / 50)
-    with pytest.raises(ValueError, match='more than 3 images'):
-        precision_recall(real[:3], real)

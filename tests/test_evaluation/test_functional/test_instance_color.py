@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slnp_mm.evaluation.functional import instance_colors, instance_diversity
+from slnp_mm.evaluation.functional.instance_color import instance_colors, instance_diversity
 
 HALVES = np.array([[[0, 1], [0, 1]]])  # one layer: left, right
 

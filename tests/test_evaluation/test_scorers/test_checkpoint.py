@@ -106,6 +106,8 @@ def test_input_size_and_filter_change_the_prediction(tiny_scorer):
     out = small.predict([image], [(32, 32)])[0]
     assert out.shape == (32, 32) and out.dtype == torch.int64
     assert (out != plain.predict([image], [(32, 32)])[0]).any()
+    with pytest.raises(ValueError, match="'area', 'bicubic'.*got 'magic'"):
+        DeepLabV3Scorer(**tiny_scorer, resize_filter='magic')
     assert plain.features([image]).shape == (1, 8)
 
 
