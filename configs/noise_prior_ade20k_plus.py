@@ -1,3 +1,3 @@
 _base_ = ['./noise_prior_ade20k.py']
 
-model = dict(base_channels=16, num_scales=4, code_rank=64)
+model = dict(base_channels=16, code_rank=64)

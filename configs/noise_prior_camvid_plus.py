@@ -1,5 +1,5 @@
 _base_ = ['./noise_prior_camvid.py']
 
-model = dict(base_channels=16, num_scales=4, code_rank=64)
+model = dict(base_channels=16, code_rank=64)
 train_dataloader = dict(batch_size=16)
 train_cfg = dict(max_iters=2000)

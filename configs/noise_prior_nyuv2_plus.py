@@ -5,7 +5,7 @@ _base_ = [
     './_base_/schedules/noise_prior.py',
 ]
 
-model = dict(base_channels=16, num_scales=4, code_rank=64, data_preprocessor=dict(num_classes=40))
+model = dict(base_channels=16, code_rank=64, data_preprocessor=dict(num_classes=40))
 train_dataloader = dict(batch_size=32, dataset=dict(image_size=64))
 val_dataloader = None
 test_dataloader = None

@@ -10,6 +10,7 @@ _base_ = [
 model = dict(
     num_classes=10,
     generator=dict(
+        noise_shape=(16, 4, 4),
         global_generator=dict(base_channels=32, max_channels=160, num_blocks=2),
         refiners=[
             dict(
@@ -21,7 +22,7 @@ model = dict(
             )
         ],
     ),
-    noise_prior=dict(base_channels=8),
+    noise_prior=dict(base_channels=8, num_scales=4),
     prior_checkpoint='work_dirs/noise_prior_toy_plus',
     prior_command='python tools/train.py configs/noise_prior_toy_plus.py',
 )

@@ -13,10 +13,10 @@ prepare = [
         'train_cfg.max_iters=300 default_hooks.checkpoint.interval=300',
     ),
     dict(
-        makes='work_dirs/studies/noise_prior_camvid_plus_8x8/last_checkpoint',
+        makes='work_dirs/studies/noise_prior_camvid_4x4/last_checkpoint',
         command='python tools/train.py configs/noise_prior_camvid_plus.py '
-        '--work-dir work_dirs/studies/noise_prior_camvid_plus_8x8 --cfg-options '
-        'model.num_scales=3 train_cfg.max_iters=300 default_hooks.checkpoint.interval=300',
+        '--work-dir work_dirs/studies/noise_prior_camvid_4x4 --cfg-options '
+        'model.num_scales=4 train_cfg.max_iters=300 default_hooks.checkpoint.interval=300',
     ),
 ]
 bfloat16 = dict(type='SLNPBF16OptimWrapper')  # as --amp has it
@@ -48,10 +48,10 @@ variants = dict(
     share_75=option(code_share=0.75),
     augment=option(augment=dict(type='SLNPDiffAugment')),
     shift=option(augment=dict(type='SLNPDiffAugment', policy=['translation'])),
-    codes_8x8=option(
-        generator=dict(noise_shape=[16, 8, 8]),
-        noise_prior=dict(num_scales=3),
-        prior_checkpoint='work_dirs/studies/noise_prior_camvid_plus_8x8',
+    codes_4x4=option(
+        generator=dict(noise_shape=[16, 4, 4]),
+        noise_prior=dict(num_scales=4),
+        prior_checkpoint='work_dirs/studies/noise_prior_camvid_4x4',
     ),
     rates=dict(
         config=plus,
@@ -62,7 +62,6 @@ variants = dict(
             )
         ),
     ),
-    fine_noise=dict(config='configs/ablations/slnp_camvid_plus_fine-noise.py'),
     # each part alone
     no_codes=option(code_share=0.0),
     random_noise=option(noise='random', code_share=0.0),

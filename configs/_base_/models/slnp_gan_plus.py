@@ -5,7 +5,6 @@ _base_ = ['./slnp_gan.py']
 
 model = dict(
     generator=dict(
-        noise_shape=(16, 4, 4),
         global_generator=dict(modulated=True, noise_kind='code'),
         refiners=[dict(type='SLNPLocalRefiner', base_channels=48, num_blocks=4, modulated=True)],
     ),
@@ -13,6 +12,6 @@ model = dict(
     gan_loss=dict(gan_type='hinge'),
     feature_loss=dict(loss_weight=2.0),
     code_share=0.5,
-    noise_prior=dict(base_channels=16, num_scales=4, code_rank=64),
+    noise_prior=dict(base_channels=16, code_rank=64),
     ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1.25, batch_size=4),
 )

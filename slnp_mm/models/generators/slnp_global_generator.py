@@ -53,8 +53,6 @@ class SLNPGlobalGenerator(BaseModule):
             and pooled over an instance with its variance kept. 'code': neighboring cells are
             alike, as in the code of an image; coarse noise is interpolated, and averaged over an
             instance. Defaults to 'white'.
-        fine_noise (bool): Whether the upsampling blocks add noise, see :class:`ResBlock`.
-            Defaults to False.
 
     Raises:
         ValueError: If ``noise_kind`` is unknown.
@@ -72,7 +70,6 @@ class SLNPGlobalGenerator(BaseModule):
         num_blocks: int = 6,
         modulated: bool = False,
         noise_kind: str = 'white',
-        fine_noise: bool = False,
     ) -> None:
         super().__init__()
         if noise_kind not in NOISE_KINDS:
@@ -96,8 +93,7 @@ class SLNPGlobalGenerator(BaseModule):
             ResBlock(widths[-1], widths[-1], code) for _ in range(num_blocks)
         )
         self.ups = nn.ModuleList(
-            ResBlock(widths[i + 1] + enc[i], widths[i], code, fine_noise)
-            for i in reversed(range(num_downs))
+            ResBlock(widths[i + 1] + enc[i], widths[i], code) for i in reversed(range(num_downs))
         )
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear

@@ -46,7 +46,6 @@ class SLNPLocalRefiner(BaseModule):
         attention (bool): If False, an instance's own vector takes the place
             of its context (ablation). Defaults to True.
         modulated (bool): See :class:`SLNPGlobalGenerator`. Defaults to False.
-        fine_noise (bool): See :class:`SLNPGlobalGenerator`. Defaults to False.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class SLNPLocalRefiner(BaseModule):
         num_regions: int = 16,
         attention: bool = True,
         modulated: bool = False,
-        fine_noise: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -84,8 +82,8 @@ class SLNPLocalRefiner(BaseModule):
         self.down = down_block(in_channels, wide)
         self.fuse = nn.Conv2d(wide + attention_channels + embed_channels, wide, 3, padding=1)
         self.blocks = nn.ModuleList(ResBlock(wide, wide, code) for _ in range(num_blocks))
-        self.up0 = ResBlock(wide + in_channels, mid, code, fine_noise)
-        self.up1 = ResBlock(mid + embed_channels, base_channels, code, fine_noise)
+        self.up0 = ResBlock(wide + in_channels, mid, code)
+        self.up1 = ResBlock(mid + embed_channels, base_channels, code)
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 

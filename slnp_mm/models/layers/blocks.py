@@ -91,8 +91,6 @@ class ResBlock(nn.Module):
         out_channels (int): Output channels; a 1x1 convolution carries the skip where they differ.
         code_channels (int, optional): Length of the instance codes that
             modulate the norms. Defaults to None, plain group norm.
-        fine_noise (bool): Whether white noise of a learned strength a channel, at first 0, is
-            added between the convolutions, as in StyleGAN (arXiv:1812.04948). Defaults to False.
 
     Attributes:
         with_cp (bool): Whether to keep the input only and compute the block again for the
@@ -106,10 +104,8 @@ class ResBlock(nn.Module):
         in_channels: int,
         out_channels: int,
         code_channels: int | None = None,
-        fine_noise: bool = False,
     ) -> None:
         super().__init__()
-        self.noise_scale = nn.Parameter(torch.zeros(out_channels, 1, 1)) if fine_noise else None
         self.modulated = code_channels is not None
         for index, channels in enumerate((in_channels, out_channels)):
             norm = (
@@ -147,8 +143,6 @@ class ResBlock(nn.Module):
     def _forward(self, x: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
         extra = (codes, ids) if self.modulated else ()
         y = self.conv0(F.leaky_relu(self.norm0(x, *extra), 0.2, inplace=True))
-        if self.noise_scale is not None:
-            y = y + self.noise_scale.to(y.dtype) * torch.randn_like(y[:, :1])
         y = self.conv1(F.leaky_relu(self.norm1(y, *extra), 0.2, inplace=True))
         return self.skip(x) + y
 
