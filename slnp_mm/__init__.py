@@ -28,10 +28,4 @@ MODULE2PACKAGE['slnp_mm'] = 'slnp_mm.registry'
 # mmengine's own `torch.load` then resumes its checkpoints
 allow_checkpoint_globals()
 
-__all__ = [
-    '__version__',
-    'datasets',
-    'engine',
-    'evaluation',
-    'models',
-]
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']

@@ -21,12 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Folders of images, labels and instances; ids are valid in every set.
 LAYOUTS = dict(
-    coco=(
-        'images/{}',
-        'stuffthingmaps/{}',
-        'instances/{}',
-        ('train2017', 'val2017'),
-    ),
+    coco=('images/{}', 'stuffthingmaps/{}', 'instances/{}', ('train2017', 'val2017')),
     ade20k=('images/{}', 'annotations/{}', None, ('training', 'validation')),
     camvid=('images/{}', 'annotations/{}', None, ('train', 'val')),
     nyuv2=('images/{}', 'annotations/{}', None, ('train', 'val')),

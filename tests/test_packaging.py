@@ -70,17 +70,10 @@ def test_setup_imports_nothing_heavy():
     )
     code = f'__file__ = {str(ROOT / "setup.py")!r}\n{code}'
     done = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     version = re.search(r"'(.+)'", (ROOT / 'slnp_mm' / 'version.py').read_text()).group(1)
-    assert done.stdout.splitlines() == [
-        f'slnp_mm {version} >=3.10,<3.13',
-        '[]',
-    ]
+    assert done.stdout.splitlines() == [f'slnp_mm {version} >=3.10,<3.13', '[]']
 
 
 def test_version_is_the_packages():

@@ -114,15 +114,7 @@ print(json.dumps(dict(found=found, built=built, scope=scope)))
 @pytest.mark.parametrize('first', ['slnp_mm', 'mmseg', 'config'])
 def test_names_resolve_and_build_in_a_fresh_process(first, request):
     done = subprocess.run(
-        [
-            sys.executable,
-            '-W',
-            'ignore',
-            '-c',
-            SCRIPT,
-            json.dumps(NAMES),
-            first,
-        ],
+        [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps(NAMES), first],
         capture_output=True,
         text=True,
         cwd=request.config.rootpath,
@@ -149,7 +141,4 @@ def test_no_other_name_is_registered_twice():
         for name, item in getattr(registry, kind).module_dict.items()
         if item.__module__.startswith('slnp_mm.')
     }
-    assert {name for name in ours if not name.startswith('SLNP')} == {
-        'NoisePriorVAE',
-        'AMM',
-    }
+    assert {name for name in ours if not name.startswith('SLNP')} == {'NoisePriorVAE', 'AMM'}

@@ -57,8 +57,7 @@ variants = dict(
         config=plus,
         cfg_options=dict(
             optim_wrapper=dict(
-                generator=dict(optimizer=dict(lr=8e-4)),
-                discriminator=dict(optimizer=dict(lr=4e-4)),
+                generator=dict(optimizer=dict(lr=8e-4)), discriminator=dict(optimizer=dict(lr=4e-4))
             )
         ),
     ),

@@ -78,13 +78,7 @@ GENERATOR = dict(
         )
     ],
 )
-PRIOR = dict(
-    type='NoisePriorVAE',
-    image_size=8,
-    latent_channels=4,
-    base_channels=4,
-    num_scales=2,
-)
+PRIOR = dict(type='NoisePriorVAE', image_size=8, latent_channels=4, base_channels=4, num_scales=2)
 MODEL = dict(
     type='SLNPGAN',
     data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=CLASSES),
@@ -133,12 +127,7 @@ def make_data(size=32, seed=0):
     image = torch.randint(0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
     return dict(
         inputs=[
-            dict(
-                img=image[b],
-                label=label[b][None],
-                instances=ids[b],
-                instance_labels=labels[b],
-            )
+            dict(img=image[b], label=label[b][None], instances=ids[b], instance_labels=labels[b])
             for b in range(2)
         ],
         data_samples=[
@@ -158,10 +147,7 @@ def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
     class CPUAutocast(OptimWrapper):
         @contextmanager
         def optim_context(self, module):
-            with (
-                super().optim_context(module),
-                torch.autocast('cpu', torch.bfloat16),
-            ):
+            with super().optim_context(module), torch.autocast('cpu', torch.bfloat16):
                 yield
 
     kind = CPUAutocast if autocast else OptimWrapper

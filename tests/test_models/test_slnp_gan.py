@@ -122,11 +122,7 @@ def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
 def test_without_feature_loss_only_the_gan_term_is_left(make):
     model = make(feature_loss=None)
     _, log_vars = model._gen_loss(*stage_tensors(double=False), 2)
-    assert {k for k in log_vars if 'loss' in k} == {
-        'loss_gan_g_s0',
-        'loss_gan_g_s1',
-        'loss',
-    }
+    assert {k for k in log_vars if 'loss' in k} == {'loss_gan_g_s0', 'loss_gan_g_s1', 'loss'}
 
 
 def test_losses_reach_their_own_networks_only(make):
@@ -299,12 +295,7 @@ def test_average_of_the_generator_by_hand(make, tools):
 
 def test_before_its_start_the_average_is_a_copy(make, tools):
     model = make(
-        ema_config=dict(
-            type='ExponentialMovingAverage',
-            momentum=0.25,
-            interval=1,
-            start_iter=2,
-        )
+        ema_config=dict(type='ExponentialMovingAverage', momentum=0.25, interval=1, start_iter=2)
     )
     wrappers = tools.make_wrappers(model, lr=0.1)
     equal = []
@@ -341,10 +332,7 @@ def test_samples_hold_what_the_metrics_read(make, tools):
     assert sample.fake_img.shape == (3, 32, 32)
     assert sample.fake_img.dtype == torch.float32
     assert 0 <= sample.fake_img.min() and sample.fake_img.max() <= 255
-    assert [tuple(s.shape) for s in sample.stage_imgs] == [
-        (3, 16, 16),
-        (3, 32, 32),
-    ]
+    assert [tuple(s.shape) for s in sample.stage_imgs] == [(3, 16, 16), (3, 32, 32)]
     assert sample.stage_imgs[-1].equal(sample.fake_img)
     torch.testing.assert_close(sample.gt_img, want, atol=1e-4, rtol=0)
     assert sample.gt_sem_seg.equal(label)
@@ -358,10 +346,7 @@ def test_samples_are_bgr_of_the_generators_rgb(make, tools):
     noise = inputs['noise'] = torch.randn(2, 4, 2, 2)
     with torch.no_grad():
         rgb = model.generator(
-            inputs['label'],
-            inputs['instances'],
-            inputs['instance_labels'],
-            noise,
+            inputs['label'], inputs['instances'], inputs['instance_labels'], noise
         ).images[-1]
         sample = model(inputs)[0]
     torch.testing.assert_close(sample.fake_img.flip(0), (rgb[0] + 1) * 127.5)
@@ -530,8 +515,7 @@ def test_checkpoint_of_another_class_count_is_refused(make, tools, tmp_path):
     cfg['generator']['num_classes'] = 11
     torch.save(dict(state_dict=tools.build(cfg).state_dict()), path)
     with pytest.raises(
-        ValueError,
-        match='Expected a checkpoint of 5 classes as in this config, but it holds 11',
+        ValueError, match='Expected a checkpoint of 5 classes as in this config, but it holds 11'
     ):
         load_checkpoint(make(), str(path), map_location='cpu')
 
@@ -587,18 +571,12 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file,
 @pytest.mark.parametrize(
     'options, text',
     [
-        (
-            dict(noise='white'),
-            r"noise must be one of \('prior', 'random'\), but got 'white'",
-        ),
+        (dict(noise='white'), r"noise must be one of \('prior', 'random'\), but got 'white'"),
         (
             dict(
                 noise='prior',
                 noise_prior=dict(
-                    type='NoisePriorVAE',
-                    image_size=16,
-                    latent_channels=4,
-                    num_scales=2,
+                    type='NoisePriorVAE', image_size=16, latent_channels=4, num_scales=2
                 ),
             ),
             r'shape \(4, 2, 2\) of the generator.s noise_shape, but got '

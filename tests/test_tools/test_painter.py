@@ -333,8 +333,7 @@ def open_page(browser, address, problems, **options):
     page.set_default_timeout(10000)
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.on(
-        'request',
-        lambda r: r.url.startswith((address, 'data:', 'blob:')) or problems.append(r.url),
+        'request', lambda r: r.url.startswith((address, 'data:', 'blob:')) or problems.append(r.url)
     )
     page.goto(address)
     wait(page, 'state.pictures.length === 1')

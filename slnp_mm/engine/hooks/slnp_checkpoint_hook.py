@@ -163,11 +163,7 @@ class SLNPCheckpointHook(CheckpointHook):
         seed_all(runner.seed, 1, runner.iter)
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Save if it is time to, or if a signal asked to stop.
 

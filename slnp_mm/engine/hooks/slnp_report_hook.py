@@ -10,11 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 
 from slnp_mm.evaluation.folder import names_of
-from slnp_mm.evaluation.report import (
-    build_report,
-    describe_checkpoint,
-    save_report,
-)
+from slnp_mm.evaluation.report import build_report, describe_checkpoint, save_report
 
 
 @HOOKS.register_module()

@@ -10,11 +10,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from slnp_mm.evaluation.functional.grid import (
-    colour_attention,
-    colour_label,
-    make_grid,
-)
+from slnp_mm.evaluation.functional.grid import colour_attention, colour_label, make_grid
 from slnp_mm.evaluation.functional.images import to_uint8
 
 Row = tuple[list[np.ndarray], list[str]]
@@ -43,10 +39,7 @@ class SLNPVisualizationHook(Hook):
     priority = 'NORMAL'
 
     def __init__(
-        self,
-        num_images: int = 8,
-        train_interval: int | None = None,
-        cell_size: int | None = None,
+        self, num_images: int = 8, train_interval: int | None = None, cell_size: int | None = None
     ) -> None:
         if num_images < 1:
             raise ValueError(f'Expected num_images >= 1, got {num_images}.')
@@ -112,9 +105,7 @@ class SLNPVisualizationHook(Hook):
 
 
 def sample_row(
-    sample: Any,
-    palette: Sequence[Sequence[int]],
-    classes: np.ndarray | None = None,
+    sample: Any, palette: Sequence[Sequence[int]], classes: np.ndarray | None = None
 ) -> Row:
     """Pictures and titles of one model output.
 
@@ -144,10 +135,7 @@ def sample_row(
     if attention is not None:
         pictures.append(
             colour_attention(
-                attention.detach().float().cpu().numpy(),
-                classes,
-                palette,
-                pictures[-1].shape[:2],
+                attention.detach().float().cpu().numpy(), classes, palette, pictures[-1].shape[:2]
             )
         )
         titles.append('attention')

@@ -90,11 +90,7 @@ class SLNPWatchHook(Hook):
         self._guards = {name: StepGuard(wrapper) for name, wrapper in wrappers.items()}
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Count what was skipped; look at the signs.
 

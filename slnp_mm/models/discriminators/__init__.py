@@ -1,10 +1,6 @@
 """Discriminators."""
 
-from .slnp_discriminator import (
-    DiscriminatorOutput,
-    SLNPDiscriminator,
-    StageDiscriminators,
-)
+from .slnp_discriminator import DiscriminatorOutput, SLNPDiscriminator, StageDiscriminators
 from .slnp_pretrained_discriminator import SLNPPretrainedDiscriminator
 
 __all__ = [

@@ -62,11 +62,7 @@ class SLNPPretrainedDiscriminator(BaseModule):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        channels: int = 64,
-        embed_channels: int = 64,
-        grid_size: int = 8,
+        self, num_classes: int, channels: int = 64, embed_channels: int = 64, grid_size: int = 8
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

@@ -77,11 +77,7 @@ class SLNPGenerator(BaseModule):
         self.noise_shape = tuple(noise_shape)
         self.instance_pathway = instance_pathway
         self.global_generator = MODELS.build(
-            {
-                **global_generator,
-                'num_classes': num_classes,
-                'noise_channels': self.noise_shape[0],
-            }
+            {**global_generator, 'num_classes': num_classes, 'noise_channels': self.noise_shape[0]}
         )
         self.refiners = nn.ModuleList()
         channels = self.global_generator.out_channels

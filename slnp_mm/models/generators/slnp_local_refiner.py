@@ -137,9 +137,7 @@ class SLNPLocalRefiner(BaseModule):
         slots = instance_labels.shape[1]
         grid = (ids.shape[-2] // 4, ids.shape[-1] // 4)
         vectors = self.instance_vectors(
-            F.avg_pool2d(encoded, 2),
-            region_counts(ids, grid, slots),
-            instance_labels,
+            F.avg_pool2d(encoded, 2), region_counts(ids, grid, slots), instance_labels
         )
         weights = None
         if self.attention:

@@ -100,10 +100,7 @@ class ResBlock(nn.Module):
     with_cp = False
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        code_channels: int | None = None,
+        self, in_channels: int, out_channels: int, code_channels: int | None = None
     ) -> None:
         super().__init__()
         self.modulated = code_channels is not None

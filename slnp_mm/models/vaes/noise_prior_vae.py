@@ -54,9 +54,7 @@ class ResidualUnit(nn.Module):
 def down(in_channels: int, out_channels: int) -> nn.Sequential:
     """Halve: 3x3 stride-2 convolution, BN, ReLU (paper, fig. 4)."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, 2, 1),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, 3, 2, 1), nn.BatchNorm2d(out_channels), nn.ReLU()
     )
 
 
@@ -299,10 +297,7 @@ class NoisePriorVAE(BaseModel):
         )
 
     def forward(
-        self,
-        inputs: dict,
-        data_samples: list[DataSample] | None = None,
-        mode: str = 'tensor',
+        self, inputs: dict, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
     ):
         """Loss, reconstructions or the posterior.
 
@@ -326,7 +321,6 @@ class NoisePriorVAE(BaseModel):
         return [
             DataSample(fake_img=fake, gt_img=real)
             for fake, real in zip(
-                restore(self.decode(mean), data_samples),
-                restore(images, data_samples),
+                restore(self.decode(mean), data_samples), restore(images, data_samples)
             )
         ]

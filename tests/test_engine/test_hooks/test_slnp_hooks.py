@@ -138,10 +138,7 @@ def test_validation_writes_label_stages_attention_real(tmp_path, scope):
 
 def test_train_interval_leaves_random_numbers_alone(tmp_path, scope):
     finals = []
-    for name, hook in (
-        ('a', []),
-        ('b', [SLNPVisualizationHook(num_images=2, train_interval=2)]),
-    ):
+    for name, hook in (('a', []), ('b', [SLNPVisualizationHook(num_images=2, train_interval=2)])):
         runner = make_runner(tmp_path, hook, name=name)
         runner.train()
         finals.append(torch.rand(1).item())

@@ -10,11 +10,7 @@ CLASSES = 5
 
 def make(**options):
     return SLNPDiscriminator(
-        CLASSES,
-        base_channels=8,
-        max_channels=16,
-        embed_channels=4,
-        **{'num_layers': 2, **options},
+        CLASSES, base_channels=8, max_channels=16, embed_channels=4, **{'num_layers': 2, **options}
     )
 
 
@@ -28,10 +24,7 @@ def pair(tools):
 @pytest.mark.parametrize('layers', [1, 3])
 def test_decision_map_and_features_have_the_strides(size, layers):
     net = make(num_layers=layers)
-    out = net(
-        torch.rand(1, 3, size, size),
-        torch.zeros(1, size, size, dtype=torch.int64),
-    )
+    out = net(torch.rand(1, 3, size, size), torch.zeros(1, size, size, dtype=torch.int64))
     assert out.logits.shape == (1, 1, size >> layers, size >> layers)
     assert [f.shape[1] for f in out.features] == [8, 16, 16][:layers]
     assert [f.shape[-1] for f in out.features] == [size >> i for i in range(1, layers + 1)]
@@ -47,10 +40,7 @@ def test_forward_is_figure_7_in_one_hot_form(pair):
     embedded = torch.einsum('bchw,cd->bdhw', one_hot, net.embedding.weight)
     x = torch.cat([image, embedded], 1)
     for layer in net.layers:
-        x = F.leaky_relu(
-            F.conv2d(x, layer[0].weight, layer[0].bias, stride=2, padding=1),
-            0.2,
-        )
+        x = F.leaky_relu(F.conv2d(x, layer[0].weight, layer[0].bias, stride=2, padding=1), 0.2)
     v_label = net.label_fc(embedded.mean((2, 3)))
     tiled = torch.zeros_like(x)
     for row in range(x.shape[2]):

@@ -25,12 +25,7 @@ def make(tools, **options):
 @pytest.fixture
 def inputs(tools):
     ids, labels, label = tools.make_instances(32)
-    return dict(
-        label=label,
-        instances=ids,
-        instance_labels=labels,
-        noise=torch.randn(2, 4, 2, 2),
-    )
+    return dict(label=label, instances=ids, instance_labels=labels, noise=torch.randn(2, 4, 2, 2))
 
 
 def doubled(inputs):
@@ -179,13 +174,7 @@ def largest_tensor(net, slots):
     ids = torch.randint(0, slots, (1, 2, 32, 32))
     labels = torch.zeros(1, slots, dtype=torch.int64)
     with LargestTensor() as seen:
-        output = net(
-            ids[:, 0] % 5,
-            ids,
-            labels,
-            torch.zeros(1, 4, 2, 2),
-            return_attention=True,
-        )
+        output = net(ids[:, 0] % 5, ids, labels, torch.zeros(1, 4, 2, 2), return_attention=True)
         sum(image.sum() for image in output.images).backward()
     return seen.numel
 
@@ -209,8 +198,7 @@ def test_size_that_strides_cannot_divide_is_refused(inputs, tools):
     net = make(tools)
     inputs['label'] = inputs['label'][:, :30]
     with pytest.raises(
-        ValueError,
-        match='multiples of 8, but got 30 x 32; change the size in the data pipeline',
+        ValueError, match='multiples of 8, but got 30 x 32; change the size in the data pipeline'
     ):
         net(**inputs)
 

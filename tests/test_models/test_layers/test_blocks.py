@@ -2,13 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from slnp_mm.models.layers import (
-    InstanceModulation,
-    ResBlock,
-    down_block,
-    group_norm,
-    upsample,
-)
+from slnp_mm.models.layers import InstanceModulation, ResBlock, down_block, group_norm, upsample
 
 
 @pytest.mark.parametrize('channels, groups', [(64, 4), (48, 3), (8, 1), (35, 1), (40, 2)])

@@ -58,11 +58,7 @@ def test_scene_has_every_kind_of_instance(tools):
 
 def test_stride_ids_takes_every_nth_pixel():
     ids = torch.arange(36).view(1, 1, 6, 6)
-    assert stride_ids(ids, 2)[0, 0].tolist() == [
-        [0, 2, 4],
-        [12, 14, 16],
-        [24, 26, 28],
-    ]
+    assert stride_ids(ids, 2)[0, 0].tolist() == [[0, 2, 4], [12, 14, 16], [24, 26, 28]]
     assert stride_ids(ids, 1).equal(ids)
 
 

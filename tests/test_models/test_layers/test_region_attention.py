@@ -5,12 +5,7 @@ import math
 import pytest
 import torch
 
-from slnp_mm.models.layers import (
-    attend,
-    attention_weights,
-    instance_context,
-    place,
-)
+from slnp_mm.models.layers import attend, attention_weights, instance_context, place
 
 DEPTH = 3
 
@@ -103,8 +98,7 @@ def test_instance_context_matches_loop(vectors, tools):
     cover[0, 0] = True  # the full image
     cover[0, 2] = False  # empty
     torch.testing.assert_close(
-        instance_context(context, cover),
-        naive_instance_context(context, cover),
+        instance_context(context, cover), naive_instance_context(context, cover)
     )
 
 
@@ -125,8 +119,7 @@ def test_detail_map_from_regions_to_pixels_matches_loop(vectors, tools):
     found = place(instance_context(attend(regions, instances, valid), cover), ids)
 
     context = naive_instance_context(
-        naive_context(naive_weights(regions, instances, valid), instances),
-        cover,
+        naive_context(naive_weights(regions, instances, valid), instances), cover
     )
     want = torch.zeros(2, DEPTH, 8, 8, dtype=torch.float64)
     for b in range(2):

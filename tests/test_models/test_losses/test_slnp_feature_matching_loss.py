@@ -58,8 +58,7 @@ def test_negative_weight_is_refused():
 def test_other_number_of_layers_is_refused():
     features = [torch.zeros(1, 1, 1, 1)]
     with pytest.raises(
-        ValueError,
-        match='Expected as many real as generated layers, but got 2 and 1',
+        ValueError, match='Expected as many real as generated layers, but got 2 and 1'
     ):
         SLNPFeatureMatchingLoss()(features, features * 2)
 

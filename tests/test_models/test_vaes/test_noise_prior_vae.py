@@ -48,11 +48,7 @@ def test_vae_latent_is_smaller_than_the_image(size, scales):
 @pytest.mark.parametrize('size, scales', [(8, 1), (4, 2)])
 def test_fig4_latent_is_larger_than_the_image(size, scales):
     prior = NoisePriorVAE(
-        arrangement='fig4',
-        image_size=size,
-        latent_channels=2,
-        base_channels=4,
-        num_scales=scales,
+        arrangement='fig4', image_size=size, latent_channels=2, base_channels=4, num_scales=scales
     )
     side = size * 2**scales
     check_shapes(prior, size, (2, side, side))
@@ -109,8 +105,7 @@ def test_kl_matches_the_divergence_of_torch(prior, monkeypatch):
     normal = torch.distributions.Normal
     want = (
         torch.distributions.kl_divergence(
-            normal(mean, (0.5 * log_var).exp()),
-            normal(torch.zeros(()), torch.ones(())),
+            normal(mean, (0.5 * log_var).exp()), normal(torch.zeros(()), torch.ones(()))
         ).sum()
         / 2
         / 192
@@ -205,10 +200,7 @@ def test_predict_gives_reconstruction_and_image(tools):
 @pytest.mark.parametrize(
     'options, text',
     [
-        (
-            dict(arrangement='fig5'),
-            r"arrangement must be one of \('vae', 'fig4'\), but got 'fig5'",
-        ),
+        (dict(arrangement='fig5'), r"arrangement must be one of \('vae', 'fig4'\), but got 'fig5'"),
         (dict(recon_std=0), r'recon_std must be > 0, but got 0'),
     ],
 )
