@@ -9,7 +9,7 @@ from slnp_mm.datasets import SLNPDataset, SLNPLoadImage, SLNPLoadInstances, SLNP
 from slnp_mm.datasets.check import spread
 from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
-from slnp_mm.evaluation.functional.grid import colour_label, make_grid
+from slnp_mm.evaluation.functional.grid import color_label, make_grid
 
 HEIGHT, LEGEND = 200, 136  # of a picture on the sheet, pixels
 
@@ -26,7 +26,7 @@ def overlay(
         palette (list): C RGB triples, 0..255.
         share (float): Weight of the label colors, 0..1.
     """
-    mixed = cv2.addWeighted(image, 1 - share, colour_label(label, palette), share, 0)
+    mixed = cv2.addWeighted(image, 1 - share, color_label(label, palette), share, 0)
     mixed[label == UNLABELLED] = image[label == UNLABELLED]
     for layer in layers:
         border = np.zeros(layer.shape, bool)

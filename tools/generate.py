@@ -99,13 +99,13 @@ def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
 
 def draw_sheet(models: dict, labels: list, maps: list, options: dict):
     """Labels with their pictures, (H, W, 3), RGB; of two models, seed by seed."""
-    from slnp_mm.evaluation.functional.grid import colour_label, make_grid
+    from slnp_mm.evaluation.functional.grid import color_label, make_grid
 
     results = [model(labels, instances=maps, **options) for model in models.values()]
     count, palette = options['num_samples'], next(iter(models.values())).palette
     rows = []
     for i in range(0, len(labels) * count, count):
-        row = [colour_label(results[0]['predictions'][i]['label'], palette)]
+        row = [color_label(results[0]['predictions'][i]['label'], palette)]
         for k in range(count):
             row += [result['visualization'][i + k] for result in results]
         rows.append(row)

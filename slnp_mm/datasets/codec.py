@@ -18,7 +18,7 @@ class LabelCodec:
     """Rule that maps the ids of a data set's label files to class indices.
 
     A file holds ids, by ``label_map``, ``reduce_zero_label`` and ``unlabelled_ids``, or colors, by
-    ``colours`` and ``unlabelled_colours``; what comes out lies in 0..C-1 or is 255.
+    ``colors`` and ``unlabelled_colors``; what comes out lies in 0..C-1 or is 255.
 
     Args:
         num_classes (int): C, 1..255.
@@ -28,9 +28,9 @@ class LabelCodec:
         reduce_zero_label (bool): 0 is unlabelled and class c is written c + 1, as in ADE20K.
         label_map (dict[int, int], optional): From id in the file to class index, 255 = unlabelled.
             Ids outside it, and outside ``unlabelled_ids``, are errors.
-        colours (Sequence, optional): RGB triples, 0..255, one a class, if label files are colour
-            pictures; palette files are then read by their colours.
-        unlabelled_colours (Sequence): RGB triples that mean "unlabelled".
+        colors (Sequence, optional): RGB triples, 0..255, one a class, if label files are color
+            pictures; palette files are then read by their colors.
+        unlabelled_colors (Sequence): RGB triples that mean "unlabelled".
 
     Raises:
         DataError: If the settings contradict each other.
@@ -42,8 +42,8 @@ class LabelCodec:
         unlabelled_ids: Sequence[int] | None = None,
         reduce_zero_label: bool = False,
         label_map: dict[int, int] | None = None,
-        colours: Sequence | None = None,
-        unlabelled_colours: Sequence = (),
+        colors: Sequence | None = None,
+        unlabelled_colors: Sequence = (),
     ) -> None:
         if not 1 <= num_classes <= UNLABELLED:
             raise DataError(
@@ -59,11 +59,9 @@ class LabelCodec:
                 'reduce_zero_label takes at most 254 classes, because 255 means unlabelled, got '
                 f'{num_classes}'
             )
-        self._check_colors(
-            colours, unlabelled_colours, unlabelled_ids, reduce_zero_label, label_map
-        )
+        self._check_colors(colors, unlabelled_colors, unlabelled_ids, reduce_zero_label, label_map)
         self.num_classes = num_classes
-        self.reads_colors = colours is not None
+        self.reads_colors = colors is not None
         self.label_map = None if label_map is None else self._map(label_map)
         self.unlabelled_ids = self._unlabelled(unlabelled_ids)
         self._first = int(reduce_zero_label)
@@ -82,7 +80,7 @@ class LabelCodec:
         joined = len(wrong) and np.ptp(wrong) == len(wrong) - 1
         self._range = (int(wrong[0]), int(wrong[-1])) if joined else None
 
-        self._codes = self._color_codes(colours, unlabelled_colours) if self.reads_colors else None
+        self._codes = self._color_codes(colors, unlabelled_colors) if self.reads_colors else None
         parts = [array.tobytes() for array in (self.table, self.bad, *(self._codes or ()))]
         self.digest = hashlib.sha256(b'|'.join(parts)).hexdigest()
 
@@ -103,11 +101,11 @@ class LabelCodec:
         return found
 
     @staticmethod
-    def _check_colors(colours, unlabelled_colours, unlabelled_ids, reduce_zero, label_map) -> None:
+    def _check_colors(colors, unlabelled_colors, unlabelled_ids, reduce_zero, label_map) -> None:
         """Raise if settings for ids and for colors meet, of which one set would be ignored."""
-        if colours is None:
-            if len(unlabelled_colours):
-                raise DataError('unlabelled_colours needs colours=[...], one RGB triple a class')
+        if colors is None:
+            if len(unlabelled_colors):
+                raise DataError('unlabelled_colors needs colors=[...], one RGB triple a class')
             return
         for name, value in (
             ('label_map', label_map),
@@ -116,8 +114,8 @@ class LabelCodec:
         ):
             if value is not None:
                 raise DataError(
-                    f'label files hold colours or ids: give colours or {name}, not both '
-                    '(unlabelled_colours are the colours that mean unlabelled)'
+                    f'label files hold colors or ids: give colors or {name}, not both '
+                    '(unlabelled_colors are the colors that mean unlabelled)'
                 )
 
     def _unlabelled(self, given: Sequence[int] | None) -> tuple[int, ...]:
@@ -134,21 +132,21 @@ class LabelCodec:
                 )
         return ids
 
-    def _color_codes(self, colours: Sequence, unlabelled: Sequence) -> tuple:
+    def _color_codes(self, colors: Sequence, unlabelled: Sequence) -> tuple:
         """Sorted color codes and the class of each."""
-        if len(colours) != self.num_classes:
+        if len(colors) != self.num_classes:
             raise DataError(
-                f'colours must have one RGB triple a class ({self.num_classes}), got {len(colours)}'
+                f'colors must have one RGB triple a class ({self.num_classes}), got {len(colors)}'
             )
-        triples = np.asarray(list(colours) + list(unlabelled), np.int64)
+        triples = np.asarray(list(colors) + list(unlabelled), np.int64)
         if triples.ndim != 2 or triples.shape[1] != 3 or triples.min() < 0 or triples.max() > 255:
-            raise DataError(f'colours must be RGB triples of 0..255, got shape {triples.shape}')
+            raise DataError(f'colors must be RGB triples of 0..255, got shape {triples.shape}')
         codes = triples @ np.array([1, 256, 65536])
-        classes = np.append(np.arange(len(colours)), [UNLABELLED] * len(unlabelled))
+        classes = np.append(np.arange(len(colors)), [UNLABELLED] * len(unlabelled))
         order = np.argsort(codes, kind='stable')
         if len(np.unique(codes)) != len(codes):
             raise DataError(
-                'two classes share one RGB colour; label files coded by colour need distinct ones'
+                'two classes share one RGB color; label files coded by color need distinct ones'
             )
         return codes[order], classes[order].astype(np.uint8)
 
@@ -156,14 +154,14 @@ class LabelCodec:
         """Decode one label map.
 
         Args:
-            raw (ndarray): Ids (H, W) or colours (H, W, 3), as read by ``decode_ids``.
+            raw (ndarray): Ids (H, W) or colors (H, W, 3), as read by ``decode_ids``.
             path (str): Name of the file, for the error text.
 
         Returns:
             ndarray: (H, W), uint8, 0..C-1 or 255.
 
         Raises:
-            DataError: If an id or a colour is not in the rule.
+            DataError: If an id or a color is not in the rule.
         """
         if self._codes is not None:
             return self._decode_colors(raw, path)
@@ -171,12 +169,12 @@ class LabelCodec:
             text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel; '
             if (raw[..., :1] == raw[..., :3]).all():
                 hint = (
-                    'likely cause: its channels are equal, ids saved as a colour picture: '
+                    'likely cause: its channels are equal, ids saved as a color picture: '
                     'save one channel as grey PNG'
                 )
             else:
                 hint = (
-                    'set label=dict(colours=[...]) in the config, or save it as grey or palette PNG'
+                    'set label=dict(colors=[...]) in the config, or save it as grey or palette PNG'
                 )
             raise DataError(text + hint)
         if raw.dtype == np.uint8:
@@ -227,12 +225,12 @@ class LabelCodec:
         return ids.astype(np.uint8 if ids.max() < 256 else np.uint16)
 
     def _decode_colors(self, raw: np.ndarray, path: str) -> np.ndarray:
-        """Decode a colour-coded label map."""
-        hint = 'add the colour to colours or unlabelled_colours (JPEG labels never match: use PNG)'
-        if raw.ndim != 3:  # grey is a colour too
-            hint = 'it has one channel: if it holds ids, remove colours from label=dict(...)'
+        """Decode a color-coded label map."""
+        hint = 'add the color to colors or unlabelled_colors (JPEG labels never match: use PNG)'
+        if raw.ndim != 3:  # grey is a color too
+            hint = 'it has one channel: if it holds ids, remove colors from label=dict(...)'
             if raw.dtype != np.uint8:
-                raise DataError(f'{path} holds {raw.dtype} numbers, expected RGB colours; {hint}')
+                raise DataError(f'{path} holds {raw.dtype} numbers, expected RGB colors; {hint}')
             raw = np.repeat(raw[..., None], 3, 2)
         codes, classes = self._codes
         code = id24(raw[..., :3])
@@ -240,10 +238,10 @@ class LabelCodec:
         wrong = codes[place] != code
         if wrong.any():
             first = int(code[wrong][0])
-            colour = (first & 255, first >> 8 & 255, first >> 16)
+            color = (first & 255, first >> 8 & 255, first >> 16)
             raise DataError(
-                f'{path} has {int(wrong.sum())} pixels of colours outside '
-                f'the palette, first {colour}; {hint}'
+                f'{path} has {int(wrong.sum())} pixels of colors outside '
+                f'the palette, first {color}; {hint}'
             )
         return classes[place]
 
@@ -291,7 +289,7 @@ class LabelCodec:
             return 'ids above 1000: instance or panoptic ids given as labels?'
         if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
             return (
-                'many ids: a colour or grey picture saved as label, or too few classes in the '
+                'many ids: a color or grey picture saved as label, or too few classes in the '
                 'class list?'
             )
         return 'does the class list miss classes, or label_map miss ids?'

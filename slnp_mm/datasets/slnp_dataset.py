@@ -34,7 +34,7 @@ _NAMES = dict(
     label_map='label=dict(label_map={...})',
     unlabelled_ids='label=dict(unlabelled_ids=(...))',
     ignore_index='label=dict(unlabelled_ids=(255, ))',
-    colours='label=dict(colours=[...])',
+    colors='label=dict(colors=[...])',
     seg_map_suffix='label_suffix',
     classes='metainfo=dict(classes=(...))',
     palette='metainfo=dict(palette=[...])',
@@ -224,7 +224,7 @@ class SLNPDataset(BaseDataset):
         palette = info.get('palette') or distinct_palette(len(classes))
         if len(palette) != len(classes):
             raise DataError(
-                f'palette has {len(palette)} colours for {len(classes)} classes; give one RGB '
+                f'palette has {len(palette)} colors for {len(classes)} classes; give one RGB '
                 'triple a class'
             )
         info['palette'] = [list(map(int, color)) for color in palette]

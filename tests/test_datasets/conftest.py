@@ -26,7 +26,7 @@ def _own_cache_and_scope(tmp_path, monkeypatch):
 
 
 def write_png(path, array, palette=None):
-    """Write ids or RGB colours as PNG; uint16 as 16-bit grey."""
+    """Write ids or RGB colors as PNG; uint16 as 16-bit grey."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     array = np.asarray(array)

@@ -185,7 +185,7 @@ def test_hook_leaves_other_sets_alone_and_checks_its_arguments():
         HOOKS.build(dict(type='SLNPPreflightHook', num_samples=0))
 
 
-def test_overlay_mixes_colours_and_leaves_unlabelled_pixels():
+def test_overlay_mixes_colors_and_leaves_unlabelled_pixels():
     image = np.full((1, 2, 3), 100, np.uint8)
     out = overlay(image, np.uint8([[0, 255]]), np.full((1, 1, 2), -1), [[200, 0, 0]], share=0.5)
     assert out.tolist() == [[[150, 50, 50], [100, 100, 100]]]

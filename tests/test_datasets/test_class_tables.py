@@ -39,7 +39,7 @@ def test_names_come_from_mmseg(name, num):
     assert len(info['classes']) == len(info['palette']) == num
 
 
-def test_distinct_palette_has_no_colour_twice():
+def test_distinct_palette_has_no_color_twice():
     assert len({tuple(c) for c in distinct_palette(255)}) == 255
 
 

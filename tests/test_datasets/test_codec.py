@@ -5,7 +5,7 @@ from slnp_mm.datasets.codec import LabelCodec
 from slnp_mm.datasets.files import decode_ids, read_bytes
 from slnp_mm.errors import DataError
 
-ONE = dict(colours=[[1, 2, 3]])
+ONE = dict(colors=[[1, 2, 3]])
 BOTH = [[0] * 3, [9] * 3]
 
 
@@ -26,12 +26,12 @@ COLOURS = [[128, 64, 0], [0, 64, 128]]
             dict(unlabelled_ids=(65535,), label_map={300: 1, 4000: 0}),
             [[1, 0], [255, 1]],
         ),
-        # of a palette the index counts, not the colour
+        # of a palette the index counts, not the color
         (np.uint8([[2, 1], [0, 0]]), [[200, 0, 0], [0, 200, 0], [9] * 3], {}, [[2, 1], [0, 0]]),
         (
             np.uint8([[COLOURS[1], COLOURS[0]], [[0, 0, 0], COLOURS[0]]]),
             None,
-            dict(num_classes=2, colours=COLOURS, unlabelled_colours=[[0, 0, 0]]),
+            dict(num_classes=2, colors=COLOURS, unlabelled_colors=[[0, 0, 0]]),
             [[1, 0], [255, 0]],
         ),
     ],
@@ -106,10 +106,10 @@ def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
 @pytest.mark.parametrize(
     'raw, settings, words',
     [
-        ([[[0] * 3]], {}, r'x\.png is an RGB label .*expected ids .*ids saved as a colour picture'),
-        ([[[9, 8, 7], [2] * 3]], {}, r'set label=dict\(colours'),
+        ([[[0] * 3]], {}, r'x\.png is an RGB label .*expected ids .*ids saved as a color picture'),
+        ([[[9, 8, 7], [2] * 3]], {}, r'set label=dict\(colors'),
         ([[[1, 2, 3], [9, 8, 7]]], ONE, r'1 pixels .* first \(9, 8, 7\)'),
-        ([[0, 0]], ONE, 'remove colours'),
+        ([[0, 0]], ONE, 'remove colors'),
     ],
 )
 def test_color_where_ids_are_expected_or_the_reverse_is_named(raw, settings, words):
@@ -121,18 +121,18 @@ def test_color_where_ids_are_expected_or_the_reverse_is_named(raw, settings, wor
     'settings, words',
     [
         (dict(label_map={255: 1}, unlabelled_ids=(255,)), 'sends id 255 to class 1, but unlab'),
-        (dict(colours=BOTH, label_map={0: 1}), 'give colours or label_map, not both'),
-        (dict(colours=BOTH, reduce_zero_label=True), 'colours or reduce_zero_label'),
-        (dict(colours=BOTH, unlabelled_ids=(0,)), 'colours or unlabelled_ids'),
-        (dict(unlabelled_colours=[[0, 0, 0]]), 'unlabelled_colours needs colours'),
+        (dict(colors=BOTH, label_map={0: 1}), 'give colors or label_map, not both'),
+        (dict(colors=BOTH, reduce_zero_label=True), 'colors or reduce_zero_label'),
+        (dict(colors=BOTH, unlabelled_ids=(0,)), 'colors or unlabelled_ids'),
+        (dict(unlabelled_colors=[[0, 0, 0]]), 'unlabelled_colors needs colors'),
         (dict(num_classes=255, reduce_zero_label=True), 'at most 254 classes, .* got 255'),
         (dict(num_classes=0), r'must be 1\.\.255 .* got 0'),
         (dict(num_classes=256), 'got 256'),
         (dict(label_map={1: 2}), 'sends id 1 to 2'),
         (dict(label_map={}, reduce_zero_label=True), 'not both'),
-        (dict(colours=[[0, 0, 0]]), r'\(2\), got 1'),
-        (dict(num_classes=1, colours=[[0, 0, 300]]), r'RGB triples of 0\.\.255'),
-        (dict(colours=[[0, 0, 0]] * 2), 'share one RGB colour'),
+        (dict(colors=[[0, 0, 0]]), r'\(2\), got 1'),
+        (dict(num_classes=1, colors=[[0, 0, 300]]), r'RGB triples of 0\.\.255'),
+        (dict(colors=[[0, 0, 0]] * 2), 'share one RGB color'),
         (dict(label_map={}), 'label_map must send ids to classes'),
         (dict(label_map=[0, 1]), 'label_map must send ids to classes'),
         (dict(label_map={'sky': 0}), r"whole numbers, .* got \{'sky': 0\}"),
@@ -159,7 +159,7 @@ def test_digest_changes_with_the_rule():
         (dict(reduce_zero_label=True), [[0, 2, 255]], [[1, 3, 0]]),
         (dict(label_map={7: 0, 300: 1, 9: 2, 8: 2, 4: 255}), [[0, 1, 2, 255]], [[7, 300, 8, 4]]),
         (
-            dict(colours=[(1, 2, 3), (4, 5, 6), (7, 8, 9)], unlabelled_colours=[(0, 0, 0)]),
+            dict(colors=[(1, 2, 3), (4, 5, 6), (7, 8, 9)], unlabelled_colors=[(0, 0, 0)]),
             [[1, 255]],
             [[[4, 5, 6], [0, 0, 0]]],
         ),
@@ -174,6 +174,6 @@ def test_encode_writes_what_a_call_reads(settings, label, file):
 
 
 def test_encode_names_what_the_files_lack():
-    codec = LabelCodec(3, colours=[(1, 2, 3), (4, 5, 6), (7, 8, 9)])
+    codec = LabelCodec(3, colors=[(1, 2, 3), (4, 5, 6), (7, 8, 9)])
     with pytest.raises(DataError, match='nothing for unlabelled .255.: paint over it'):
         codec.encode(np.array([[1, 255]], np.uint8))

@@ -68,7 +68,7 @@ def samples(draw):
                 dict(reduce_zero_label=True),
                 dict(unlabelled_ids=(0,)),
                 dict(label_map={i: i % 5 for i in range(200)}),
-                dict(colours=[[i, i, i] for i in range(5)]),
+                dict(colors=[[i, i, i] for i in range(5)]),
             ]
         )
     )

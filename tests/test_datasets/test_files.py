@@ -122,7 +122,7 @@ def test_header_that_asks_for_too_much_memory_is_named(files, read):
 
 
 @pytest.mark.parametrize('mode', ['CMYK', 'YCbCr'])
-def test_other_colour_spaces_become_rgb(tmp_path, mode):
+def test_other_color_spaces_become_rgb(tmp_path, mode):
     picture = Image.new('RGB', (4, 4), (255, 255, 255)).convert(mode)
     picture.save(tmp_path / 'a.tif')
     ids = decode_ids((tmp_path / 'a.tif').read_bytes(), 'a')
@@ -156,7 +156,7 @@ def test_jpeg_of_ids_is_refused(tmp_path, files):
 
 
 def test_id24_adds_up_the_channels():
-    colour = np.uint8([[[1, 2, 3], [255, 0, 0]]])
-    assert id24(colour).tolist() == [[1 + 512 + 3 * 65536, 255]]
+    color = np.uint8([[[1, 2, 3], [255, 0, 0]]])
+    assert id24(color).tolist() == [[1 + 512 + 3 * 65536, 255]]
     alpha = np.uint8([[[1, 0, 0, 2], [1, 0, 0, 255]]])
     assert id24(alpha)[0, 0] == 1 + (2 << 24)

@@ -216,7 +216,7 @@ def test_list_that_is_not_understood_is_named(folder_pair, lines, words):
         (dict(exif_orientation='yes'), "one of .*'images', 'both'.* got 'yes'"),
         (dict(metainfo=None), 'needs the class names in id order'),
         (dict(metainfo=dict(classes='ab', palette=[])), r"classes=.*, got 'ab'$"),
-        (dict(metainfo=dict(classes=('a', 'b'), palette=[[0] * 3])), '1 colours for 2 classes'),
+        (dict(metainfo=dict(classes=('a', 'b'), palette=[[0] * 3])), '1 colors for 2 classes'),
         (dict(data_prefix=dict(label='maps')), r'label folder .*/maps not found'),
         (dict(instance=dict(category_map={1: 0})), 'category_map is for a json_file'),
         (dict(instance=dict(background_ids=(0,))), 'background_ids is for instance maps'),
@@ -227,8 +227,8 @@ def test_list_that_is_not_understood_is_named(folder_pair, lines, words):
         ),
         (
             dict(label=dict(unlabeled_ids=(0,))),
-            r'label=dict\(\.\.\.\) takes colours, label_map, reduce_zero_label, '
-            'unlabelled_colours, unlabelled_ids, got unlabeled_ids$',
+            r'label=dict\(\.\.\.\) takes colors, label_map, reduce_zero_label, '
+            'unlabelled_colors, unlabelled_ids, got unlabeled_ids$',
         ),
         (
             dict(instance=dict(background=(0,))),
@@ -264,14 +264,14 @@ def test_masks_of_0_and_255_are_told_from_unlabelled_pixels(folder_pair, files):
     assert report.ok and report.pixels[[0, 1, 255]].tolist() == [1152, 1152, 0]
 
 
-# palette files under colours
+# palette files under colors
 
 
 def test_palette_file_is_read_by_its_colors_where_colors_are_set(folder_pair, files):
     colors = [[9, 9, 9], [200, 0, 0], [0, 200, 0]]
     # index 0 is the second color: indices and colors differ
     files.png(folder_pair / 'labels/0.png', files.blocks([0, 1, 2]), colors[1:] + colors[:1])
-    dataset = build(folder_pair, LOAD, label=dict(colours=colors))
+    dataset = build(folder_pair, LOAD, label=dict(colors=colors))
     assert dataset[0]['label'][0, ::12].tolist() == [1, 2, 0]
     with pytest.raises(DataError, match=r'1\.png has .* it has one channel: if it holds ids, remo'):
         dataset[1]
@@ -280,7 +280,7 @@ def test_palette_file_is_read_by_its_colors_where_colors_are_set(folder_pair, fi
 
 def test_grey_file_is_a_picture_of_grey_colors_too(folder_pair, files):
     files.png(folder_pair / 'labels/0.png', files.blocks([0, 255, 128]).astype(np.uint8))
-    dataset = build(folder_pair, LOAD, label=dict(colours=[[0] * 3, [128] * 3, [255] * 3]))
+    dataset = build(folder_pair, LOAD, label=dict(colors=[[0] * 3, [128] * 3, [255] * 3]))
     assert dataset[0]['label'][0, ::12].tolist() == [0, 2, 1]
 
 

@@ -10,7 +10,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from slnp_mm.evaluation.functional.grid import colour_attention, colour_label, make_grid
+from slnp_mm.evaluation.functional.grid import color_attention, color_label, make_grid
 from slnp_mm.evaluation.functional.images import to_uint8
 
 Row = tuple[list[np.ndarray], list[str]]
@@ -123,7 +123,7 @@ def sample_row(
     label = sample.get('gt_sem_seg')
     if label is not None:
         label = getattr(label, 'data', label)
-        pictures.append(colour_label(label.squeeze().cpu().numpy(), palette))
+        pictures.append(color_label(label.squeeze().cpu().numpy(), palette))
         titles.append('label')
     stages = sample.get('stage_imgs') or [sample.get('fake_img')]
     for i, image in enumerate(stages):
@@ -134,7 +134,7 @@ def sample_row(
         attention = attention[-1] if attention else None
     if attention is not None:
         pictures.append(
-            colour_attention(
+            color_attention(
                 attention.detach().float().cpu().numpy(), classes, palette, pictures[-1].shape[:2]
             )
         )

@@ -9,7 +9,7 @@ BACKGROUND = 255
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+def color_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Paint a label map.
 
     Args:
@@ -24,7 +24,7 @@ def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndar
     return table[np.clip(label, 0, 255).astype(np.uint8)]
 
 
-def colour_attention(
+def color_attention(
     attention: np.ndarray,
     classes: np.ndarray | None,
     palette: Sequence[Sequence[int]],
@@ -50,7 +50,7 @@ def colour_attention(
         color = np.full(weight.shape + (3,), 255, np.float32)
     else:
         top = np.asarray(classes)[attention.argmax(axis=2)]
-        color = colour_label(np.where(top < 0, 255, top), palette)
+        color = color_label(np.where(top < 0, 255, top), palette)
     painted = np.round(color * np.clip(weight, 0, 1)[..., None])
     return cv2.resize(painted.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
 

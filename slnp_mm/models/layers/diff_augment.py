@@ -100,10 +100,10 @@ class SLNPDiffAugment(nn.Module):
             params (AugmentParams): From :meth:`draw`.
 
         Returns:
-            list[Tensor]: Same shapes; colours may leave [-1, 1].
+            list[Tensor]: Same shapes; colors may leave [-1, 1].
         """
         if params.color is not None:
-            stages = [recolour(x, params.color) for x in stages]
+            stages = [recolor(x, params.color) for x in stages]
         return [_move_and_cut(x, params, 0) for x in stages]
 
     def labels(self, stages: Sequence[Tensor], params: AugmentParams) -> list[Tensor]:
@@ -119,7 +119,7 @@ class SLNPDiffAugment(nn.Module):
         return [_move_and_cut(x[:, None], params, UNLABELLED)[:, 0] for x in stages]
 
 
-def recolour(images: Tensor, color: Tensor) -> Tensor:
+def recolor(images: Tensor, color: Tensor) -> Tensor:
     """Change brightness, then saturation, then contrast.
 
     Args:

@@ -50,7 +50,7 @@ PLAIN = dict(
 )
 
 
-def test_palette_mode_gives_bgr_colours_and_black():
+def test_palette_mode_gives_bgr_colors_and_black():
     out = SLNPLabelToImage().transform(dict(PLAIN))
     assert out['img_mask'].tolist() == [[[30, 20, 10], [3, 2, 1], [0, 0, 0]]]
     assert out['img_img'] is out['img']

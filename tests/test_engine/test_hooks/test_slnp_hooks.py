@@ -23,7 +23,7 @@ PALETTE = [[250, 0, 0], [0, 250, 0]]
 
 
 class Pictures(Dataset):
-    """Six samples: a label and an image of its colour."""
+    """Six samples: a label and an image of its color."""
 
     metainfo = dict(classes=('a', 'b'), palette=PALETTE)
     data_prefix = dict(img='images', label='labels')

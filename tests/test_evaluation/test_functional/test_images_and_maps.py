@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slnp_mm.evaluation.functional.class_map import build_class_map
-from slnp_mm.evaluation.functional.grid import colour_attention, colour_label, make_grid
+from slnp_mm.evaluation.functional.grid import color_attention, color_label, make_grid
 from slnp_mm.evaluation.functional.images import resize_image, to_uint8
 
 
@@ -48,15 +48,15 @@ def test_class_map_errors(args, text):
         build_class_map(*args)
 
 
-def test_colour_label_paints_unlabelled_black():
-    got = colour_label(np.array([[0, 1, 255]]), [[1, 2, 3], [4, 5, 6]])
+def test_color_label_paints_unlabelled_black():
+    got = color_label(np.array([[0, 1, 255]]), [[1, 2, 3], [4, 5, 6]])
     assert got.tolist() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0]]]
 
 
-def test_colour_attention_shows_the_strongest_instances_class():
+def test_color_attention_shows_the_strongest_instances_class():
     weights = np.array([[[0.2, 0.8], [0.5, 0.1]]])
     palette = [[100, 0, 0], [0, 100, 0]]
-    got = colour_attention(weights, np.array([0, 1]), palette, (2, 4))
+    got = color_attention(weights, np.array([0, 1]), palette, (2, 4))
     assert got.shape == (2, 4, 3)
     assert got[0, 0].tolist() == [0, 80, 0]
     assert got[0, 3].tolist() == [50, 0, 0]
