@@ -60,9 +60,14 @@ class PairedMetric(BaseMetric):
 
     @property
     def network(self) -> Any:
-        """The network that judges, built at first use."""
+        """The network that judges, built at first use.
+
+        Its first weights are drawn beside the run's random numbers, so that the noise of the
+        pictures does not depend on which metrics judge them.
+        """
         if self._network is None:
-            self._network = self.build_network()
+            with torch.random.fork_rng(devices=[]):
+                self._network = self.build_network()
         return self._network.to(self.device)
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:

@@ -36,6 +36,14 @@ def test_equal_sets_have_distance_zero_and_need_no_identity(tiny_scorer, samples
     assert metric.evaluate(10)['scorer_frechet'] == pytest.approx(0, abs=1e-4)
 
 
+def test_judge_takes_none_of_the_runs_random_numbers(tiny_scorer):
+    torch.manual_seed(0)
+    want = torch.rand(3)
+    torch.manual_seed(0)
+    SLNPScorerFrechet(tiny_scorer).network  # noqa: B018
+    assert torch.rand(3).equal(want)
+
+
 def test_real_halves_give_the_floor_of_the_distances():
     rows = np.random.default_rng(1).normal(size=(400, 3))
     floor = split_half(rows)
