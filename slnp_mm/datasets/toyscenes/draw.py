@@ -68,8 +68,13 @@ def _draw_street(canvas: Canvas, horizon: float) -> None:
         spot = road.at(depth, hand * rng.uniform(0.85, 1.2))
         height = side * (0.07 + 0.27 * depth)
         jobs.append((draw_person, (*spot, height)))
-    for draw, where in sorted(jobs, key=lambda job: job[1][1]):  # the lower, the nearer
+    for draw, where in sorted(jobs, key=_base_of):
         draw(canvas, *where)
+
+
+def _base_of(job: tuple) -> float:
+    """Lower edge of a thing to draw: the lower, the nearer."""
+    return job[1][1]
 
 
 def _draw_skyline(canvas: Canvas, horizon: float) -> None:
@@ -132,7 +137,7 @@ def _draw_landscape(canvas: Canvas, horizon: float) -> None:
         base = horizon + depth * (side - horizon)
         height = side * (0.06 + 0.26 * depth)
         jobs.append((draw_person, (rng.uniform(0.05, 0.95) * side, base, height)))
-    for draw, where in sorted(jobs, key=lambda job: job[1][1]):  # the lower, the nearer
+    for draw, where in sorted(jobs, key=_base_of):
         x, y = where[0] + (where[2] / 2 if draw is draw_building else 0), where[1]
         col, row = (int(np.clip(v, 0, side - 1)) for v in (x, y))
         if canvas.label[row, col] != WATER:
