@@ -54,7 +54,7 @@ from .files import write_picture
 ZOO = Path(__file__).parent / 'zoo'
 # Steps of a test pipeline that need the real picture, or change the sample
 # at random; a picture is to show the whole label map.
-SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop', 'SLNPColorJitter')
+SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop')
 PACKED = ('label', 'instances', 'instance_labels')
 # What parts of a joined data set may have of their own: where their files are.
 _OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrupt')

@@ -37,7 +37,6 @@ NAMES = dict(
         'SLNPResize',
         'SLNPCrop',
         'SLNPFlip',
-        'SLNPColorJitter',
         'SLNPLabelToImage',
         'SLNPPackInputs',
     ],

@@ -12,7 +12,6 @@ from PIL import Image
 
 from slnp_mm.datasets import (
     DataError,
-    SLNPColorJitter,
     SLNPCrop,
     SLNPDataset,
     SLNPFlip,
@@ -120,7 +119,6 @@ def _read(root, sample):
         SLNPLoadInstances(sample['slots'], sample['layers'], cache_dir=str(root / 'cache')),
         SLNPResize(sample['size']),
         SLNPFlip(),
-        SLNPColorJitter(),
         SLNPPackInputs(),
     ]
     if sample['crop']:

@@ -2,10 +2,9 @@
 
 from .formatting import SLNPLabelToImage, SLNPPackInputs
 from .loading import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
-from .processing import SLNPColorJitter, SLNPCrop, SLNPFlip, SLNPResize
+from .processing import SLNPCrop, SLNPFlip, SLNPResize
 
 __all__ = [
-    'SLNPColorJitter',
     'SLNPCrop',
     'SLNPFlip',
     'SLNPLabelToImage',

@@ -1,4 +1,4 @@
-"""Change picture, label and instances together, or the picture alone."""
+"""Change picture, label and instances together."""
 
 from functools import partial
 
@@ -177,38 +177,4 @@ class SLNPFlip(BaseTransform):
             for key in ('label', 'instances'):
                 if key in results:
                     results[key] = results[key][..., ::-1]
-        return results
-
-
-@TRANSFORMS.register_module()
-class SLNPColorJitter(BaseTransform):
-    """Vary brightness, contrast and saturation of ``img``.
-
-    Args:
-        brightness (float): x of the factor, drawn evenly from 1 - x .. 1 + x; 0..1.
-        contrast (float): The same.
-        saturation (float): The same.
-
-    Raises:
-        ValueError: If a strength is outside 0..1.
-    """
-
-    def __init__(
-        self, brightness: float = 0.1, contrast: float = 0.1, saturation: float = 0.1
-    ) -> None:
-        self.strengths = (brightness, contrast, saturation)
-        if not all(0 <= x <= 1 for x in self.strengths):
-            raise ValueError(
-                f'brightness, contrast and saturation must be in 0..1, got {self.strengths}'
-            )
-
-    def transform(self, results: dict) -> dict:
-        """Change ``img``; label and instances stay."""
-        bright, contrast, saturation = (1 + x * np.random.uniform(-1, 1) for x in self.strengths)
-        image = results['img'].astype(np.float32) * bright
-        grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
-        image = (image - grey.mean()) * contrast + grey.mean()
-        grey = (grey - grey.mean()) * contrast + grey.mean()
-        image = (image - grey[..., None]) * saturation + grey[..., None]
-        results['img'] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
         return results
