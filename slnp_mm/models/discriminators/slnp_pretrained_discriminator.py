@@ -10,6 +10,9 @@ from ..layers import LabelEmbedding, to_class_index
 from ..layers.pretrained_features import CHANNELS, PretrainedFeatures
 from .slnp_discriminator import DiscriminatorOutput
 
+IMAGENET_SIZE = 224
+"""int: Side of the photographs that the frozen network was trained on."""
+
 
 class DecisionHead(nn.Module):
     """Decisions on one feature map, to which the label is added.
@@ -48,7 +51,8 @@ class SLNPPretrainedDiscriminator(BaseModule):
     Source:
         paper: SLNP-GAN, 1.3, Eq. (19) ("features from several layers of the discriminator"), to
             which the paper comes from Johnson et al.'s perceptual loss [18].
-        reference: Projected GANs, arXiv:2111.01007 (heads on frozen features of several strides).
+        reference: Projected GANs, arXiv:2111.01007 (heads on frozen features of several strides,
+            images enlarged to what the frozen network knows).
         ours: the heads, and how the label enters them.
 
     Args:
@@ -56,17 +60,28 @@ class SLNPPretrainedDiscriminator(BaseModule):
         channels (int): Channels of the trained heads. Defaults to 64.
         embed_channels (int): Length of class vectors. Defaults to 64.
         grid_size (int): Side of the decision maps. Defaults to 8.
+        enlarge (float): Factor, >= 1, by which an image is enlarged for the frozen network if its
+            shorter side is below :data:`IMAGENET_SIZE`. Defaults to 1.0.
 
     Raises:
         SLNPError: If the weights of the frozen network are not installed.
+        ValueError: If ``enlarge`` is below 1.
     """
 
     def __init__(
-        self, num_classes: int, channels: int = 64, embed_channels: int = 64, grid_size: int = 8
+        self,
+        num_classes: int,
+        channels: int = 64,
+        embed_channels: int = 64,
+        grid_size: int = 8,
+        enlarge: float = 1.0,
     ) -> None:
         super().__init__()
+        if enlarge < 1:
+            raise ValueError(f'enlarge must be >= 1, but got {enlarge}.')
         self.num_classes = num_classes
         self.grid_size = grid_size
+        self.enlarge = enlarge
         self._frozen = (PretrainedFeatures(),)  # a tuple, so that it is not registered
         self.embedding = LabelEmbedding(num_classes, embed_channels)
         self.heads = nn.ModuleList(DecisionHead(c, embed_channels, channels) for c in CHANNELS[1:])
@@ -101,7 +116,10 @@ class SLNPPretrainedDiscriminator(BaseModule):
         Returns:
             list[Tensor]: The image averaged 2x2, then the frozen features, finest first.
         """
-        return [F.avg_pool2d(image, 2), *self._frozen[0](image)]
+        large = image
+        if self.enlarge > 1 and min(image.shape[-2:]) < IMAGENET_SIZE:
+            large = F.interpolate(image, scale_factor=self.enlarge, mode='bilinear')
+        return [F.avg_pool2d(image, 2), *self._frozen[0](large)]
 
     def forward(
         self, image: Tensor, label: Tensor, seen: list[Tensor] | None = None
@@ -119,9 +137,10 @@ class SLNPPretrainedDiscriminator(BaseModule):
         """
         seen = self.look(image) if seen is None else seen
 
-        # class vectors, averaged to the grid of each stride
+        # class vectors, averaged to a grid that divides the label, then to that of each stride
         label = to_class_index(label, self.num_classes)
-        embedded = self.embedding.pooled(label, tuple(seen[2].shape[-2:]))
+        finest = seen[0 if self.enlarge > 1 else 2]
+        embedded = self.embedding.pooled(label, tuple(finest.shape[-2:]))
         decisions = []
         for head, feature in zip(self.heads, seen[2:]):
             grid = feature.shape[-2:]

@@ -62,6 +62,23 @@ def test_decisions_have_the_documented_shape(size):
     torch.testing.assert_close(output.features[0], F.avg_pool2d(pair(size)[0], 2))
 
 
+@pytest.mark.parametrize('size, seen', [(64, 96), (222, 333), (224, 224)])
+def test_small_images_are_enlarged_for_the_frozen_network(size, seen):
+    image, label = pair(size)
+    net = make(enlarge=1.5)
+    features = net.look(image)
+    torch.testing.assert_close(features[0], F.avg_pool2d(image, 2))
+    large = F.interpolate(image, size=(seen, seen), mode='bilinear')
+    for feature, want in zip(features[1:], net._frozen[0](large)):
+        torch.testing.assert_close(feature, want)
+    assert net(image, label).logits.shape == (2, 4, 8, 8)
+
+
+def test_an_image_is_not_made_smaller():
+    with pytest.raises(ValueError, match='enlarge must be >= 1, but got 0.5'):
+        make(enlarge=0.5)
+
+
 def test_frozen_network_is_nobodys():
     """Not in parameters, state dict, train() or a conversion of norms; never moved by a step."""
     net = make()
