@@ -43,8 +43,8 @@ def option(**options):
 trained = dict(type='SLNPDiscriminator', base_channels=32, max_channels=256, _delete_=True)
 variants = dict(
     plus=dict(config=plus),
-    as_they_are=option(discriminator=dict(enlarge=1.0)),
-    twice=option(discriminator=dict(enlarge=2.0)),
+    eyes_1x=option(discriminator=dict(enlarge=1.0)),
+    eyes_2x=option(discriminator=dict(enlarge=2.0)),
     float32=dict(config=plus, cfg_options=dict(optim_wrapper=single)),
     balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
