@@ -22,7 +22,7 @@ from .errors import SLNPError
 _STATISTICS = ('current', 'max', 'mean', 'min')
 # what the text of a dumped config is made of
 _PLAIN = 'Module Assign Name Store Load Constant Call keyword Dict List Tuple Set UnaryOp USub'
-# what a GAN's config has for training only
+# what a GAN's config has, or had, for training only
 _TRAINING = 'discriminator gan_loss feature_loss augment ema_config prior_checkpoint'
 
 

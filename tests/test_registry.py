@@ -15,7 +15,6 @@ NAMES = dict(
         'SLNPDiscriminator',
         'NoisePriorVAE',
         'SLNPDataPreprocessor',
-        'SLNPDiffAugment',
         'SLNPGANLoss',
         'SLNPFeatureMatchingLoss',
         'SLNPPretrainedDiscriminator',
@@ -89,7 +88,6 @@ model = dict(
     discriminator=dict(type='SLNPDiscriminator', num_classes=3),
     gan_loss=dict(type='SLNPGANLoss'),
     feature_loss=dict(type='SLNPFeatureMatchingLoss'),
-    augment=dict(type='SLNPDiffAugment'),
     ema_config=dict(type='SLNPRampUpEMA'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))

@@ -48,8 +48,6 @@ variants = dict(
     float32=dict(config=plus, cfg_options=dict(optim_wrapper=single)),
     balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
-    augment=option(augment=dict(type='SLNPDiffAugment')),
-    shift=option(augment=dict(type='SLNPDiffAugment', policy=['translation'])),
     codes_4x4=option(
         generator=dict(noise_shape=[16, 4, 4]),
         noise_prior=dict(num_scales=4),

@@ -59,7 +59,6 @@ variants = dict(
     lambda_1=model(feature_loss=dict(loss_weight=1)),
     lambda_4=model(feature_loss=dict(loss_weight=4)),
     unmodulated=model(generator=plain_norms),
-    augment=model(augment=dict(type='SLNPDiffAugment')),
     no_attention=dict(config=f'{ablation}no-attention.py'),
     no_instances=dict(config=f'{ablation}no-instances.py'),
     one_stage=dict(config=f'{ablation}one-stage.py'),

@@ -2,7 +2,6 @@
 
 from .discriminators import *  # noqa: F403
 from .generators import *  # noqa: F403
-from .layers import SLNPDiffAugment as SLNPDiffAugment
 from .losses import *  # noqa: F403
 from .slnp_data_preprocessor import SLNPDataPreprocessor as SLNPDataPreprocessor
 from .slnp_ema import SLNPRampUpEMA as SLNPRampUpEMA

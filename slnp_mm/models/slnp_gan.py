@@ -77,8 +77,6 @@ class SLNPGAN(BaseGAN):
             their photographs, Eq. (19); the others have ``Z_np`` and are judged by D alone, so
             that nothing teaches the generator to ignore its noise. 0: the paper's, all images
             have ``Z_np`` and are compared. Defaults to 0.
-        augment (dict, optional): Config of :class:`SLNPDiffAugment`, for
-            what the discriminators see. Defaults to None.
 
     Raises:
         ValueError: If a network states another number of classes, ``noise`` is unknown, the
@@ -101,7 +99,6 @@ class SLNPGAN(BaseGAN):
         discriminator_steps: int = 1,
         ema_config: dict | None = None,
         code_share: float = 0.0,
-        augment: dict | None = None,
     ) -> None:
         generator = MODELS.build(_with_classes(generator, num_classes))
         super().__init__(
@@ -114,7 +111,6 @@ class SLNPGAN(BaseGAN):
         if gan_loss is not None:
             self.gan_loss = MODELS.build(gan_loss)
         self.feature_loss = feature_loss and MODELS.build(feature_loss)
-        self.augment = augment and MODELS.build(augment)
         if noise not in NOISES:
             raise ValueError(f'noise must be one of {NOISES}, but got {noise!r}.')
         if not 0 <= code_share <= 1 or (code_share and noise == 'random'):
@@ -333,13 +329,6 @@ class SLNPGAN(BaseGAN):
                 inputs['label'], inputs['instances'], inputs['instance_labels'], noise
             ).images
         signs = _signs(fakes[-1].detach().float())
-
-        # the same change to images and labels
-        if self.augment is not None:
-            params = self.augment.draw(labels[0])
-            reals = self.augment.images(reals, params)
-            fakes = self.augment.images(fakes, params)
-            labels = self.augment.labels(labels, params)
 
         # discriminators, on frozen features that the generator's update takes again
         look = _unwrap(self.discriminator).look

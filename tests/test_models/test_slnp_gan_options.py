@@ -28,44 +28,6 @@ def step(model, tools, iteration=0, **kwargs):
     return log_vars, {k: v.clone() for k, v in model.state_dict().items()}
 
 
-def test_discriminator_sees_one_drawing_everywhere(make, tools):
-    """Real and generated images and labels share the filled pixels."""
-    policy = ('translation', 'cutout')
-    model = make(augment=dict(type='SLNPDiffAugment', policy=policy))
-    seen = []
-    model.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args))
-    data = tools.make_data()
-    for item in data['inputs']:
-        item['label'] = item['label'] % 5  # none unlabelled
-    MessageHub.get_current_instance().update_info('iter', 0)
-    model.train_step(data, tools.make_wrappers(model))
-    assert len(seen) == 4  # real and generated, for D and for G
-    for images, labels, _ in seen:
-        for k, label in enumerate(labels):
-            assert label.equal(seen[0][1][k])
-            filled = (label == 255)[:, None].expand(-1, 3, -1, -1)
-            assert filled.any() and not filled.all()
-            assert (images[k][filled] == 0).all()
-            assert (images[k][~filled] != 0).float().mean() > 0.9
-
-
-@pytest.mark.parametrize('autocast', [False, True])
-def test_augmented_training_moves_both_networks(autocast, make, tools):
-    model = make(augment=dict(type='SLNPDiffAugment'))
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    log_vars, after = step(model, tools, autocast=autocast)
-    assert all(math.isfinite(v.item()) for v in log_vars.values())
-    for part in ('generator.global', 'generator.refiners', 'discriminator'):
-        assert any(not v.equal(before[k]) for k, v in after.items() if k.startswith(part)), part
-
-
-def test_empty_policy_changes_nothing_to_the_last_bit(make, tools):
-    augment = dict(type='SLNPDiffAugment', policy=())
-    plain, empty = (step(make(augment=option), tools) for option in (None, augment))
-    assert plain[0] == empty[0]
-    assert all(empty[1][k].equal(v) for k, v in plain[1].items())
-
-
 @pytest.fixture
 def coded(make, tools):
     """The tiny model with a prior that has seen data, and half of the batch coded."""

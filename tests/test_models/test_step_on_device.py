@@ -45,7 +45,6 @@ def model(tools):
         ),
         gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
         feature_loss=dict(type='SLNPFeatureMatchingLoss', class_balance=0.5),
-        augment=dict(type='SLNPDiffAugment'),
         noise='prior',
         noise_prior=dict(tools.PRIOR, code_rank=3),
         code_share=0.5,

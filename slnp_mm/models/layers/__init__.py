@@ -1,7 +1,6 @@
 """Blocks used by at least two networks."""
 
 from .blocks import InstanceModulation, ResBlock, down_block, group_norm, upsample
-from .diff_augment import SLNPDiffAugment
 from .efficientnet_lite import lite_state_dict
 from .instances import (
     class_layers,
@@ -19,7 +18,6 @@ __all__ = [
     'InstanceModulation',
     'LabelEmbedding',
     'ResBlock',
-    'SLNPDiffAugment',
     'UNLABELLED',
     'attend',
     'attention_weights',
