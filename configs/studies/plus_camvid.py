@@ -20,7 +20,6 @@ prepare = [
     ),
 ]
 bfloat16 = dict(type='SLNPBF16OptimWrapper')  # as --amp has it
-single = dict(generator=dict(type='OptimWrapper'), discriminator=dict(type='OptimWrapper'))
 size = dict(dataset=dict(image_size=128))
 cfg_options = dict(
     train_cfg=dict(max_iters=1000, val_interval=1000),
@@ -45,7 +44,6 @@ variants = dict(
     plus=dict(config=plus),
     eyes_1x=option(discriminator=dict(enlarge=1.0)),
     eyes_2x=option(discriminator=dict(enlarge=2.0)),
-    float32=dict(config=plus, cfg_options=dict(optim_wrapper=single)),
     balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
     codes_4x4=option(
@@ -67,4 +65,4 @@ variants = dict(
     no_eyes=option(discriminator=trained),
     no_matching=option(feature_loss=None),
 )
-del plus, size, trained, bfloat16, single
+del plus, size, trained, bfloat16
