@@ -145,7 +145,8 @@ except FileNotFoundError as error:
 """
 MINE = """
 _base_ = 'slnp_mm::configs/slnp_toy_plus.py'
-model = dict(noise='random', code_share=0.0, discriminator=dict(type='SLNPDiscriminator'))
+discriminator = dict(type='SLNPDiscriminator', _delete_=True)
+model = dict(noise='random', code_share=0.0, discriminator=discriminator)
 """
 
 
