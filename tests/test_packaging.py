@@ -145,8 +145,7 @@ except FileNotFoundError as error:
 """
 MINE = """
 _base_ = 'slnp_mm::configs/slnp_toy_plus.py'
-discriminator = dict(type='SLNPDiscriminator', _delete_=True)
-model = dict(noise='random', code_share=0.0, discriminator=discriminator)
+model = dict(noise='random', code_share=0.0, discriminator=dict(type='SLNPDiscriminator'))
 """
 
 

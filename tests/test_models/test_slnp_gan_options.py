@@ -20,11 +20,11 @@ def make(tools):
     return build
 
 
-def step(model, tools, iteration=0, **kwargs):
+def step(model, tools):
     """One training step; its log and all weights after it."""
-    MessageHub.get_current_instance().update_info('iter', iteration)
+    MessageHub.get_current_instance().update_info('iter', 0)
     torch.manual_seed(3)
-    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model, **kwargs))
+    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model))
     return log_vars, {k: v.clone() for k, v in model.state_dict().items()}
 
 

@@ -8,7 +8,7 @@ model = dict(
         global_generator=dict(modulated=True, noise_kind='code'),
         refiners=[dict(type='SLNPLocalRefiner', base_channels=48, num_blocks=4, modulated=True)],
     ),
-    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator', enlarge=1.5),
+    discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator'),
     gan_loss=dict(gan_type='hinge'),
     feature_loss=dict(loss_weight=2.0),
     code_share=0.5,

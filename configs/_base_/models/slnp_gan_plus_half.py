@@ -13,5 +13,6 @@ model = dict(
                 modulated=True,
             )
         ],
-    )
+    ),
+    discriminator=dict(enlarge=1.5),
 )

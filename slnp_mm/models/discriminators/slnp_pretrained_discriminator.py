@@ -7,11 +7,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..layers import LabelEmbedding, to_class_index
-from ..layers.pretrained_features import CHANNELS, PretrainedFeatures
+from ..layers.pretrained_features import CHANNELS, IMAGENET_SIZE, PretrainedFeatures
 from .slnp_discriminator import DiscriminatorOutput
-
-IMAGENET_SIZE = 224
-"""int: Side of the photographs that the frozen network was trained on."""
 
 
 class DecisionHead(nn.Module):
@@ -139,8 +136,10 @@ class SLNPPretrainedDiscriminator(BaseModule):
 
         # class vectors, averaged to a grid that divides the label, then to that of each stride
         label = to_class_index(label, self.num_classes)
-        finest = seen[0 if self.enlarge > 1 else 2]
-        embedded = self.embedding.pooled(label, tuple(finest.shape[-2:]))
+        rows, columns = seen[2].shape[-2:]
+        if label.shape[1] % rows or label.shape[2] % columns:
+            rows, columns = seen[0].shape[-2:]
+        embedded = self.embedding.pooled(label, (rows, columns))
         decisions = []
         for head, feature in zip(self.heads, seen[2:]):
             grid = feature.shape[-2:]

@@ -7,6 +7,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .efficientnet_lite import lite_state_dict
 
+IMAGENET_SIZE = 224
+"""int: Side of the photographs that the network was trained on."""
 CHANNELS = (16, 24, 40, 112, 320)
 """tuple[int]: Channels of the features at strides 2, 4, 8, 16 and 32."""
 SCALES = (6.5, 8.8, 8.2, 7.5, 3.0)
