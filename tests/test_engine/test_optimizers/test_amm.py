@@ -671,7 +671,8 @@ def test_state_moved_to_the_gpu_keeps_step_where_it_belongs(capturable):
     grads = [[torch.ones(3, device='cuda')]] * 2
     optimizer = AMM(params, capturable=capturable)
     take_steps(optimizer, params, grads)
-    saved, resumed = optimizer.state_dict(), copies(params)
+    # the state dict of an optimizer shares its tensors
+    saved, resumed = copy.deepcopy(optimizer.state_dict()), copies(params)
     for entry in saved['state'].values():
         entry['step'] = entry['step'].cuda()
     other = AMM(resumed, capturable=capturable)
