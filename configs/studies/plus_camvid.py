@@ -44,7 +44,6 @@ variants = dict(
     plus=dict(config=plus),
     eyes_1x=option(discriminator=dict(enlarge=1.0)),
     eyes_2x=option(discriminator=dict(enlarge=2.0)),
-    balanced=option(feature_loss=dict(class_balance=0.5)),
     share_75=option(code_share=0.75),
     codes_4x4=option(
         generator=dict(noise_shape=[16, 4, 4]),

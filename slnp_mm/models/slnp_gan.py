@@ -425,7 +425,7 @@ class SLNPGAN(BaseGAN):
                     features = [output.features for output in self.discriminator(*real)]
             for k, (output, real_features) in enumerate(zip(fake_outputs, features)):
                 values[f'loss_fm_g_s{k}'] = self.feature_loss(
-                    output.features, real_features, fake.labels[k], num_compared
+                    output.features, real_features, num_compared
                 )
         return self.parse_losses(values)
 

@@ -44,7 +44,7 @@ def model(tools):
             embed_channels=8,
         ),
         gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
-        feature_loss=dict(type='SLNPFeatureMatchingLoss', class_balance=0.5),
+        feature_loss=dict(type='SLNPFeatureMatchingLoss'),
         noise='prior',
         noise_prior=dict(tools.PRIOR, code_rank=3),
         code_share=0.5,
