@@ -305,8 +305,8 @@ class SLNPInferencer(BaseInferencer):
         with DefaultScope.overwrite_default_scope('mmagic'):
             datasets = [_rules_only(part) for part in settings]
             steps = [step for step in settings[0]['pipeline'] if step['type'] not in SKIPPED]
-            changed = dict(SLNPLoadInstances=dict(cache_dir=None), SLNPPackInputs=dict(keys=PACKED))
-            steps = [dict(step, **changed.get(step['type'], {})) for step in steps]
+            pack = dict(keys=PACKED)
+            steps = [dict(s, **pack) if s['type'] == 'SLNPPackInputs' else s for s in steps]
             steps = Compose(steps).transforms
         self.dataset = datasets[0]
         self.dataset.make_rules()
@@ -322,7 +322,7 @@ class SLNPInferencer(BaseInferencer):
             self._colors[code] = index if codes.count(code) == 1 else None
 
         loaders = [step for step in steps if isinstance(step, SLNPLoadInstances)]
-        self._loader = (loaders or [SLNPLoadInstances(cache_dir=None)])[0]
+        self._loader = (loaders or [SLNPLoadInstances()])[0]
         sizes = [step.size for step in steps if isinstance(step, SLNPResize)]
         size = [*filter(None, sizes), self.dataset.image_size][0]
         if size is None:

@@ -58,9 +58,6 @@ def make_data(root, name):
 def loader_of(cfg, root, size):
     cfg.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.dataset.update(data_root=str(root), image_size=size)
-    for step in cfg.dataset.pipeline:
-        if step['type'] == 'SLNPLoadInstances':
-            step['cache_dir'] = None
 
 
 def shrink(cfg, root, work_dir, size):

@@ -63,7 +63,7 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     Raises:
         DataError: If none of the samples can be drawn.
     """
-    steps = [SLNPLoadImage(None), SLNPLoadLabel(), SLNPLoadInstances(cache_dir=None)]
+    steps = [SLNPLoadImage(None), SLNPLoadLabel(), SLNPLoadInstances()]
     own = [one for one in dataset.pipeline.transforms if isinstance(one, SLNPLoadInstances)]
     rows = []
     for sample in spread(dataset.samples(dataset.find_all()), num_samples):

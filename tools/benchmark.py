@@ -275,8 +275,7 @@ def loader(args: argparse.Namespace) -> None:
     """Speed of one worker's whole pipeline, over OpenCV's decoding alone.
 
     The bound reads and decodes the same JPEG and label PNG with cv2.imread and does nothing else.
-    Both are timed in processor time, so that other programs on the machine do not count. The
-    instance cache is filled by the calls that warm up.
+    Both are timed in processor time, so that other programs on the machine do not count.
     """
     import cv2
     from mmagic.registry import DATASETS
@@ -290,22 +289,18 @@ def loader(args: argparse.Namespace) -> None:
     cfg.image_size = args.size
     if args.data_root:
         cfg.data_root = args.data_root
-    with tempfile.TemporaryDirectory() as cache:
-        for step in cfg.pipeline:
-            if step['type'] == 'SLNPLoadInstances':
-                step['cache_dir'] = cache
-        dataset = DATASETS.build(cfg)
-        order = [index % len(dataset) for index in range(args.images)]
-        infos = [dataset.get_data_info(index) for index in order]
+    dataset = DATASETS.build(cfg)
+    order = [index % len(dataset) for index in range(args.images)]
+    infos = [dataset.get_data_info(index) for index in order]
 
-        def decode() -> None:
-            for info in infos:
-                cv2.imread(info['img_path'], cv2.IMREAD_COLOR)
-                cv2.imread(info['label_path'], cv2.IMREAD_UNCHANGED)
+    def decode() -> None:
+        for info in infos:
+            cv2.imread(info['img_path'], cv2.IMREAD_COLOR)
+            cv2.imread(info['label_path'], cv2.IMREAD_UNCHANGED)
 
-        calls = {'OpenCV': decode, 'one worker': lambda: [dataset[index] for index in order]}
-        print(f'{args.images} images of {len(dataset)}, {args.size} px')
-        times = in_turn(calls, args.rounds, timer=time.process_time)
+    calls = {'OpenCV': decode, 'one worker': lambda: [dataset[index] for index in order]}
+    print(f'{args.images} images of {len(dataset)}, {args.size} px')
+    times = in_turn(calls, args.rounds, timer=time.process_time)
     # speeds, so the times' ratio upside down
     print('speed of one worker over the bound:')
     print_ratio(times, 'OpenCV', 'one worker')

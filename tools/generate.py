@@ -125,9 +125,9 @@ def main() -> None:
     if cfg:
         cli.import_custom(cfg)
     from slnp_mm.datasets.check import spread
-    from slnp_mm.datasets.instance_cache import file_stamp
     from slnp_mm.engine.hooks.slnp_visualization_hook import sample_row
     from slnp_mm.evaluation.functional.grid import make_grid
+    from slnp_mm.evaluation.report import describe_checkpoint
     from slnp_mm.files import write_picture
     from slnp_mm.inferencer import SLNPInferencer, find_labels
 
@@ -149,7 +149,7 @@ def main() -> None:
             cli.need(given, 'instance map', 'add it')
         sources[path] = (name, given)
     settings = dict(
-        model=[file_stamp(place or '') for place in (args.config, model.checkpoint)],
+        model=[describe_checkpoint(place) for place in (args.config, model.checkpoint)],
         cfg_options=str(args.cfg_options),
         seed=args.seed,
         instances=args.instances,

@@ -1,6 +1,5 @@
 """Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -81,8 +80,6 @@ class LabelCodec:
         self._range = (int(wrong[0]), int(wrong[-1])) if joined else None
 
         self._codes = self._color_codes(colors, unlabelled_colors) if self.reads_colors else None
-        parts = [array.tobytes() for array in (self.table, self.bad, *(self._codes or ()))]
-        self.digest = hashlib.sha256(b'|'.join(parts)).hexdigest()
 
     def _map(self, label_map: dict) -> dict[int, int]:
         """Whole numbers; raise if the map points outside 0..C-1 and 255."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pickle
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -17,7 +18,6 @@ from .files import decode_ids, id24, one_form, read_bytes
 
 _SLIVER = 0.1
 _MOST_IDS = 32767
-_VERSION = '1'  # of the rules: instances in the cache are of one version
 
 
 class Instances(NamedTuple):
@@ -76,7 +76,10 @@ def from_ids(
     Raises:
         DataError: If there are more than 32767 ids, as in a photograph.
     """
-    uniq, inverse = _unique(raw)
+    if raw.dtype == np.uint8:  # faster
+        uniq, inverse = np.arange(256), raw.astype(np.uint16)
+    else:
+        uniq, inverse = np.unique(raw, return_inverse=True)
     num = len(uniq)
     if num > _MOST_IDS:
         raise DataError(
@@ -85,7 +88,7 @@ def from_ids(
         )
 
     # pixels of each class under each id
-    pair = inverse.astype(np.int64) * 256 + label
+    pair = inverse.reshape(raw.shape) * 256 + label
     counts = np.bincount(pair.ravel(), minlength=num * 256).reshape(num, 256)[:, :UNLABELLED]
     total, major = counts.sum(1), counts.argmax(1)
     own = np.isin(uniq, np.asarray(list(background), np.int64))
@@ -101,13 +104,13 @@ def from_ids(
     table = np.full((num, 256), -1, np.int32)
     table[index, classes] = np.arange(len(index))
     home = np.where(things, table[np.arange(num), major], -1)
-    ids = np.where(table < 0, home[:, None], table).ravel()[pair]
+    table = np.where(table < 0, home[:, None], table).ravel()
 
     # join the background of each class
     target, first = np.arange(len(classes)), {}
     for i in np.nonzero(own[index])[0]:
         target[i] = first.setdefault(int(classes[i]), i)
-    return Instances(np.append(target, -1)[ids][None], classes)
+    return Instances(np.append(target, -1)[table][pair][None], classes)
 
 
 def from_masks(
@@ -214,15 +217,6 @@ def _present(label: np.ndarray) -> list[int]:
     return np.flatnonzero(np.bincount(label.ravel(), minlength=256)[:UNLABELLED]).tolist()
 
 
-def _unique(raw: np.ndarray) -> tuple:
-    """Sorted ids, and the position of each pixel's id among them."""
-    if raw.dtype == np.uint8:  # faster
-        counts = np.bincount(raw.ravel())
-        return np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[raw]
-    uniq, inverse = np.unique(raw, return_inverse=True)
-    return uniq.astype(np.int64), inverse.reshape(raw.shape)
-
-
 class InstanceSource:
     """Makes the instances of a picture from id map, JSON or label.
 
@@ -255,12 +249,6 @@ class InstanceSource:
         """Read the JSON now, so that processes forked later share it."""
         if self.index is not None:
             _ = self.index.content
-
-    def settings(self) -> str:
-        """All settings that change the result, as text."""
-        mapping = self.index and self.index.category_map
-        mapping = sorted(mapping.items()) if mapping else mapping
-        return f'{_VERSION}|{self.background_ids}|{self.background_below}|{mapping}'
 
     def make(
         self,
@@ -316,8 +304,7 @@ class InstanceSource:
 class COCOIndex:
     """Masks of each picture of a COCO ``instances_*.json``.
 
-    The file is only read when a picture's instances are not in the cache yet. See
-    :class:`InstanceSource` for the arguments.
+    See :class:`InstanceSource` for the arguments.
     """
 
     def __init__(
@@ -328,8 +315,12 @@ class COCOIndex:
         self.num_classes = num_classes
 
     @cached_property
-    def content(self) -> tuple[dict[str, list[dict]], dict[object, list[dict]]]:
-        """Pictures by file name and objects by picture id; objects without outline are told."""
+    def content(self) -> tuple[dict[str, list[dict]], dict[object, bytes]]:
+        """Pictures by file name and objects by picture id; objects without outline are told.
+
+        The objects of a picture are one pickle: counting references to each number of COCO's
+        polygons would copy gigabytes into every worker.
+        """
         if not os.path.isfile(self.json_file):
             raise DataError(
                 f'instance file {self.json_file} not found; '
@@ -352,7 +343,7 @@ class COCOIndex:
                 '(id, image_id, category_id, segmentation) and categories'
             ) from error
         self._warn(objects, names)
-        return pictures, objects
+        return pictures, {key: pickle.dumps(many) for key, many in objects.items()}
 
     def _warn(self, objects: dict, names: dict) -> None:
         """Count the objects that give no mask; raise if none belongs to a picture."""
@@ -415,7 +406,8 @@ class COCOIndex:
                 f'{shape[1]}x{shape[0]} (width x height); resized labels need resized instances'
             )
         masks, classes = [], []
-        for one in self.content[1].get(info['id'], []):
+        objects = self.content[1].get(info['id'])
+        for one in pickle.loads(objects) if objects else []:
             outline = _outline(one)
             if one.get('iscrowd') or not outline:
                 continue

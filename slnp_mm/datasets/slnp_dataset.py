@@ -234,6 +234,7 @@ class SLNPDataset(BaseDataset):
         """Set up the file rules, then list the files."""
         if not self._fully_initialized:
             self.make_rules()
+            self.source.prepare()
         super().full_init()
 
     def make_rules(self) -> None:

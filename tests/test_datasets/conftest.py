@@ -18,9 +18,8 @@ cv2.setNumThreads(0)  # as in the loader's workers; steadier on busy machines
 
 
 @pytest.fixture(autouse=True)
-def _own_cache_and_scope(tmp_path, monkeypatch):
-    """Keep instance caches out of the user's home; seed; set the scope."""
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
+def _seed_and_scope():
+    """Seed numpy; set the scope."""
     np.random.seed(0)
     init_default_scope('mmagic')
 

@@ -116,7 +116,7 @@ def _read(root, sample):
     steps = [
         SLNPLoadImage(sample['decode']),
         SLNPLoadLabel(),
-        SLNPLoadInstances(sample['slots'], sample['layers'], cache_dir=str(root / 'cache')),
+        SLNPLoadInstances(sample['slots'], sample['layers']),
         SLNPResize(sample['size']),
         SLNPFlip(),
         SLNPPackInputs(),
@@ -135,7 +135,7 @@ def _read(root, sample):
         data_prefix=dict(instance='inst' if sample['ids'] is not None else ''),
         serialize_data=False,  # mmengine collects garbage after it: slow
     )
-    return dataset[0]['inputs'], dataset[0]['inputs']  # made, then cached
+    return dataset[0]['inputs']
 
 
 def _assert_contract(inputs, sample):
@@ -164,8 +164,7 @@ def test_contract_holds_or_a_named_error_is_raised(sample):
         root = Path(folder)
         _write(root, sample)
         try:
-            for inputs in _read(root, sample):
-                _assert_contract(inputs, sample)
+            _assert_contract(_read(root, sample), sample)
         except DataError as error:
             assert len(str(error)) > 20
 

@@ -6,6 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 
+from slnp_mm.datasets import SLNPCOCOStuff
 from slnp_mm.datasets.instances import (
     COCOIndex,
     Instances,
@@ -225,6 +226,15 @@ def test_equal_names_are_told_by_their_folder(tmp_path):
     assert index.find('x/a/0.jpg')['id'] == 0
     with pytest.raises(DataError, match='lack their folders'):
         index.find('x/0.jpg')
+
+
+def test_json_is_read_before_the_workers_start(make_set):
+    root = make_set('coco_stuff')
+    cfg = dict(data_root=str(root), instances='json', pipeline=[])
+    dataset = SLNPCOCOStuff(split='val2017', **cfg)
+    (root / 'annotations/instances_val2017.json').unlink()
+    masks, classes = dataset.source.index.masks(dataset[0]['img_path'], (24, 32))
+    assert classes == [0, 2] and [int(mask.sum()) for mask in masks] == [24 * 8] * 2
 
 
 @pytest.mark.parametrize('content', ['{}[', '[1]', None])

@@ -27,7 +27,7 @@ from slnp_mm.evaluation.folder import list_images, names_in, pair
 from slnp_mm.inferencer import find_labels
 
 LOAD = [dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel')]
-INSTANCES = dict(type='SLNPLoadInstances', cache_dir=None)
+INSTANCES = dict(type='SLNPLoadInstances')
 FORK = b'\0\5\x16\7' + bytes(80)  # what macOS writes beside a file
 
 
@@ -123,11 +123,11 @@ def test_folder_that_cannot_be_read_is_named(folder_pair, monkeypatch):
         build(folder_pair)
 
 
-def test_names_that_are_no_text_work_and_are_shown(folder_pair, tmp_path):
+def test_names_that_are_no_text_work_and_are_shown(folder_pair):
     bad = os.fsdecode(b'caf\xe9')
     for kind, end in (('images', '.jpg'), ('labels', '.png')):
         (folder_pair / f'{kind}/1{end}').rename(folder_pair / f'{kind}/{bad}{end}')
-    steps = [*LOAD, dict(INSTANCES, cache_dir=str(tmp_path / 'cache'))]
+    steps = [*LOAD, INSTANCES]
     dataset = build(folder_pair, steps)
     assert len(list(dataset)) == 3 and bad in names(dataset)
     assert check_dataset(dataset, 1).ok

@@ -1,7 +1,5 @@
 """Read picture, label and instances of a sample."""
 
-import os
-
 import numpy as np
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -16,7 +14,6 @@ from ..files import (
     reduction,
     turned,
 )
-from ..instance_cache import InstanceCache, file_stamp
 from .processing import as_sides
 
 
@@ -104,53 +101,39 @@ class SLNPLoadInstances(BaseTransform):
     """Add the instances: from id map, COCO JSON or connected components.
 
     Adds ``instances`` (K, H, W), int16, -1 = none, and ``instance_labels`` (n, ), int16, n <=
-    T_max. Must follow ``SLNPLoadLabel`` directly. The result is kept on disk.
+    T_max. Must follow ``SLNPLoadLabel`` directly.
 
     Args:
         max_instances (int): T_max, 1..32767: the largest are kept, the rest merged class by class.
         max_overlap (int): Layers K, >= 1; above 1 only helps with masks from a COCO JSON.
-        cache_dir (str, optional): Folder of the cache; 'auto' is the user's cache folder, None
-            keeps nothing.
 
     Raises:
         DataError: If a setting is out of range or the instance map does not fit the label.
     """
 
-    def __init__(
-        self, max_instances: int = 64, max_overlap: int = 1, cache_dir: str | None = 'auto'
-    ) -> None:
+    def __init__(self, max_instances: int = 64, max_overlap: int = 1) -> None:
         if not 1 <= max_instances <= 32767:
             raise DataError(f'max_instances must be 1..32767, got {max_instances}')
         if max_overlap < 1:
             raise DataError(f'max_overlap must be >= 1, got {max_overlap}')
         self.max_instances = max_instances
         self.max_overlap = max_overlap
-        self.cache = InstanceCache(cache_dir)
 
     def transform(self, results: dict) -> dict:
         """Add ``instances`` and ``instance_labels``."""
-        source = results['instance_source']
-        paths = [results['label_path'], results.get('instance_path', '')]
-        files = [*paths, source.json_file or '']
-        made_of = [file_stamp(path) for path in files]
-        # runs with other settings keep their own maps beside these
-        settings = [str(self.max_instances), str(self.max_overlap), source.settings()]
-        places = [path and os.path.abspath(path) for path in files]
-        name = '|'.join([*places, *settings, results['label_codec'].digest])
-        found = self.cache.load(name, made_of)
-        # instances are made, and kept, as the files lie on disk
+        # instances are made as the files lie on disk
         turn = label_turn(results)
-        label = turned(results['label'], turn, back=True)
-        if found is None or found.layers.shape[1:] != label.shape:
-            found = source.make(
-                label, results['img_path'], paths[1], self.max_instances, self.max_overlap
-            )
-            self.cache.save(name, made_of, found)
-        layers = found.layers
+        layers, classes = results['instance_source'].make(
+            turned(results['label'], turn, back=True),
+            results['img_path'],
+            results.get('instance_path', ''),
+            self.max_instances,
+            self.max_overlap,
+        )
         if turn != 1:
             layers = np.stack([turned(layer, turn) for layer in layers])
         results['instances'] = layers
-        results['instance_labels'] = found.classes
+        results['instance_labels'] = classes
         results['max_instances'] = self.max_instances
         return results
 

@@ -1,17 +1,12 @@
 """Distances between feature sets of generated and real images."""
 
-import os
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from mmagic.registry import METRICS
 from torch import Tensor
-
-from slnp_mm.files import replace_file
 
 from ..functional.distances import (
     feature_statistics,
@@ -29,24 +24,17 @@ class FeatureMetric(PairedMetric):
 
     Args:
         manifold (bool): Also precision and recall (3 neighbors).
-        cache (str, optional): ``.npz`` file that keeps features of real images by content, so that
-            they are computed once.
         **kwargs: See :class:`PairedMetric`.
     """
 
     NAMES: dict[str, str] = {}
 
-    def __init__(self, manifold: bool = True, cache: str | None = None, **kwargs) -> None:
+    def __init__(self, manifold: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
         self.manifold = manifold
         # a spread needs two, a third neighbor four
         self.min_images = 4 if manifold else 2
-        self.cache_path = cache
-
-    @cached_property
-    def _real(self) -> dict[str, Tensor]:
-        """Features of real images by their content."""
-        return load_features(self.cache_path, self._tag())
+        self._real: dict[str, Tensor] = {}  # features by content, for the next validation
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Describe one batch.
@@ -65,24 +53,21 @@ class FeatureMetric(PairedMetric):
         images = self.images(data_samples, 'gt_img')
         keys = [content_key(image) for image in images]
         reals = once(self._real, keys, lambda todo: features_of(net, [images[i] for i in todo]))
-        for sample, *value in zip(data_samples, fakes, reals, keys):
+        for sample, *value in zip(data_samples, fakes, reals):
             self.results.append((self.identity(sample), tuple(value)))
 
-    def compute_metrics(self, results: list[tuple[Tensor, Tensor, str]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         """Distances over the set.
 
         Args:
-            results (list[tuple[Tensor, Tensor, str]]): (D,) features of the generated and the real
-                image and the latter's key, in data set order.
+            results (list[tuple[Tensor, Tensor]]): (D,) features of the generated and the real
+                image, in data set order.
 
         Returns:
             dict[str, float]: Figures under the names of ``NAMES``, and those of :func:`split_half`
             after ``real/``.
         """
-        fakes, reals, keys = zip(*results)
-        fake, real = (torch.stack(side).numpy() for side in (fakes, reals))
-        self._real.update(zip(keys, reals))  # other processes' too
-        save_features(self.cache_path, self._tag(), self._real)
+        fake, real = (torch.stack(side).numpy() for side in zip(*results))
         out = distances(real, fake, self.manifold)
         out = {self.NAMES[k]: round(v, 6) for k, v in out.items()}
         for name, value in split_half(real).items():
@@ -91,9 +76,6 @@ class FeatureMetric(PairedMetric):
             figures=dict(out), num_images=len(results), features=self.network.describe()
         )
         return out
-
-    def _tag(self) -> str:
-        return repr(sorted(self.network.describe().items()))
 
 
 @METRICS.register_module()
@@ -193,37 +175,3 @@ def split_half(real: np.ndarray, draws: int = 4) -> dict[str, float]:
         one, two = real[order[:half]], real[order[half : 2 * half]]
         found.append(distances(one, two, False))
     return {name: float(np.mean([row[name] for row in found])) for name in ('frechet', 'kernel')}
-
-
-def load_features(path: str | None, tag: str) -> dict[str, Tensor]:
-    """Cached features by content; empty for another network's cache.
-
-    Raises:
-        ValueError: If the file is no such cache.
-    """
-    if path is None or not os.path.isfile(path):
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            if str(data['tag']) != tag:
-                return {}
-            rows = torch.from_numpy(data['features'])
-            return dict(zip(data['keys'].tolist(), rows))
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(
-            f'Expected a cache of features in {path}, got another file '
-            f'({error}): delete it, or name another `cache`.'
-        ) from error
-
-
-def save_features(path: str | None, tag: str, features: dict[str, Tensor]) -> None:
-    """Write the cache under another name, then move it into place."""
-    if path is None or not features:
-        return
-    with replace_file(path) as draft, open(draft, 'wb') as file:
-        np.savez(
-            file,
-            tag=np.array(tag),
-            keys=np.array(list(features)),
-            features=torch.stack(list(features.values())).numpy(),
-        )

@@ -18,8 +18,7 @@ def load(tmp_path, ids_name='', source=None, **kwargs):
         instance_path=str(tmp_path / ids_name) if ids_name else '',
         instance_source=source or InstanceSource(num_classes=2),
     )
-    loader = SLNPLoadInstances(cache_dir=str(tmp_path / 'cache'), **kwargs)
-    return loader.transform(data)
+    return SLNPLoadInstances(**kwargs).transform(data)
 
 
 @pytest.mark.parametrize('kind', ['8', '16', '24', '32'])
@@ -49,37 +48,6 @@ def test_background_ids_are_joined_by_class(tmp_path, files):
     source = InstanceSource(background_ids=(0, 9), num_classes=2)
     out = load(tmp_path, 'i.png', source)
     assert out['instance_labels'].tolist() == [0, 1]
-
-
-def test_second_reading_comes_from_the_cache(tmp_path, monkeypatch):
-    first = load(tmp_path, max_overlap=2)
-    monkeypatch.setattr(InstanceSource, 'make', None)
-    again = load(tmp_path, max_overlap=2)
-    assert (first['instances'] == again['instances']).all()
-    assert first['instances'].shape == (2, 4, 6)
-
-
-def test_other_settings_do_not_use_the_cache(tmp_path, monkeypatch):
-    load(tmp_path)
-    monkeypatch.setattr(InstanceSource, 'make', None)
-    with pytest.raises(TypeError):
-        load(tmp_path, max_instances=7)
-
-
-def test_runs_with_other_settings_share_a_cache(tmp_path, monkeypatch):
-    load(tmp_path), load(tmp_path, max_instances=7)
-    monkeypatch.setattr(InstanceSource, 'make', None)
-    assert load(tmp_path)['max_instances'] == 64
-    assert load(tmp_path, max_instances=7)['max_instances'] == 7
-
-
-def test_changed_id_map_replaces_its_file_in_the_cache(tmp_path, files):
-    files.png(tmp_path / 'a.png', np.zeros((4, 6), np.uint8))
-    for ids in ([[0] * 6] * 4, [[0] * 3 + [300, 301, 302]] * 4):
-        files.png(tmp_path / 'i.png', np.uint16(ids))
-        out = load(tmp_path, 'i.png')
-    assert out['instance_labels'].tolist() == [0, 1, 1, 1]
-    assert len(list((tmp_path / 'cache').rglob('*.rle'))) == 1
 
 
 @pytest.mark.parametrize('kwargs', [dict(max_instances=0), dict(max_overlap=0)])

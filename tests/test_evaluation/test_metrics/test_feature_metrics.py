@@ -53,42 +53,16 @@ def test_real_halves_give_the_floor_of_the_distances():
     assert split_half(rows[:3]) == {}
 
 
-def test_real_features_are_cached_by_content(tiny_scorer, samples, tmp_path):
-    path = str(tmp_path / 'real.npz')
-    first = SLNPScorerFrechet(scorer=tiny_scorer, cache=path)
-    first.process(None, samples(9))
-    want = first.evaluate()
-    second = SLNPScorerFrechet(scorer=tiny_scorer, cache=path)
-    assert len(second._real) == 9
-    second.process(None, samples(9))
-    assert second.evaluate() == want
-    other = SLNPScorerFrechet(scorer=dict(tiny_scorer, input_size=(16, 16)), cache=path)
-    assert other.network.input_size == (16, 16)
-    assert other._real == {}
+def test_real_features_are_computed_once(tiny_scorer, samples, monkeypatch):
+    metric = SLNPScorerFrechet(scorer=tiny_scorer)
+    metric.process(None, samples(9))
+    want, features, seen = metric.evaluate(), metric.network.features, []
+    monkeypatch.setattr(metric.network, 'features', lambda x: (seen.append(len(x)), features(x))[1])
+    metric.process(None, samples(9))
+    assert metric.evaluate() == want and seen == [9]  # of the generated ones
 
 
-def test_cache_keeps_the_features_of_every_process(tiny_scorer, samples, tmp_path):
-    """Two processes saw six images each; the first one writes all twelve."""
-    path = str(tmp_path / 'real.npz')
-    items, ranks = samples(12), []
-    for part in (items[:6], items[6:]):
-        ranks.append(SLNPScorerFrechet(scorer=tiny_scorer, cache=path))
-        ranks[-1].process(None, part)
-    ranks[0]._evaluate_parts([rank.results for rank in ranks], 12)
-    later = SLNPScorerFrechet(scorer=tiny_scorer, cache=path)
-    assert len(later._real) == 12
-    for rank in ranks:
-        for key, row in rank._real.items():
-            assert torch.equal(later._real[key], row)
-
-
-def test_file_that_is_no_cache_or_missing_is_named(tiny_scorer, samples, tmp_path):
-    path = tmp_path / 'real.npz'
-    path.write_bytes(b'no cache')
-    metric = SLNPScorerFrechet(scorer=tiny_scorer, cache=str(path))
-    words = r'Expected a cache of features in .*real\.npz, got another file \(.*\): delete it, or '
-    with pytest.raises(ValueError, match=rf'{words}name another `cache`\.'):
-        metric.process(None, samples(2))
+def test_missing_inception_weights_are_named(samples):
     with pytest.raises(FileNotFoundError, match='missing.pth do not exist'):
         METRICS.build(dict(type='SLNPFID', weights='missing.pth')).process(None, samples(2))
 
