@@ -128,6 +128,7 @@ class SLNPInferencer(BaseInferencer):
         instances: Picture | Sequence[Picture] | None = None,
         num_samples: int = 1,
         seed: int | None = None,
+        truncation: float = 1.0,
         noise: np.ndarray | Tensor | None = None,
         style: Picture | None = None,
         resample: dict[int, int] | None = None,
@@ -154,6 +155,10 @@ class SLNPInferencer(BaseInferencer):
             num_samples (int): Pictures a label map, >= 1. Defaults to 1.
             seed (int, optional): Picture k of each label map has the noise of ``seed + k``.
                 Defaults to None, which is 0.
+            truncation (float): How far the noise of a seed goes from the average, [0, 1]: below 1
+                pictures vary less and look more usual; with 0 all are the same (docs/results.md).
+                Not
+                with noise or style. Defaults to 1.
             noise (ndarray | Tensor, optional): In the seed's place: ``noise`` of an earlier
                 prediction, or a mix of such, as the generator takes it; one, or one a picture.
             style: In the seed's place: a photograph (a file, an RGB array or PIL image) whose
@@ -200,6 +205,7 @@ class SLNPInferencer(BaseInferencer):
             instances=instances,
             num_samples=num_samples,
             seed=seed,
+            truncation=truncation,
             noise=noise,
             style=style,
             resample=resample,
@@ -360,6 +366,7 @@ class SLNPInferencer(BaseInferencer):
         instances: Picture | Sequence[Picture] | None = None,
         num_samples: int = 1,
         seed: int | None = None,
+        truncation: float = 1.0,
         noise: np.ndarray | Tensor | None = None,
         style: Picture | None = None,
         resample: dict[int, int] | None = None,
@@ -379,8 +386,12 @@ class SLNPInferencer(BaseInferencer):
             )
         if resample and len(inputs) > 1:
             raise SLNPError(f'resample is for one label map, but got {len(inputs)}')
-        codes = self._codes(len(inputs), num_samples, seed, noise, style)
-        others = {key: self._seed_code(value) for key, value in (resample or {}).items()}
+        if not 0 <= truncation <= 1:
+            raise SLNPError(f'truncation must be from 0 to 1, but got {truncation}')
+        if truncation < 1 and (noise is not None or style is not None):
+            raise SLNPError('truncation is for the noise of seeds: leave noise and style out')
+        codes = self._codes(len(inputs), num_samples, seed, truncation, noise, style)
+        others = {k: self._seed_code(one, truncation) for k, one in (resample or {}).items()}
 
         batch: list[dict] = []
         for index, entry in enumerate(inputs):
@@ -529,6 +540,7 @@ class SLNPInferencer(BaseInferencer):
         num_labels: int,
         num_samples: int,
         seed: int | None,
+        truncation: float,
         noise: np.ndarray | Tensor | None,
         style: Picture | None,
     ) -> list[tuple[int | None, Tensor]]:
@@ -550,7 +562,7 @@ class SLNPInferencer(BaseInferencer):
                 )
         else:
             seeds = [(seed or 0) + k for k in range(num_samples)]
-            return [(one, self._seed_code(one)) for one in seeds]
+            return [(one, self._seed_code(one, truncation)) for one in seeds]
         if len(codes) == 1 and num_samples > 1:
             raise SLNPError(
                 f'{num_samples} samples of one {given[0]} would be the same picture; leave '
@@ -559,10 +571,13 @@ class SLNPInferencer(BaseInferencer):
         return [(None, code) for code in codes]
 
     @torch.no_grad()
-    def _seed_code(self, seed: int) -> Tensor:
-        """Noise of a seed as the generator takes it; z is the same on every device."""
+    def _seed_code(self, seed: int, truncation: float) -> Tensor:
+        """Noise of a seed as the generator takes it; z is the same on every device.
+
+        Codes are linear in z, so a shorter z lies nearer their mean.
+        """
         generator = torch.Generator().manual_seed(seed)
-        z = torch.randn(1, *self.model.generator.noise_shape, generator=generator)
+        z = torch.randn(1, *self.model.generator.noise_shape, generator=generator) * truncation
         return self.model.noise_fn(z.to(self.model.device))[0].cpu()
 
     def _style_code(self, style: Picture) -> Tensor:

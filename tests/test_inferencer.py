@@ -111,6 +111,21 @@ def test_resample_changes_one_instance(zoo, label, first):
     assert far(same, old) <= 1
 
 
+def test_truncation_moves_the_noise_to_the_mean_code(zoo, label):
+    def codes(truncation):
+        found = zoo(label, num_samples=2, truncation=truncation)['predictions']
+        return np.stack([one['noise'] for one in found])
+
+    mean = zoo.model.noise_prior
+    mean = mean.encode(mean.decode(mean.code_mean.view(1, *mean.latent_shape)))[0]
+    for code in codes(0):
+        np.testing.assert_allclose(code, mean[0].detach(), atol=1e-5)
+    spreads = [np.abs(np.diff(codes(t), axis=0)).mean() for t in (0.5, 1)]
+    assert 0 < spreads[0] < 0.8 * spreads[1]
+    one, other = zoo(label, num_samples=2, truncation=0)['visualization']
+    assert far(one, other) <= 1
+
+
 def test_threads_give_the_same_bit_for_bit(zoo, label):
     jobs = [dict(inputs=label, seed=s, resample={0: s} if s % 2 else None) for s in range(6)]
     alone = [zoo(**job)['visualization'][0] for job in jobs]
@@ -181,6 +196,8 @@ def test_any_size_that_the_network_takes(zoo, label):
         (dict(instances=[]), r'one instance map a label map \(1\), but got 0'),
         (dict(instances='nope.png'), 'no instance map at nope.png'),
         (dict(instances=np.zeros((3, 4), int)), 'the id map is 4x3, but its label is 64x64'),
+        (dict(truncation=2), 'truncation must be from 0 to 1, but got 2'),
+        (dict(truncation=0.5, noise=np.zeros((16, 4, 4))), 'truncation is for the noise of seeds'),
         (dict(num_samples=0), 'must be at least 1, but got 0 and 8'),
         (dict(inputs=[]), 'at least one label map'),
         (dict(inputs=3), 'but label map 0 is a int'),

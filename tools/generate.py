@@ -27,6 +27,8 @@ def parse_args() -> argparse.Namespace:
     instances = 'folder of instance maps with the same names (else each connected region of a class'
     add('--instances', type=cli.path, help=f'{instances} is one instance)')
     add('--seed', type=int, default=0)
+    truncation = 'from 0 to 1: below 1 pictures vary less and look more usual'
+    add('--truncation', type=float, default=1.0, help=truncation)
     add('--num-noises', type=cli.number, default=1, help='pictures a label map')
     add('--batch-size', type=cli.number, default=8)
     add('--device', type=cli.device, help='cpu, cuda or cuda:N', default='auto')
@@ -45,6 +47,8 @@ def check_args(args: argparse.Namespace) -> None:
         cli.stop("give a config and its checkpoint, or neither to take the zoo's model")
     if args.cfg_options and not args.config:
         cli.stop("--cfg-options is for a config, but the zoo's model has its own")
+    if not 0 <= args.truncation <= 1:
+        cli.stop(f'--truncation must be from 0 to 1, but got {args.truncation}')
     if args.compare and not args.sheet:
         cli.stop('--compare shows its pictures on the sheet: add --sheet FILE.png')
     if args.sheet and not args.sheet.lower().endswith('.png'):
@@ -152,6 +156,7 @@ def main() -> None:
         model=[describe_checkpoint(place) for place in (args.config, model.checkpoint)],
         cfg_options=str(args.cfg_options),
         seed=args.seed,
+        truncation=args.truncation,
         instances=args.instances,
     )
     todo = unfinished(args, sources, settings)
@@ -159,7 +164,11 @@ def main() -> None:
         print(f'{(len(sources) - len(todo)) * args.num_noises} pictures are there already')
 
     options = dict(
-        batch_size=args.batch_size, num_samples=args.num_noises, seed=args.seed, size='config'
+        batch_size=args.batch_size,
+        num_samples=args.num_noises,
+        seed=args.seed,
+        truncation=args.truncation,
+        size='config',
     )
     start, done, total = time.time(), 0, len(todo) * args.num_noises
     labels, step = list(todo), max(1, args.batch_size // args.num_noises)
