@@ -157,8 +157,7 @@ class SLNPInferencer(BaseInferencer):
                 Defaults to None, which is 0.
             truncation (float): How far the noise of a seed goes from the average, [0, 1]: below 1
                 pictures vary less and look more usual; with 0 all are the same (docs/results.md).
-                Not
-                with noise or style. Defaults to 1.
+                Not with noise or style. Defaults to 1.
             noise (ndarray | Tensor, optional): In the seed's place: ``noise`` of an earlier
                 prediction, or a mix of such, as the generator takes it; one, or one a picture.
             style: In the seed's place: a photograph (a file, an RGB array or PIL image) whose
