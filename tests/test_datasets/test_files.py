@@ -1,4 +1,5 @@
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -121,7 +122,13 @@ def test_header_that_asks_for_too_much_memory_is_named(files, read):
         read(data, 'g.png')
 
 
-@pytest.mark.parametrize('mode', ['CMYK', 'YCbCr'])
+old_pillow = pytest.mark.skipif(
+    int(PIL.__version__.split('.')[0]) < 13,
+    reason='Pillow 12, the last for Python 3.10, cannot read the YCbCr TIFF that it writes',
+)
+
+
+@pytest.mark.parametrize('mode', ['CMYK', pytest.param('YCbCr', marks=old_pillow)])
 def test_other_color_spaces_become_rgb(tmp_path, mode):
     picture = Image.new('RGB', (4, 4), (255, 255, 255)).convert(mode)
     picture.save(tmp_path / 'a.tif')

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
+from mmengine.logging import MessageHub
 
 from slnp_mm.checkpoint import last_checkpoint
 from slnp_mm.engine.hooks import SLNPCheckpointHook
@@ -56,6 +57,7 @@ def in_a_fork(cfg, prepare=lambda: None):
 
     def work():
         torch.set_num_threads(1)
+        MessageHub._instance_dict.clear()  # a run that began in the same second has the same name
         signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's processes ignore it
         prepare()
         os._exit(cli.run_tool(lambda: train(cfg) and 0))
