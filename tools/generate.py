@@ -131,7 +131,6 @@ def main() -> None:
     from slnp_mm.datasets.check import spread
     from slnp_mm.engine.hooks.slnp_visualization_hook import sample_row
     from slnp_mm.evaluation.functional.grid import make_grid
-    from slnp_mm.evaluation.report import describe_checkpoint
     from slnp_mm.files import write_picture
     from slnp_mm.inferencer import SLNPInferencer, find_labels
 
@@ -152,8 +151,10 @@ def main() -> None:
         if given:
             cli.need(given, 'instance map', 'add it')
         sources[path] = (name, given)
+    files = [model.checkpoint, *([cfg.filename] if cfg else [])]
+    stats = [(os.path.abspath(file), os.stat(file)) for file in files]
     settings = dict(
-        model=[describe_checkpoint(place) for place in (args.config, model.checkpoint)],
+        model=[[file, stat.st_size, stat.st_mtime_ns] for file, stat in stats],
         cfg_options=str(args.cfg_options),
         seed=args.seed,
         truncation=args.truncation,

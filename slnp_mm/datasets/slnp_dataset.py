@@ -24,6 +24,7 @@ from .files import (
     read_bytes,
 )
 from .instances import InstanceSource
+from .transforms import SLNPLoadInstances
 
 _WORDS = dict(img='image', label='label', instance='instance map')
 SKIP_ADVICE = ', or set skip_corrupt=True of the data set to replace it'
@@ -234,7 +235,8 @@ class SLNPDataset(BaseDataset):
         """Set up the file rules, then list the files."""
         if not self._fully_initialized:
             self.make_rules()
-            self.source.prepare()
+            if any(isinstance(step, SLNPLoadInstances) for step in self.pipeline.transforms):
+                self.source.prepare()
         super().full_init()
 
     def make_rules(self) -> None:

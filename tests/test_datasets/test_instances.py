@@ -230,11 +230,13 @@ def test_equal_names_are_told_by_their_folder(tmp_path):
 
 def test_json_is_read_before_the_workers_start(make_set):
     root = make_set('coco_stuff')
-    cfg = dict(data_root=str(root), instances='json', pipeline=[])
-    dataset = SLNPCOCOStuff(split='val2017', **cfg)
+    steps = [dict(type=f'SLNPLoad{kind}') for kind in ('Image', 'Label', 'Instances')]
+    cfg = dict(data_root=str(root), instances='json', split='val2017')
+    dataset = SLNPCOCOStuff(pipeline=steps, **cfg)
     (root / 'annotations/instances_val2017.json').unlink()
     masks, classes = dataset.source.index.masks(dataset[0]['img_path'], (24, 32))
     assert classes == [0, 2] and [int(mask.sum()) for mask in masks] == [24 * 8] * 2
+    assert len(SLNPCOCOStuff(pipeline=steps[:2], **cfg)) == 3  # which needs no instances
 
 
 @pytest.mark.parametrize('content', ['{}[', '[1]', None])

@@ -50,6 +50,18 @@ def test_background_ids_are_joined_by_class(tmp_path, files):
     assert out['instance_labels'].tolist() == [0, 1]
 
 
+def test_overlap_gives_as_many_layers(tmp_path):
+    out = load(tmp_path, max_overlap=2, max_instances=7)
+    assert out['instances'].shape == (2, 4, 6) and out['max_instances'] == 7
+
+
+def test_changed_id_map_is_read_anew(tmp_path, files):
+    for ids in ([[0] * 6] * 4, [[0] * 3 + [300, 301, 302]] * 4):
+        files.png(tmp_path / 'i.png', np.uint16(ids))
+        out = load(tmp_path, 'i.png')
+    assert out['instance_labels'].tolist() == [0, 1, 1, 1]
+
+
 @pytest.mark.parametrize('kwargs', [dict(max_instances=0), dict(max_overlap=0)])
 def test_bad_settings_are_refused(tmp_path, kwargs):
     with pytest.raises(DataError, match='got 0'):
