@@ -1,6 +1,7 @@
 """Small label maps, instances and models, the same for all tests."""
 
 import copy
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -11,17 +12,43 @@ SLOTS = 6
 
 
 def naive_masks(ids, slots):
-    """P_i of every instance as a boolean (B, T, H, W), by loops."""
-    batch, layers, height, width = ids.shape
-    masks = torch.zeros(batch, slots, height, width, dtype=torch.bool)
-    for b in range(batch):
-        for k in range(layers):
-            for row in range(height):
-                for col in range(width):
-                    i = int(ids[b, k, row, col])
-                    if i >= 0:
-                        masks[b, i, row, col] = True
-    return masks
+    """P_i of every instance as a boolean (B, T, H, W)."""
+    return (ids[:, :, None] == torch.arange(slots)[:, None, None]).any(1)
+
+
+def naive_counts(masks, rows, cols):
+    """Pixels of every instance in the cells of a grid, (B, T, rows * cols), float64."""
+    cells = masks.double().unflatten(3, (cols, -1)).unflatten(2, (rows, -1))
+    return cells.sum((3, 5)).flatten(2)
+
+
+def naive_label_map(masks, labels, grid):
+    """M with explicit masks: 1 where an instance of the class has a pixel in the cell."""
+    counts = naive_counts(masks, *grid).unflatten(2, grid)
+    found = torch.zeros(len(masks), CLASSES, *grid, dtype=torch.float64)
+    for b, i in (labels >= 0).nonzero().tolist():
+        found[b, labels[b, i]] += counts[b, i]
+    return (found > 0).double()
+
+
+def naive_place(vectors, masks):
+    """Eq. (15) with explicit masks: the maximum over covering instances, 0 where there is none."""
+    maximum = torch.where(masks[:, :, None], vectors[..., None, None], -torch.inf).amax(1)
+    return torch.where(masks.any(1, keepdim=True), maximum, 0)
+
+
+def naive_weights(regions, instances, valid):
+    """Eq. (10), (11), (14): exp of dot products over their sum."""
+    powers = (regions @ instances.mT).exp() * valid[:, None]
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def naive_instance_context(context, cover):
+    """Mean context of the regions that an instance covers, 0 where it covers none."""
+    out = torch.zeros(*cover.shape[:2], context.shape[2], dtype=context.dtype)
+    for b, i in cover.any(2).nonzero().tolist():
+        out[b, i] = context[b, cover[b, i]].mean(0)
+    return out
 
 
 def make_instances(size=32, overlap=2):
@@ -162,21 +189,10 @@ def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
     )
 
 
-class Tools:
-    """The helpers of this file, for tests that cannot import it."""
-
-    CLASSES, SLOTS, PRIOR, MODEL = CLASSES, SLOTS, PRIOR, MODEL
-    naive_masks = staticmethod(naive_masks)
-    make_instances = staticmethod(make_instances)
-    build = staticmethod(build)
-    generator_cfg = staticmethod(generator_cfg)
-    make_data = staticmethod(make_data)
-    make_wrappers = staticmethod(make_wrappers)
-
-
 @pytest.fixture(scope='session')
 def tools():
-    return Tools
+    """The helpers of this file, for tests that cannot import it."""
+    return sys.modules[__name__]
 
 
 @pytest.fixture(autouse=True)

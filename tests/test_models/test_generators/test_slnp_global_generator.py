@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from slnp_mm.models import SLNPGlobalGenerator
 from slnp_mm.models.generators.slnp_global_generator import resize_noise
 
-SIZE, CELL = 16, 4
+SIZE, CELL, GRID = 16, 4, (4, 4)
 
 
 @pytest.fixture
@@ -31,75 +32,42 @@ def scene(tools):
     return net, (label, ids, labels, noise), seen
 
 
-def naive_conv(x, weight, bias):
-    """3x3 convolution with zero padding, by loops."""
-    padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
-    out = torch.zeros(len(x), len(weight), *x.shape[2:], dtype=x.dtype)
-    for row in range(x.shape[2]):
-        for col in range(x.shape[3]):
-            patch = padded[:, :, row : row + 3, col : col + 3]
-            out[:, :, row, col] = (patch[:, None] * weight[None]).sum((2, 3, 4)) + bias
-    return out
-
-
 def test_image_is_tanh_of_a_convolution_of_y0(scene):
     net, _, seen = scene
-    want = naive_conv(seen['y'], net.to_rgb.weight, net.to_rgb.bias).tanh()
+    want = F.conv2d(seen['y'], net.to_rgb.weight, net.to_rgb.bias, padding=1).tanh()
     torch.testing.assert_close(seen['image'], want)
 
 
+def spread(noise):
+    """Noise of 2 x 2 cells on the grid."""
+    return noise.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
 def test_residual_blocks_get_label_map_mu_noise_and_codes(scene, tools):
-    """M, mu_0, Z_np and codes on the coarse grid, each by a loop."""
+    """M, mu_0, Z_np and codes on the coarse grid."""
     net, (label, ids, labels, noise), seen = scene
     masks = tools.naive_masks(ids, tools.SLOTS)
-    index = torch.where(label == 255, tools.CLASSES, label)
-    vectors = net.embedding.weight[index]  # (B, H, W, D)
-    codes = seen['codes']
     parts = seen['fused'].split([net.encoder[-1][0].out_channels, tools.CLASSES, 4, 3, 6], 1)
-    for row in range(SIZE // CELL):
-        for col in range(SIZE // CELL):
-            rows = slice(row * CELL, row * CELL + CELL)
-            cols = slice(col * CELL, col * CELL + CELL)
-            for b in range(2):
-                found = [part[b, :, row, col] for part in parts]
-                in_cell = masks[b, :, rows, cols].flatten(1).any(1)
-                m = torch.zeros(tools.CLASSES, dtype=torch.float64)
-                for i in in_cell.nonzero().flatten():
-                    m[labels[b, i]] = 1
-                assert found[1].equal(m)
-                mu = vectors[b, rows, cols].mean((0, 1))
-                torch.testing.assert_close(found[2], mu)
-                assert found[3].equal(noise[b, :, row // 2, col // 2])
-                here = masks[b, :, row * CELL, col * CELL]
-                code = codes[b, here].amax(0) if here.any() else torch.zeros(6, dtype=torch.float64)
-                torch.testing.assert_close(found[4], code)
+    assert parts[1].equal(tools.naive_label_map(masks, labels, GRID))
+    vectors = net.embedding.weight[torch.where(label == 255, tools.CLASSES, label)]
+    torch.testing.assert_close(parts[2], F.avg_pool2d(vectors.permute(0, 3, 1, 2), CELL))
+    assert parts[3].equal(spread(noise))
+    codes = tools.naive_place(seen['codes'], masks[..., ::CELL, ::CELL])
+    torch.testing.assert_close(parts[4], codes)
 
 
 def test_codes_join_class_global_vector_and_noise(scene, tools):
     net, (label, ids, labels, noise), seen = scene
-    masks = tools.naive_masks(ids, tools.SLOTS)
     encoded = seen['fused'][:, : net.encoder[-1][0].out_channels]
-    for b in range(2):
-        cells = encoded[b].flatten(1)
-        mean = sum(cells[:, j] for j in range(cells.shape[1])) / cells.shape[1]
-        global_vector = net.global_fc.weight @ mean + net.global_fc.bias
-        for i in range(tools.SLOTS):
-            total = torch.zeros(3, dtype=torch.float64)
-            square = 0.0
-            for row in range(4):
-                for col in range(4):
-                    count = int(masks[b, i, row * 4 : row * 4 + 4, col * 4 : col * 4 + 4].sum())
-                    total += count * noise[b, :, row // 2, col // 2]
-                    square += count**2
-            pooled = total / max(square**0.5, 1e-6)
-            k = labels[b, i] if labels[b, i] >= 0 else tools.CLASSES
-            want = (
-                net.class_code.weight[k]
-                + global_vector
-                + net.noise_fc.weight @ pooled
-                + net.noise_fc.bias
-            )
-            torch.testing.assert_close(seen['codes'][b, i], want)
+    counts = tools.naive_counts(tools.naive_masks(ids, tools.SLOTS), *GRID)
+    root = counts.square().sum(2, keepdim=True).sqrt()
+    pooled = counts @ spread(noise).flatten(2).mT / root.clamp(min=1e-6)
+    want = (
+        net.class_code.weight[torch.where(labels < 0, tools.CLASSES, labels)]
+        + net.global_fc(encoded.mean((2, 3)))[:, None]
+        + net.noise_fc(pooled)
+    )
+    torch.testing.assert_close(seen['codes'], want)
 
 
 @pytest.mark.parametrize('kind', ['white', 'code'])

@@ -1,4 +1,4 @@
-"""Arithmetic on id maps against loops over explicit masks, in float64."""
+"""Arithmetic on id maps against explicit masks, in float64."""
 
 import pytest
 import torch
@@ -12,30 +12,6 @@ from slnp_mm.models.layers import (
     region_counts,
     stride_ids,
 )
-
-
-def naive_place(vectors, masks):
-    """Eq. (15) with explicit masks: the maximum over covering instances."""
-    batch, slots, depth = vectors.shape
-    height, width = masks.shape[-2:]
-    out = torch.zeros(batch, depth, height, width, dtype=vectors.dtype)
-    for b in range(batch):
-        for row in range(height):
-            for col in range(width):
-                found = [vectors[b, i] for i in range(slots) if masks[b, i, row, col]]
-                if found:
-                    out[b, :, row, col] = torch.stack(found).amax(0)
-    return out
-
-
-def naive_counts(masks, rows, cols):
-    batch, slots, height, width = masks.shape
-    out = torch.zeros(batch, slots, rows * cols, dtype=torch.float64)
-    for row in range(height):
-        for col in range(width):
-            cell = row * rows // height * cols + col * cols // width
-            out[:, :, cell] += masks[:, :, row, col]
-    return out
 
 
 @pytest.fixture(scope='module', params=[1, 2])
@@ -63,16 +39,16 @@ def test_stride_ids_takes_every_nth_pixel():
 
 
 @pytest.mark.parametrize('grid', [(4, 4), (2, 8), (1, 1), (16, 16)])
-def test_region_counts_match_loop(scene, grid, tools):
+def test_region_counts_match_masks(scene, grid, tools):
     ids, _, masks = scene
     counts = region_counts(ids, grid, tools.SLOTS)
-    assert counts.double().equal(naive_counts(masks, *grid))
+    assert counts.double().equal(tools.naive_counts(masks, *grid))
 
 
-def test_place_matches_loop(scene, tools):
+def test_place_matches_masks(scene, tools):
     ids, _, masks = scene
     vectors = torch.randn(2, tools.SLOTS, 3, dtype=torch.float64)
-    assert place(vectors, ids).equal(naive_place(vectors, masks))
+    assert place(vectors, ids).equal(tools.naive_place(vectors, masks))
 
 
 def test_place_takes_maximum_of_negative_vectors():
@@ -82,12 +58,12 @@ def test_place_takes_maximum_of_negative_vectors():
     assert placed[0, :, 0].T.tolist() == [[-1, -4], [-1, -3], [-2, -3], [0, 0]]
 
 
-def test_place_gradient_matches_loop(scene, tools):
+def test_place_gradient_matches_masks(scene, tools):
     ids, _, masks = scene
     vectors = torch.randn(2, tools.SLOTS, 3, dtype=torch.float64)
     weight = torch.randn(2, 3, 16, 16, dtype=torch.float64)
     grads = []
-    for write in (lambda v: place(v, ids), lambda v: naive_place(v, masks)):
+    for write in (lambda v: place(v, ids), lambda v: tools.naive_place(v, masks)):
         leaf = vectors.clone().requires_grad_()
         (write(leaf) * weight).sum().backward()
         grads.append(leaf.grad)
@@ -129,9 +105,8 @@ def test_pool_noise_keeps_unit_variance_for_any_size(cells):
     noise = torch.randn(4, 2000, 8, 8)
     weights = torch.zeros(4, 1, 64)
     weights[..., :cells] = 3.0
-    assert pool_noise(noise, weights).var().item() == pytest.approx(
-        1, abs=0.06
-    )  # 8000 samples: five standard errors of a variance
+    # 8000 samples: five standard errors of a variance
+    assert pool_noise(noise, weights).var().item() == pytest.approx(1, abs=0.06)
 
 
 def test_class_layers_replace_ids(scene):
@@ -143,13 +118,7 @@ def test_class_layers_replace_ids(scene):
 
 
 @pytest.mark.parametrize('grid', [(16, 16), (4, 4)])
-def test_label_map_matches_loop(scene, grid, tools):
+def test_label_map_matches_masks(scene, grid, tools):
     ids, labels, masks = scene
     found = label_map(ids, labels, tools.CLASSES, grid)
-    counts = naive_counts(masks, *grid).unflatten(2, grid)
-    want = torch.zeros(2, tools.CLASSES, *grid)
-    for b in range(2):
-        for i in range(tools.SLOTS):
-            if labels[b, i] >= 0:
-                want[b, labels[b, i]] += counts[b, i]
-    assert found.equal((want > 0).float())
+    assert found.double().equal(tools.naive_label_map(masks, labels, grid))

@@ -1,6 +1,4 @@
-"""Equations (10)-(14) and V_context^i against loops in float64."""
-
-import math
+"""Equations (10)-(14) and V_context^i as printed, in float64."""
 
 import pytest
 import torch
@@ -21,45 +19,8 @@ def vectors(tools):
     return regions, instances, valid
 
 
-def naive_weights(regions, instances, valid):
-    """Eq. (10), (11), (14): exp of dot products over their sum."""
-    batch, num, _ = regions.shape
-    slots = instances.shape[1]
-    out = torch.zeros(batch, num, slots, dtype=torch.float64)
-    for b in range(batch):
-        for j in range(num):
-            powers = {
-                i: math.exp(sum(float(instances[b, i, d] * regions[b, j, d]) for d in range(DEPTH)))
-                for i in range(slots)
-                if valid[b, i]
-            }
-            for i, power in powers.items():
-                out[b, j, i] = power / sum(powers.values())
-    return out
-
-
-def naive_context(weights, instances):
-    """Eq. (12), (13): the weighted sum of v'."""
-    out = torch.zeros(*weights.shape[:2], DEPTH, dtype=torch.float64)
-    for b in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            for i in range(weights.shape[2]):
-                out[b, j] += weights[b, j, i] * instances[b, i]
-    return out
-
-
-def naive_instance_context(context, cover):
-    out = torch.zeros(*cover.shape[:2], DEPTH, dtype=torch.float64)
-    for b in range(cover.shape[0]):
-        for i in range(cover.shape[1]):
-            found = [context[b, j] for j in range(cover.shape[2]) if cover[b, i, j]]
-            if found:
-                out[b, i] = sum(found) / len(found)
-    return out
-
-
-def test_weights_match_loop(vectors):
-    torch.testing.assert_close(attention_weights(*vectors), naive_weights(*vectors))
+def test_weights_match_the_equations(vectors, tools):
+    torch.testing.assert_close(attention_weights(*vectors), tools.naive_weights(*vectors))
 
 
 def test_weights_are_one_for_a_lone_instance(vectors):
@@ -67,9 +28,8 @@ def test_weights_are_one_for_a_lone_instance(vectors):
     assert weights[:, 0].eq(1).all() and weights[:, 1:].eq(0).all()
 
 
-def test_context_matches_loop(vectors):
-    _, instances, _ = vectors
-    want = naive_context(naive_weights(*vectors), instances)
+def test_context_matches_the_equations(vectors, tools):
+    want = tools.naive_weights(*vectors) @ vectors[1]
     torch.testing.assert_close(attend(*vectors), want)
 
 
@@ -92,40 +52,24 @@ def test_image_without_instances_gives_zero_and_finite_gradient(vectors):
     assert instances.grad[0].eq(0).all()
 
 
-def test_instance_context_matches_loop(vectors, tools):
+def test_instance_context_is_the_mean_of_covered_regions(vectors, tools):
     context = attend(*vectors)
     cover = torch.rand(2, tools.SLOTS, 4) > 0.5
     cover[0, 0] = True  # the full image
     cover[0, 2] = False  # empty
-    torch.testing.assert_close(
-        instance_context(context, cover), naive_instance_context(context, cover)
-    )
+    want = tools.naive_instance_context(context, cover)
+    torch.testing.assert_close(instance_context(context, cover), want)
 
 
-def test_detail_map_from_regions_to_pixels_matches_loop(vectors, tools):
+def test_detail_map_from_regions_to_pixels_matches_the_equations(vectors, tools):
     """(10)-(15) in one: regions of 2 x 2, instances of 8 x 8 pixels."""
     regions, instances, _ = vectors
     ids, labels, _ = tools.make_instances(8)
     valid = labels >= 0
     masks = tools.naive_masks(ids, tools.SLOTS)
-    cover = torch.stack(
-        [
-            masks[:, :, row : row + 4, col : col + 4].any(-1).any(-1)
-            for row in (0, 4)
-            for col in (0, 4)
-        ],
-        -1,
-    )
+    cover = tools.naive_counts(masks, 2, 2) > 0
     found = place(instance_context(attend(regions, instances, valid), cover), ids)
 
-    context = naive_instance_context(
-        naive_context(naive_weights(regions, instances, valid), instances), cover
-    )
-    want = torch.zeros(2, DEPTH, 8, 8, dtype=torch.float64)
-    for b in range(2):
-        for row in range(8):
-            for col in range(8):
-                here = masks[b, :, row, col]
-                if here.any():
-                    want[b, :, row, col] = context[b, here].amax(0)
+    context = tools.naive_weights(regions, instances, valid) @ instances
+    want = tools.naive_place(tools.naive_instance_context(context, cover), masks)
     torch.testing.assert_close(found, want)
