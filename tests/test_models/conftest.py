@@ -106,6 +106,9 @@ GENERATOR = dict(
     ],
 )
 PRIOR = dict(type='NoisePriorVAE', image_size=8, latent_channels=4, base_channels=4, num_scales=2)
+PRETRAINED = dict(
+    type='SLNPPretrainedDiscriminator', num_classes=CLASSES, channels=8, embed_channels=8
+)
 MODEL = dict(
     type='SLNPGAN',
     data_preprocessor=dict(type='SLNPDataPreprocessor', num_classes=CLASSES),
@@ -136,6 +139,22 @@ def build(cfg, seed=0):
     return MODELS.build(copy.deepcopy(cfg))
 
 
+def train_statistics(prior):
+    """Let the batch norms of a prior see data."""
+    prior.train()
+    for _ in range(2):
+        prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
+    return prior.eval()
+
+
+def assert_gradients(net, idle_biases=False):
+    """Every parameter has a finite gradient other than 0; not so biases before a norm."""
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, f'{name} is never used'
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any() or (idle_biases and 'bias' in name), f'{name} changes nothing'
+
+
 def generator_cfg(stages=2, modulated=False, **options):
     """Tiny generator with the given switches."""
     cfg = copy.deepcopy({**GENERATOR, **options})
@@ -163,8 +182,8 @@ def make_data(size=32, seed=0):
     )
 
 
-def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
-    """SGD for both networks, as the runner would wrap it.
+def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False, optimizer=torch.optim.SGD):
+    """An optimizer for each of both networks, as the runner would wrap it.
 
     ``autocast`` is bfloat16 on the CPU; mmengine's AmpOptimWrapper refuses
     to work without an accelerator.
@@ -181,8 +200,7 @@ def make_wrappers(model, lr=1e-3, accumulate=1, autocast=False):
     return OptimWrapperDict(
         **{
             name: kind(
-                torch.optim.SGD(getattr(model, name).parameters(), lr=lr),
-                accumulative_counts=accumulate,
+                optimizer(getattr(model, name).parameters(), lr=lr), accumulative_counts=accumulate
             )
             for name in ('generator', 'discriminator')
         }

@@ -5,7 +5,6 @@ on a tensor, a mask as an index.
 """
 
 import pytest
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -37,24 +36,15 @@ def model(tools):
     cfg = dict(
         tools.MODEL,
         generator=tools.generator_cfg(modulated=True),
-        discriminator=dict(
-            type='SLNPPretrainedDiscriminator',
-            num_classes=tools.CLASSES,
-            channels=8,
-            embed_channels=8,
-        ),
+        discriminator=tools.PRETRAINED,
         gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
-        feature_loss=dict(type='SLNPFeatureMatchingLoss'),
         noise='prior',
         noise_prior=dict(tools.PRIOR, code_rank=3),
         code_share=0.5,
         ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1, batch_size=2),
     )
     model = tools.build(cfg)
-    for module in model.noise_prior.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.num_batches_tracked.fill_(1)
-    assert model.noise_prior.is_trained
+    assert tools.train_statistics(model.noise_prior).is_trained
     return model.train()
 
 

@@ -4,11 +4,11 @@ import copy
 import multiprocessing
 import os
 import socket
+from functools import partial
 
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import MMSeparateDistributedDataParallel
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from slnp_mm.engine.optimizers import AMM
 
@@ -20,33 +20,23 @@ TOLERANCE = 1e-12
 def train(tools, world=1, rank=0):
     """Weights after five steps: one discriminator of each kind, codes, EMA, given noise."""
     cfg = copy.deepcopy(tools.MODEL)
-    frozen = dict(type='SLNPPretrainedDiscriminator', channels=8, embed_channels=8)
-    cfg['discriminator'] = [{**cfg['discriminator']}, {**frozen, 'num_classes': tools.CLASSES}]
+    cfg['discriminator'] = [cfg['discriminator'], tools.PRETRAINED]
     cfg['gan_loss'] = dict(type='SLNPGANLoss', gan_type='hinge')
     cfg.update(noise='prior', code_share=0.5)
     cfg['ema_config'] = dict(type='ExponentialMovingAverage', momentum=0.1, interval=1)
-    model = tools.build(cfg).double()
-    prepare = model.data_preprocessor.forward
+    model = tools.build(cfg)
+    tools.train_statistics(model.noise_prior)
+    model.double()
 
-    def prepare_doubles(*args):
-        data = prepare(*args)
+    def double_images(module, args, data):
         data['inputs']['img'] = data['inputs']['img'].double()
-        return data
 
-    model.data_preprocessor.forward = prepare_doubles
-    for module in model.noise_prior.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.num_batches_tracked += 1  # as if trained
+    model.data_preprocessor.register_forward_hook(double_images)
     torch.manual_seed(7)
     whole = torch.randn(STEPS, 2, 4, 2, 2, dtype=torch.float64)
     net = MMSeparateDistributedDataParallel(model) if world > 1 else model
     net.train()
-    wrappers = OptimWrapperDict(
-        **{
-            name: OptimWrapper(AMM(getattr(model, name).parameters(), lr=1e-3, betas=(0, 0.99)))
-            for name in ('generator', 'discriminator')
-        }
-    )
+    wrappers = tools.make_wrappers(model, optimizer=partial(AMM, betas=(0, 0.99)))
 
     for step in range(STEPS):
         MessageHub.get_current_instance().update_info('iter', step)

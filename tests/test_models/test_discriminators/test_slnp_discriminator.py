@@ -42,23 +42,17 @@ def test_forward_is_figure_7_in_one_hot_form(pair):
     for layer in net.layers:
         x = F.leaky_relu(F.conv2d(x, layer[0].weight, layer[0].bias, stride=2, padding=1), 0.2)
     v_label = net.label_fc(embedded.mean((2, 3)))
-    tiled = torch.zeros_like(x)
-    for row in range(x.shape[2]):
-        for col in range(x.shape[3]):
-            tiled[:, :, row, col] = v_label
+    tiled = v_label[:, :, None, None].expand_as(x)
     joined = F.leaky_relu(net.join(torch.cat([x, tiled], 1)), 0.2)
     torch.testing.assert_close(net(image, label).logits, net.decide(joined))
 
 
 @pytest.mark.parametrize('norm', ['instance', 'none'])
-def test_every_parameter_gets_a_finite_gradient(norm, pair):
+def test_every_parameter_gets_a_finite_gradient(norm, pair, tools):
     net = make(norm=norm)
     out = net(*pair)
     (out.logits.square().mean() + sum(f.square().mean() for f in out.features)).backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any() or 'bias' in name, name
+    tools.assert_gradients(net, idle_biases=True)
 
 
 def test_the_label_matters(pair):

@@ -30,10 +30,6 @@ def pair(size=64, batch=2):
     return image, label
 
 
-def frozen_state(net):
-    return copy.deepcopy(net._frozen[0].state_dict())
-
-
 def test_features_have_the_strides_channels_and_scale():
     features = PretrainedFeatures()
     image = pair(64)[0]
@@ -82,7 +78,7 @@ def test_an_image_is_not_made_smaller():
 def test_frozen_network_is_nobodys():
     """Not in parameters, state dict, train() or a conversion of norms; never moved by a step."""
     net = make()
-    before = frozen_state(net)
+    before = copy.deepcopy(net._frozen[0].state_dict())
     assert not any('frozen' in name or 'network' in name for name, _ in net.named_modules())
     assert sum(p.numel() for p in net.parameters()) < 100_000
     saved = io.BytesIO()
@@ -115,14 +111,12 @@ def test_frozen_network_follows_the_heads():
     assert net(pair()[0].double(), pair()[1]).logits.dtype == torch.float64
 
 
-def test_gradients_reach_the_image_and_every_trained_weight():
+def test_gradients_reach_the_image_and_every_trained_weight(tools):
     net = make()
     image, label = pair()
     net(image.requires_grad_(), label).logits.square().sum().backward()
     assert image.grad.abs().sum() > 0
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
+    tools.assert_gradients(net)
 
 
 def test_features_at_hand_give_the_same_decisions():

@@ -28,8 +28,20 @@ def inputs(tools):
     return dict(label=label, instances=ids, instance_labels=labels, noise=torch.randn(2, 4, 2, 2))
 
 
-def doubled(inputs):
-    return {**inputs, 'noise': inputs['noise'].double()}
+def without_instances(inputs):
+    return {
+        **inputs,
+        'instances': torch.full_like(inputs['instances'], -1),
+        'instance_labels': torch.full_like(inputs['instance_labels'], -1),
+    }
+
+
+def assert_same_images(net, inputs, changed):
+    """In float64, since sums are taken in another order."""
+    noise = inputs['noise'].double()
+    net.double()
+    images, others = (net(**{**given, 'noise': noise}).images for given in (inputs, changed))
+    torch.testing.assert_close(images, others, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize('size', [32, 48])
@@ -49,41 +61,32 @@ def test_every_parameter_gets_a_finite_gradient(name, inputs, tools):
     net = make(tools, **VARIANTS[name])
     images = net(**inputs).images
     sum((image * torch.randn_like(image)).sum() for image in images).backward()
-    for parameter, value in net.named_parameters():
-        assert value.grad is not None, f'{parameter} is never used'
-        assert value.grad.isfinite().all(), parameter
-        assert value.grad.any(), f'{parameter} changes nothing'
+    tools.assert_gradients(net)
 
 
 @pytest.mark.parametrize('name', VARIANTS)
 def test_permuted_instances_give_the_same_image(name, inputs, tools):
-    net = make(tools, **VARIANTS[name]).double()
     order = torch.tensor([3, 0, 5, 1, 4, 2])  # new slot j holds order[j]
     slot = torch.full((tools.SLOTS + 1,), -1)
     slot[order + 1] = torch.arange(tools.SLOTS)
-    inputs = doubled(inputs)
     permuted = {
         **inputs,
         'instances': slot[inputs['instances'] + 1],
         'instance_labels': inputs['instance_labels'][:, order],
     }
     assert not permuted['instances'].equal(inputs['instances'])
-    for one, other in zip(net(**inputs).images, net(**permuted).images):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    assert_same_images(make(tools, **VARIANTS[name]), inputs, permuted)
 
 
 @pytest.mark.parametrize('name', VARIANTS)
 def test_padding_changes_nothing(name, inputs, tools):
     """More empty slots and an empty layer."""
-    net = make(tools, **VARIANTS[name]).double()
-    inputs = doubled(inputs)
     padded = {
         **inputs,
         'instances': torch.nn.functional.pad(inputs['instances'], (0, 0, 0, 0, 0, 1), value=-1),
         'instance_labels': torch.nn.functional.pad(inputs['instance_labels'], (0, 20), value=-1),
     }
-    for one, other in zip(net(**inputs).images, net(**padded).images):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    assert_same_images(make(tools, **VARIANTS[name]), inputs, padded)
 
 
 def test_same_noise_repeats_bit_for_bit(inputs, tools):
@@ -93,10 +96,11 @@ def test_same_noise_repeats_bit_for_bit(inputs, tools):
 
 
 @pytest.mark.parametrize('modulated', [False, True])
-def test_another_noise_changes_every_stage(modulated, inputs, tools):
+@pytest.mark.parametrize('key', ['noise', 'label'])
+def test_another_noise_or_label_changes_every_stage(key, modulated, inputs, tools):
     net = make(tools, modulated=modulated)
-    other = {**inputs, 'noise': inputs['noise'].flip(0)}
-    for one, two in zip(net(**inputs).images, net(**other).images):
+    other = dict(noise=inputs['noise'].flip(0), label=(inputs['label'] + 1) % tools.CLASSES)
+    for one, two in zip(net(**inputs).images, net(**{**inputs, key: other[key]}).images):
         assert (one - two).abs().mean() > 1e-4
 
 
@@ -112,20 +116,9 @@ def test_noise_reaches_instances_apart_from_each_other(inputs, tools):
     assert moved[1, 1] == 0 and moved[1, 2] == 0
 
 
-def test_the_label_changes_the_image(inputs, tools):
-    net = make(tools)
-    other = {**inputs, 'label': (inputs['label'] + 1) % tools.CLASSES}
-    for one, two in zip(net(**inputs).images, net(**other).images):
-        assert (one - two).abs().mean() > 1e-4
-
-
 def test_without_instance_pathway_instances_are_not_read(inputs, tools):
     net = make(tools, instance_pathway=False)
-    none = {
-        **inputs,
-        'instances': inputs['instances'] * 0 - 1,
-        'instance_labels': inputs['instance_labels'] * 0 - 1,
-    }
+    none = without_instances(inputs)
     assert net(**inputs).images[-1].equal(net(**none).images[-1])
     full = make(tools)
     assert not full(**inputs).images[-1].equal(full(**none).images[-1])
@@ -139,14 +132,8 @@ def test_classes_as_instances_lists_what_is_there():
 
 
 def test_an_image_without_instances_stays_finite(inputs, tools):
-    net = make(tools)
-    none = {
-        **inputs,
-        'instances': inputs['instances'] * 0 - 1,
-        'instance_labels': inputs['instance_labels'] * 0 - 1,
-        'label': inputs['label'] * 0 + 255,
-    }
-    images = net(**none).images
+    none = {**without_instances(inputs), 'label': torch.full_like(inputs['label'], 255)}
+    images = make(tools)(**none).images
     assert all(image.isfinite().all() for image in images)
 
 
@@ -195,23 +182,17 @@ def test_the_watch_for_large_tensors_sees_an_outer_product():
 
 
 def test_size_that_strides_cannot_divide_is_refused(inputs, tools):
-    net = make(tools)
     inputs['label'] = inputs['label'][:, :30]
-    with pytest.raises(
-        ValueError, match='multiples of 8, but got 30 x 32; change the size in the data pipeline'
-    ):
-        net(**inputs)
+    text = 'multiples of 8, but got 30 x 32; change the size in the data pipeline'
+    with pytest.raises(ValueError, match=text):
+        make(tools)(**inputs)
 
 
 def test_noise_of_another_shape_is_refused(inputs, tools):
-    net = make(tools)
     inputs['noise'] = inputs['noise'][:, :3]
-    with pytest.raises(
-        ValueError,
-        match=r'Expected noise of shape \(B, '
-        r'\(4, 2, 2\)\), but got \(2, 3, 2, 2\)',
-    ):
-        net(**inputs)
+    text = r'Expected noise of shape \(B, \(4, 2, 2\)\), but got \(2, 3, 2, 2\)'
+    with pytest.raises(ValueError, match=text):
+        make(tools)(**inputs)
 
 
 @pytest.mark.parametrize('autocast', [False, True])
