@@ -1,4 +1,4 @@
-"""Training step, sampling, checkpoints and the errors of SLNPGAN."""
+"""Training step and its options, sampling, checkpoints and the errors of SLNPGAN."""
 
 import copy
 import math
@@ -11,10 +11,9 @@ from mmengine.runner import load_checkpoint
 
 from slnp_mm.engine.hooks.slnp_watch_hook import StepGuard
 from slnp_mm.errors import SLNPError
-from slnp_mm.models import NoisePriorVAE
 from slnp_mm.models.slnp_gan import JudgedImages, _signs
 
-PRETRAINED = dict(type='SLNPPretrainedDiscriminator', num_classes=5, channels=8, embed_channels=8)
+NAMES = ('loss_gan_d_real', 'loss_gan_d_fake', 'd_real', 'd_fake', 'loss_gan_g', 'loss_fm_g')
 
 
 @pytest.fixture
@@ -32,13 +31,36 @@ def make(tools):
 @pytest.fixture
 def prior_file(tools, tmp_path):
     """Checkpoint of a prior whose batch norms have seen data."""
-    prior = tools.build(tools.PRIOR, seed=5)
-    for _ in range(3):
-        prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
+    prior = tools.train_statistics(tools.build(tools.PRIOR, seed=5))
     path = tmp_path / 'prior' / 'iter_3.pth'
     path.parent.mkdir()
     torch.save(dict(state_dict=prior.state_dict()), path)
     return path
+
+
+@pytest.fixture
+def started(make, prior_file):
+    """The tiny model with a prior, as a runner starts it."""
+    return start(make(noise='prior', prior_checkpoint=str(prior_file)))
+
+
+@pytest.fixture
+def coded(make, tools):
+    """The tiny model with a prior that has seen data and a share of the batch coded."""
+
+    def build(share=0.5, **options):
+        model = make(noise='prior', code_share=share, **options)
+        tools.train_statistics(model.noise_prior)
+        return model.train()
+
+    return build
+
+
+@pytest.fixture
+def inputs(tools):
+    """What the generator is called with, and noise."""
+    data = tools.build(tools.MODEL['data_preprocessor'])(tools.make_data())
+    return {**data['inputs'], 'noise': torch.randn(2, 4, 2, 2)}
 
 
 def snapshot(module):
@@ -47,6 +69,13 @@ def snapshot(module):
 
 def changed(module, before):
     return any(not v.equal(before[k]) for k, v in module.state_dict().items())
+
+
+def assert_moved(model, before, *parts):
+    """In every part a weight has changed."""
+    moved = {key for key, value in model.state_dict().items() if not value.equal(before[key])}
+    for part in parts:
+        assert any(key.startswith(part) for key in moved), part
 
 
 def set_iteration(iteration):
@@ -59,16 +88,16 @@ def start(model):
     return model.train()
 
 
-def stage_tensors(double=True):
-    """Real and generated images with labels, two stages."""
-    kind = torch.float64 if double else torch.float32
-    rng = torch.Generator().manual_seed(1)
+def stage_tensors():
+    """Real and generated images in float64 with labels, two stages."""
     sizes = (16, 32)
-    reals, fakes = (
-        [torch.rand(2, 3, s, s, generator=rng, dtype=kind) * 2 - 1 for s in sizes] for _ in range(2)
-    )
-    labels = [torch.randint(0, 5, (2, s, s), generator=rng) for s in sizes]
-    return [JudgedImages(x, labels, [None, None]) for x in (reals, fakes)]
+    labels = [torch.randint(0, 5, (2, s, s)) for s in sizes]
+    return [
+        JudgedImages(
+            [torch.rand(2, 3, s, s, dtype=torch.float64) * 2 - 1 for s in sizes], labels, [None] * 2
+        )
+        for _ in range(2)
+    ]
 
 
 def bits(logits, real):
@@ -90,16 +119,15 @@ def test_discriminators_loss_sums_both_terms_and_stages(make):
             logits = stage(judged.images[k], judged.labels[k]).logits
             value = bits(logits, name == 'real')
             assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == pytest.approx(value)
-            assert log_vars[f'd_{name}_s{k}'].item() == pytest.approx(
-                logits.sigmoid().mean().item()
-            )
+            mean = logits.sigmoid().mean().item()
+            assert log_vars[f'd_{name}_s{k}'].item() == pytest.approx(mean)
             want += value
     assert loss.item() == pytest.approx(want)
 
 
 @pytest.mark.parametrize('weight', [0.0, 2.5, 10.0])
 def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
-    """Eq. (20), the generator's part, with D = 1 - (1 - D) by loops."""
+    """Eq. (20), the generator's part."""
     model = make(feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=weight)).double()
     reals, fakes = stage_tensors()
     gan, matching = 0.0, 0.0
@@ -108,26 +136,22 @@ def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
         real = stage(reals.images[k], reals.labels[k])
         gan -= bits(fake.logits, False)  # lb(1 - D), saturating
         for f, r in zip(fake.features, real.features):
-            matching += (
-                sum(abs(a - b) for a, b in zip(f.flatten().tolist(), r.flatten().tolist()))
-                / f.numel()
-            )
+            matching += (f - r).abs().mean().item()
     loss, log_vars = model._gen_loss(reals, fakes, 2)
     assert loss.item() == pytest.approx(gan + weight * matching)
-    assert sum(log_vars[f'loss_fm_g_s{k}'].item() for k in range(2)) == pytest.approx(
-        weight * matching
-    )
+    logged = sum(log_vars[f'loss_fm_g_s{k}'].item() for k in range(2))
+    assert logged == pytest.approx(weight * matching)
 
 
 def test_without_feature_loss_only_the_gan_term_is_left(make):
-    model = make(feature_loss=None)
-    _, log_vars = model._gen_loss(*stage_tensors(double=False), 2)
+    model = make(feature_loss=None).double()
+    _, log_vars = model._gen_loss(*stage_tensors(), 2)
     assert {k for k in log_vars if 'loss' in k} == {'loss_gan_g_s0', 'loss_gan_g_s1', 'loss'}
 
 
 def test_losses_reach_their_own_networks_only(make):
-    model = make()
-    reals, fakes = stage_tensors(double=False)
+    model = make().double()
+    reals, fakes = stage_tensors()
     leaves = [x.requires_grad_() for x in fakes.images]
     model._disc_loss(reals, fakes.detach())[0].backward()
     assert all(x.grad is None for x in leaves)
@@ -142,18 +166,7 @@ def test_train_step_updates_both_networks_and_logs(make, tools):
     log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model))
     assert changed(model.generator, before[0])
     assert changed(model.discriminator, before[1])
-    names = {
-        f'{name}_s{k}'
-        for k in range(2)
-        for name in (
-            'loss_gan_d_real',
-            'loss_gan_d_fake',
-            'd_real',
-            'd_fake',
-            'loss_gan_g',
-            'loss_fm_g',
-        )
-    }
+    names = {f'{name}_s{k}' for name in NAMES for k in range(2)}
     assert set(log_vars) == names | {'d_accuracy', 'fake_std', 'saturated'}
     assert all(math.isfinite(v.item()) for v in log_vars.values())
     assert all(p.requires_grad for p in model.discriminator.parameters())
@@ -254,9 +267,8 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     assert log_vars.keys() == exact.keys()
     for name, value in log_vars.items():
         assert math.isfinite(value.item()), name
-    assert log_vars['loss_gan_d_real_s1'].item() == pytest.approx(
-        exact['loss_gan_d_real_s1'].item(), rel=0.05
-    )
+    found, want = (x['loss_gan_d_real_s1'].item() for x in (log_vars, exact))
+    assert found == pytest.approx(want, rel=0.05)
 
 
 def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
@@ -269,7 +281,7 @@ def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
         return lambda *args, **kwargs: calls.append(name) or call(*args, **kwargs)
 
     monkeypatch.setattr('torch.compile', count)
-    model = make(discriminator=PRETRAINED)
+    model = make(discriminator=tools.PRETRAINED)
     names = set(model.state_dict())
     model.compile(mode='default')
     model.train_step(tools.make_data(), tools.make_wrappers(model))
@@ -294,9 +306,8 @@ def test_average_of_the_generator_by_hand(make, tools):
 
 
 def test_before_its_start_the_average_is_a_copy(make, tools):
-    model = make(
-        ema_config=dict(type='ExponentialMovingAverage', momentum=0.25, interval=1, start_iter=2)
-    )
+    ema = dict(type='ExponentialMovingAverage', momentum=0.25, interval=1, start_iter=2)
+    model = make(ema_config=ema)
     wrappers = tools.make_wrappers(model, lr=0.1)
     equal = []
     for iteration in range(3):
@@ -306,18 +317,15 @@ def test_before_its_start_the_average_is_a_copy(make, tools):
     assert equal == [True, True, False]
 
 
-def test_samples_come_from_the_average_unless_asked(make, tools):
+def test_samples_come_from_the_average_unless_asked(make, inputs, tools):
     model = make(ema_config=dict(type='ExponentialMovingAverage', momentum=0.01, interval=1))
     wrappers = tools.make_wrappers(model, lr=0.1)
     for _ in range(2):
         model.train_step(tools.make_data(), wrappers)
-    inputs = model.eval().data_preprocessor(tools.make_data())['inputs']
-    inputs['noise'] = torch.randn(2, 4, 2, 2)
-    images = {}
-    with torch.no_grad():
-        for name in (None, 'ema', 'orig'):
-            chosen = {**inputs, 'sample_model': name}
-            images[name] = model(chosen)[0].fake_img
+    model.eval()
+    images = {
+        name: model({**inputs, 'sample_model': name})[0].fake_img for name in (None, 'ema', 'orig')
+    }
     assert images[None].equal(images['ema'])
     assert not images['ema'].equal(images['orig'])
 
@@ -327,8 +335,7 @@ def test_samples_hold_what_the_metrics_read(make, tools):
     data = tools.make_data()
     want = data['inputs'][1]['img'].float()
     label = data['inputs'][1]['label'][0]
-    with torch.no_grad():
-        sample = model.val_step(data)[1]
+    sample = model.val_step(data)[1]
     assert sample.fake_img.shape == (3, 32, 32)
     assert sample.fake_img.dtype == torch.float32
     assert 0 <= sample.fake_img.min() and sample.fake_img.max() <= 255
@@ -340,21 +347,15 @@ def test_samples_hold_what_the_metrics_read(make, tools):
     assert sample.metainfo['label_path'] == '1.png'
 
 
-def test_samples_are_bgr_of_the_generators_rgb(make, tools):
+def test_samples_are_bgr_of_the_generators_rgb(make, inputs):
     model = make().eval()
-    inputs = model.data_preprocessor(tools.make_data())['inputs']
-    noise = inputs['noise'] = torch.randn(2, 4, 2, 2)
-    with torch.no_grad():
-        rgb = model.generator(
-            inputs['label'], inputs['instances'], inputs['instance_labels'], noise
-        ).images[-1]
-        sample = model(inputs)[0]
-    torch.testing.assert_close(sample.fake_img.flip(0), (rgb[0] + 1) * 127.5)
+    given = (inputs[key] for key in ('label', 'instances', 'instance_labels', 'noise'))
+    rgb = model.generator(*given).images[-1]
+    torch.testing.assert_close(model(inputs)[0].fake_img.flip(0), (rgb[0] + 1) * 127.5)
 
 
-def test_attention_comes_as_rows_and_columns(make, tools):
+def test_attention_comes_as_rows_and_columns(make, inputs, tools):
     model = make().eval()
-    inputs = model.data_preprocessor(tools.make_data())['inputs']
     assert 'attention' not in model(inputs)[0]
     inputs['sample_kwargs'] = dict(return_attention=True)
     attention = model(inputs)[0].attention
@@ -362,20 +363,17 @@ def test_attention_comes_as_rows_and_columns(make, tools):
     torch.testing.assert_close(attention[0].sum(-1), torch.ones(4, 4))
 
 
-def test_given_noise_repeats_and_drawn_noise_varies(make, tools):
+def test_given_noise_repeats_and_drawn_noise_varies(make, inputs):
     model = make().eval()
-    inputs = model.data_preprocessor(tools.make_data())['inputs']
-    with torch.no_grad():
-        drawn = [model(inputs)[0].fake_img for _ in range(2)]
-        inputs['noise'] = torch.randn(2, 4, 2, 2)
-        given = [model(inputs)[0].fake_img for _ in range(2)]
+    given = [model(inputs)[0].fake_img for _ in range(2)]
+    del inputs['noise']
+    drawn = [model(inputs)[0].fake_img for _ in range(2)]
     assert not drawn[0].equal(drawn[1])
     assert given[0].equal(given[1])
 
 
-def test_prior_is_frozen_and_in_evaluation_mode(make, tools, prior_file):
-    model = make(noise='prior', prior_checkpoint=str(prior_file))
-    start(model)
+def test_prior_is_frozen_and_in_evaluation_mode(started, tools, prior_file):
+    model = started
     assert model.generator.training
     assert not any(m.training for m in model.noise_prior.modules())
     assert not any(p.requires_grad for p in model.noise_prior.parameters())
@@ -386,12 +384,10 @@ def test_prior_is_frozen_and_in_evaluation_mode(make, tools, prior_file):
     assert all(stored[k].equal(v) for k, v in before.items())
 
 
-def test_noise_goes_through_the_prior(make, tools, prior_file):
-    model = make(noise='prior', prior_checkpoint=str(prior_file))
-    start(model)
-    z = torch.randn(2, 4, 2, 2)
-    shaped = model.noise_fn(z)
-    assert shaped.equal(model.noise_prior.encode(model.noise_prior.decode(z))[0])
+def test_noise_goes_through_the_prior(started, make):
+    z, prior = torch.randn(2, 4, 2, 2), started.noise_prior
+    shaped = started.noise_fn(z)
+    assert shaped.equal(prior.encode(prior.decode(z))[0])
     assert not shaped.requires_grad and shaped.shape == z.shape
     assert not shaped.equal(z)
     assert make(noise='random').noise_fn(z).equal(z)
@@ -406,87 +402,54 @@ def test_prior_is_found_in_a_work_directory(moved, make, prior_file):
     assert model.noise_prior.is_trained
 
 
-def test_checkpoint_of_the_gan_holds_the_prior(make, prior_file, tools):
-    model = make(noise='prior', prior_checkpoint=str(prior_file))
-    start(model)
+def test_checkpoint_of_the_gan_holds_the_prior(started, make, inputs):
     other = make(noise='prior')
-    other.load_state_dict(model.state_dict())
-    inputs = model.data_preprocessor(tools.make_data())['inputs']
-    inputs['noise'] = torch.randn(2, 4, 2, 2)
-    with torch.no_grad():
-        assert model.eval()(inputs)[0].fake_img.equal(other.eval()(inputs)[0].fake_img)
+    other.load_state_dict(started.state_dict())
+    assert started.eval()(inputs)[0].fake_img.equal(other.eval()(inputs)[0].fake_img)
 
 
 def test_fig4_prior_fits_through_its_latent_shape(make, tools):
-    prior = dict(
-        type='NoisePriorVAE',
-        arrangement='fig4',
-        image_size=8,
-        latent_channels=4,
-        base_channels=4,
-        num_scales=1,
-    )
-    assert NoisePriorVAE(**{k: v for k, v in prior.items() if k != 'type'}).latent_shape == (
-        4,
-        16,
-        16,
-    )
-    generator = {**tools.generator_cfg(), 'noise_shape': (4, 16, 16)}
-    cfg = {**copy.deepcopy(tools.MODEL), 'generator': generator}
-    model = tools.build({**cfg, 'noise': 'prior', 'noise_prior': prior})
-    for module in model.noise_prior.modules():  # stands for training
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.num_batches_tracked.add_(1)
+    prior = {**tools.PRIOR, 'arrangement': 'fig4', 'num_scales': 1}
+    model = make(generator=dict(noise_shape=(4, 16, 16)), noise='prior', noise_prior=prior)
+    tools.train_statistics(model.noise_prior)
     model.train()
     before = snapshot(model.generator)
     model.train_step(tools.make_data(), tools.make_wrappers(model))
     assert changed(model.generator, before)
 
 
-@pytest.mark.parametrize('path', [None, 'nowhere.pth', ''])
-def test_missing_prior_names_the_command(path, make):
-    model = make(noise='prior', prior_checkpoint=path)
-    with pytest.raises(
-        FileNotFoundError,
-        match=r'Expected a trained noise prior at .*, '
-        r'but there is none; make it with "python tools/train\.py '
-        r'configs/noise_prior_x\.py"',
-    ):
-        start(model)
-
-
-def test_empty_work_directory_counts_as_missing(make, tmp_path):
-    model = make(noise='prior', prior_checkpoint=str(tmp_path))
-    with pytest.raises(FileNotFoundError, match='there is none; make it'):
-        start(model)
+@pytest.mark.parametrize('path', [None, 'nowhere.pth', '', '.'])
+def test_missing_prior_or_empty_work_directory_names_the_command(path, make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (
+        r'Expected a trained noise prior at .*, but there is none; '
+        r'make it with "python tools/train\.py configs/noise_prior_x\.py"'
+    )
+    with pytest.raises(FileNotFoundError, match=text):
+        start(make(noise='prior', prior_checkpoint=path))
 
 
 def test_prior_of_another_architecture_names_entry_and_command(make, tools, prior_file):
-    model = make(
-        noise='prior',
-        prior_checkpoint=str(prior_file),
-        noise_prior={**tools.PRIOR, 'base_channels': 8},
+    wider = {**tools.PRIOR, 'base_channels': 8}
+    model = make(noise='prior', prior_checkpoint=str(prior_file), noise_prior=wider)
+    text = (
+        r'architecture in this config, but .*iter_3\.pth differs in \d+ entries '
+        r'\(first: encoder\.0\.weight\); make a fitting one with "pyth'
     )
-    with pytest.raises(
-        ValueError,
-        match=r'architecture in this config, but '
-        r'.*iter_3\.pth differs in \d+ entries \(first: '
-        r'encoder\.0\.weight\); make a fitting one with "pyth',
-    ):
+    with pytest.raises(ValueError, match=text):
         start(model)
 
 
-def test_prior_of_the_checkpoint_goes_before_the_file(make, prior_file, tmp_path):
-    trained = start(make(noise='prior', prior_checkpoint=str(prior_file)))
-    trained.noise_prior.encoder[0].weight.data.add_(1)
+def test_prior_of_the_checkpoint_goes_before_the_file(started, make, prior_file, tmp_path):
+    started.noise_prior.encoder[0].weight.data.add_(1)
     path = tmp_path / 'gan.pth'
-    torch.save(dict(state_dict=trained.state_dict()), path)
+    torch.save(dict(state_dict=started.state_dict()), path)
     for file in (None, 'nowhere.pth', str(prior_file)):
         model = make(noise='prior', prior_checkpoint=file)
         model.init_weights()
         load_checkpoint(model, str(path), map_location='cpu')
         model.train()
-        assert not changed(model.noise_prior, snapshot(trained.noise_prior))
+        assert not changed(model.noise_prior, snapshot(started.noise_prior))
         assert not any(m.training for m in model.noise_prior.modules())
 
 
@@ -555,17 +518,14 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file,
             assert average.equal(value)
     before = snapshot(model.train())  # needs no prior file
     model.train_step(tools.make_data(size=64), tools.make_wrappers(model))
-    for part in (
+    assert_moved(
+        model,
+        before,
         'generator.refiners.0',
         'generator.refiners.1',
         'generator_ema.module.refiners.1',
         'discriminator.stages.2',
-    ):
-        assert any(
-            not value.equal(before[name])
-            for name, value in model.state_dict().items()
-            if name.startswith(part)
-        ), part
+    )
 
 
 @pytest.mark.parametrize(
@@ -573,14 +533,8 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file,
     [
         (dict(noise='white'), r"noise must be one of \('prior', 'random'\), but got 'white'"),
         (
-            dict(
-                noise='prior',
-                noise_prior=dict(
-                    type='NoisePriorVAE', image_size=16, latent_channels=4, num_scales=2
-                ),
-            ),
-            r'shape \(4, 2, 2\) of the generator.s noise_shape, but got '
-            r'\(4, 4, 4\)',
+            dict(generator=dict(noise_shape=(4, 4, 4)), noise='prior'),
+            r'shape \(4, 4, 4\) of the generator.s noise_shape, but got \(4, 2, 2\)',
         ),
         (
             dict(discriminator=[dict(type='SLNPDiscriminator', num_classes=5)]),
@@ -625,7 +579,56 @@ def test_number_of_classes_is_stated_once(make, tools):
 def test_another_number_of_classes_in_a_network_is_refused(tools):
     cfg = copy.deepcopy(tools.MODEL)
     del cfg['discriminator']['num_classes']
-    with pytest.raises(
-        ValueError, match='Expected 7 classes .* SLNPGenerator has 5; state it once'
-    ):
+    text = 'Expected 7 classes .* SLNPGenerator has 5; state it once'
+    with pytest.raises(ValueError, match=text):
         tools.build({**cfg, 'num_classes': 7})
+
+
+@pytest.mark.parametrize('share, num_coded', [(0.01, 1), (0.5, 1), (1.0, 2)])
+def test_first_images_have_the_codes_of_their_photographs(share, num_coded, coded, tools, inputs):
+    model, seen = coded(share), []
+    model.generator.register_forward_hook(lambda _, args, out: seen.append(args[3]))
+    model.train_step(tools.make_data(), tools.make_wrappers(model))
+    codes = model.noise_prior.encode(inputs['img'])[0]
+    assert seen[0].shape == codes.shape
+    for i in range(2):
+        assert seen[0][i].allclose(codes[i]) == (i < num_coded)
+
+
+def test_only_coded_images_are_compared_with_their_photographs(coded):
+    """Eq. (19) over the first image alone, against the loss of its own features."""
+    model = coded(0.5).double()
+    real, fake = stage_tensors()
+    _, log_vars = model._gen_loss(real, fake, 1)
+    for k, stage in enumerate(model.discriminator.stages):
+        want = 0.0
+        first = [stage(x.images[k][:1], x.labels[k][:1]).features for x in (fake, real)]
+        for f, r in zip(*first):
+            want += 10 * (f - r).abs().mean().item()
+        assert log_vars[f'loss_fm_g_s{k}'].item() == pytest.approx(want, rel=1e-4)
+
+
+@pytest.mark.parametrize('share, noise', [(-0.1, 'prior'), (1.5, 'prior'), (0.5, 'random')])
+def test_codes_that_cannot_be_had_are_refused(share, noise, make):
+    with pytest.raises(ValueError, match='code_share must be from 0 to 1, and 0 with random'):
+        make(noise=noise, code_share=share)
+
+
+def test_style_is_the_code_of_a_photograph(coded, inputs):
+    model, seen = coded().eval(), []
+    model.generator.register_forward_hook(lambda _, args, out: seen.append(args[3]))
+    model(dict(inputs, style=inputs['img'].flip(0)))
+    assert seen[0].equal(model.noise_prior.encode(inputs['img'])[0].flip(0))
+
+
+def test_pretrained_discriminator_looks_once_an_update(coded, tools):
+    """Twice a step and stage in all: photographs and generated images, for both networks."""
+    model, passes = coded(discriminator=tools.PRETRAINED), []
+    for stage in model.discriminator.stages:
+        stage._frozen[0].register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    before = snapshot(model)
+    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model))
+    assert passes == [False, False, True, True]
+    assert all(math.isfinite(v.item()) for v in log_vars.values())
+    assert_moved(model, before, 'generator.global', 'generator.refiners', 'discriminator')
+    assert not any('frozen' in key for key in model.state_dict())
