@@ -108,17 +108,6 @@ def set_scorer(cfg, scorer):
         metric['scorer'] = scorer(classes)
 
 
-class Tiny:
-    """The helpers of this file, for tests that cannot import it."""
-
-    ROOT, LAYOUTS = ROOT, LAYOUTS
-    data_name = staticmethod(data_name)
-    narrow = staticmethod(narrow)
-    prior_config = staticmethod(prior_config)
-    set_scorer = staticmethod(set_scorer)
-    shrink = staticmethod(shrink)
-
-
 @pytest.fixture(autouse=True, scope='session')
 def _plain_configs():
     """mmengine sets a config in neat lines at each start and save: longer than two iterations."""
@@ -129,7 +118,8 @@ def _plain_configs():
 
 @pytest.fixture(scope='session')
 def tiny():
-    return Tiny
+    """The helpers of this file, for tests that cannot import it."""
+    return sys.modules[__name__]
 
 
 @pytest.fixture
