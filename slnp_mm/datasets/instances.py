@@ -239,7 +239,6 @@ class InstanceSource:
     ) -> None:
         self.background_ids = tuple(background_ids)
         self.background_below = background_below
-        self.num_classes = num_classes
         self.json_file = json_file
         if category_map is not None:
             category_map = dict(zip(whole('category_map', category_map), category_map.values()))
