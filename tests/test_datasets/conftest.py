@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -163,6 +164,33 @@ MAKERS = dict(
 def make_set(tmp_path):
     """Write the fixture of a data set by name; return its root."""
     return lambda name: MAKERS[name](tmp_path / name)
+
+
+@pytest.fixture(scope='session')
+def assert_contract():
+    """Check the inputs of a sample: shapes, dtypes, ranges and the order of the instances."""
+
+    def check(inputs, num_classes, size, num_slots=64, num_layers=1):
+        shapes = dict(
+            img=(3, *size),
+            label=(1, *size),
+            instances=(num_layers, *size),
+            instance_labels=(num_slots,),
+        )
+        assert {key: tuple(inputs[key].shape) for key in shapes} == shapes
+        img, label, ids, kinds = (inputs[key] for key in shapes)
+        assert img.dtype == label.dtype == torch.uint8
+        assert ids.dtype == kinds.dtype == torch.int16
+        assert ((label < num_classes) | (label == 255)).all()
+        assert ((ids >= 0).any(0) | (label[0] == 255)).all()
+
+        used = int((kinds >= 0).sum())
+        assert ids.min() >= -1 and ids.max() < used
+        assert (kinds[:used] < num_classes).all() and (kinds[used:] == -1).all()
+        area = [int((ids == i).any(0).sum()) for i in range(used)]
+        assert area == sorted(area, reverse=True) and 0 not in area
+
+    return check
 
 
 @pytest.fixture
