@@ -1,5 +1,4 @@
 import json
-import sys
 from types import SimpleNamespace
 
 import cv2
@@ -199,21 +198,14 @@ def test_sheet_stretches_no_picture(folder_pair, files):
 
 
 @pytest.fixture
-def tool(request, monkeypatch, tmp_path):
-    """Run tools/check_dataset.py in this process on a config text, or on a training set."""
-    import runpy
-
-    path = str(request.config.rootpath / 'tools/check_dataset.py')
+def tool(use, tmp_path):
+    """Run tools/check_dataset.py on a config text, or on a training set."""
 
     def run(text, *options):
         if not isinstance(text, str):
             text = f'train_dataloader = dict(dataset={config(text)!r})'
         (tmp_path / 'c.py').write_text(text)
-        words = [path, str(tmp_path / 'c.py'), '--workers', '1', *map(str, options)]
-        monkeypatch.setattr(sys, 'argv', words)
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(path, run_name='__main__')
-        return end.value.code
+        return use('check_dataset', tmp_path / 'c.py', '--workers', 1, *options)
 
     return run
 
