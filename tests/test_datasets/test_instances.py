@@ -29,48 +29,32 @@ def test_components_separate_touching_classes_and_islands():
     assert len(from_label(np.uint8([[0, 1], [1, 0]])).classes) == 2
 
 
-def test_ids_take_the_majority_label():
-    raw = np.uint16([[7] * 12 + [900] * 3])
-    label = np.uint8([[4] * 11 + [5] + [2] * 3])  # one sliver of class 5
-    found = keep_largest(from_ids(raw, label), 9, 'a')
-    assert found.classes.tolist() == [4, 2]
-    assert (found.layers[0, 0] == [0] * 12 + [1] * 3).all()
-
-
-def test_id_used_by_two_classes_becomes_two_instances():
-    raw = np.uint8([[3] * 10])
-    label = np.uint8([[1] * 6 + [8] * 4])
-    found = keep_largest(from_ids(raw, label), 9, 'a')
-    assert found.classes.tolist() == [1, 8]
-
-
-def test_id_over_unlabelled_pixels_only_is_dropped():
-    raw, label = np.uint8([[1, 2, 2]]), np.uint8([[0, 255, 255]])
-    found = keep_largest(from_ids(raw, label), 9, 'a')
-    assert found.classes.tolist() == [0]
-    assert found.layers[0].tolist() == [[0, -1, -1]]
-    # nothing but background on nothing labelled
-    found = keep_largest(from_ids(raw, np.full_like(label, 255), [1, 2]), 9, 'a')
-    assert found.classes.size == 0 and (found.layers == -1).all()
+@pytest.mark.parametrize(
+    'raw, label, background, classes, layer',
+    [
+        # the majority label counts, a sliver of class 5 does not
+        ([7] * 12 + [900] * 3, [4] * 11 + [5] + [2] * 3, [], [4, 2], [0] * 12 + [1] * 3),
+        # an id of two classes becomes two instances
+        ([3] * 10, [1] * 6 + [8] * 4, [], [1, 8], [0] * 6 + [1] * 4),
+        # an id over unlabelled pixels only is dropped; so is background there
+        ([1, 2, 2], [0, 255, 255], [], [0], [0, -1, -1]),
+        ([1, 2, 2], [255] * 3, [1, 2], [], [-1] * 3),
+        # background is one instance a class; several such ids of one class are joined
+        ([0, 0, 0, 26001, 26002, 0], [1, 2, 2, 5, 5, 1], [0], [1, 2, 5, 5], [0, 1, 1, 2, 3, 0]),
+        ([3, 4, 4, 200], [1] * 4, [3, 4], [1, 1], [0, 0, 0, 1]),
+    ],
+)
+def test_ids_become_instances_of_one_class(raw, label, background, classes, layer):
+    raw = np.array([raw], np.uint8 if max(raw) < 256 else np.uint16)
+    found = keep_largest(from_ids(raw, np.uint8([label]), background), 9, 'a')
+    assert found.classes.tolist() == classes
+    assert found.layers.tolist() == [[layer]]
 
 
 def test_photograph_as_id_map_is_named():
     raw = np.arange(200 * 200, dtype=np.int32).reshape(200, 200)
     with pytest.raises(DataError, match=r'p\.png has 40000 .*photograph'):
         from_ids(raw, np.zeros((200, 200), np.uint8), path='p.png')
-
-
-def test_background_id_gives_one_instance_a_class():
-    raw = np.uint16([[0, 0, 0, 26001, 26002, 0]])
-    label = np.uint8([[1, 2, 2, 5, 5, 1]])
-    found = keep_largest(from_ids(raw, label, background=[0]), 9, 'a')
-    assert sorted(found.classes.tolist()) == [1, 2, 5, 5]
-    ids = found.layers[0, 0]
-    assert ids[0] == ids[5] and ids[1] == ids[2] and ids[3] != ids[4]
-    # several background ids of one class are joined
-    raw = np.uint8([[3, 4, 4, 200]])
-    found = keep_largest(from_ids(raw, np.uint8([[1, 1, 1, 1]]), [3, 4]), 9, 'a')
-    assert found.layers[0].tolist() == [[0, 0, 0, 1]]
 
 
 def test_masks_that_overlap_are_kept_as_they_are():
