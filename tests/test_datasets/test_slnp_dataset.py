@@ -31,12 +31,6 @@ def test_any_folder_pair_works_by_config_alone(folder_pair):
     assert sample['inputs']['instance_labels'].tolist() == [0, 1, 2] + [-1] * 5
 
 
-def test_missing_data_root_is_named(tmp_path):
-    words = 'data root .*nowhere not found; put the data there or set data_root'
-    with pytest.raises(DataError, match=words):
-        build(tmp_path / 'nowhere')
-
-
 NO_IMAGE = r'no image in .*images \(1 such file\); add it or remove the '
 
 
