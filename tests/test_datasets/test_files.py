@@ -14,6 +14,14 @@ from slnp_mm.datasets.files import (
 from slnp_mm.errors import CorruptFileError, DataError
 
 
+@pytest.fixture
+def stored(tmp_path, files):
+    """The bytes of a 'jpg' and of a 'png' file, 64x64."""
+    files.jpg(tmp_path / 'a.jpg', (64, 64))
+    files.png(tmp_path / 'a.png', np.random.default_rng(0).integers(0, 9, (64, 64), np.uint8))
+    return {kind: (tmp_path / f'a.{kind}').read_bytes() for kind in ('jpg', 'png')}
+
+
 def test_header_size_is_height_and_width(tmp_path, files):
     files.png(tmp_path / 'a.png', np.zeros((20, 31), np.uint8))
     assert header_size((tmp_path / 'a.png').read_bytes()) == (20, 31)
@@ -56,21 +64,12 @@ def test_reduced_decoding_halves_the_size(tmp_path, files):
     assert np.abs(half - mean).mean() < 3
 
 
-@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize('kind, read', [('jpg', decode_image), ('png', decode_ids)])
 @pytest.mark.parametrize('share', [0.15, 0.5, 0.9, 0.99])
-def test_truncated_file_is_named(tmp_path, files, suffix, share):
-    path = tmp_path / f'cut.{suffix}'
-    if suffix == 'jpg':
-        files.jpg(path, (64, 64))
-    else:
-        rng = np.random.default_rng(0)
-        files.png(path, rng.integers(0, 9, (64, 64), np.uint8))
-    data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
-    words = rf'cannot decode .*cut\.{suffix} .*truncated or damaged'
-    read = decode_image if suffix == 'jpg' else decode_ids
-    with pytest.raises(CorruptFileError, match=words):
-        read(path.read_bytes(), str(path))
+def test_truncated_file_is_named(stored, kind, read, share):
+    data = stored[kind]
+    with pytest.raises(CorruptFileError, match=r'cannot decode x/cut .*truncated or damaged'):
+        read(data[: int(share * len(data))], 'x/cut')
 
 
 def _damage(data, kind, start):
@@ -86,26 +85,21 @@ def _damage(data, kind, start):
 
 @pytest.mark.parametrize('kind', ['zeros_to_the_end', 'hole', 'one_bit', 'middle_gone'])
 @pytest.mark.parametrize('read', [decode_ids, decode_image])
-def test_png_that_differs_from_its_checksums_is_named(tmp_path, files, kind, read):
-    rng = np.random.default_rng(0)
-    files.png(tmp_path / 'a.png', rng.integers(0, 9, (64, 64), np.uint8))
-    data = _damage((tmp_path / 'a.png').read_bytes(), kind, 50)
+def test_png_that_differs_from_its_checksums_is_named(stored, kind, read):
     with pytest.raises(CorruptFileError, match=r'a\.png \((wrong|it ends)'):
-        read(data, 'a.png')
+        read(_damage(stored['png'], kind, 50), 'a.png')
 
 
 @pytest.mark.parametrize('reduce', [1, 8])
-def test_jpeg_filled_with_zeros_by_a_broken_copy_is_named(tmp_path, files, reduce):
-    files.jpg(tmp_path / 'a.jpg', (64, 64))
-    data = (tmp_path / 'a.jpg').read_bytes()
+def test_jpeg_filled_with_zeros_by_a_broken_copy_is_named(stored, reduce):
+    data = stored['jpg']
     data = _damage(data, 'zeros_to_the_end', data.index(b'\xff\xda'))
     with pytest.raises(CorruptFileError, match=r'cannot decode a\.jpg'):
         decode_image(data, 'a.jpg', reduce)
 
 
-def test_end_mark_of_a_thumbnail_does_not_count(tmp_path, files):
-    files.jpg(tmp_path / 'a.jpg', (64, 64))
-    data = (tmp_path / 'a.jpg').read_bytes()
+def test_end_mark_of_a_thumbnail_does_not_count(stored):
+    data = stored['jpg']
     part = b'\xff\xe1' + (2 + len(data)).to_bytes(2, 'big') + data
     whole = data[:2] + part + data[2:]
     assert decode_image(whole, 'a').shape == (64, 64, 3)
@@ -153,13 +147,11 @@ def test_ids_of_32_bits_come_from_tiff(tmp_path):
     assert found.tolist() == ids.tolist()
 
 
-def test_jpeg_of_ids_is_refused(tmp_path, files):
-    files.jpg(tmp_path / 'a.jpg', (16, 16))
-    data = (tmp_path / 'a.jpg').read_bytes()
+def test_jpeg_of_ids_is_refused(stored):
     with pytest.raises(DataError, match=r'a\.jpg is a JPEG, expected a PNG'):
-        decode_ids(data, 'a.jpg')
+        decode_ids(stored['jpg'], 'a.jpg')
     with pytest.raises(CorruptFileError):  # truncated comes first
-        decode_ids(data[:-60], 'a.jpg')
+        decode_ids(stored['jpg'][:-60], 'a.jpg')
 
 
 def test_id24_adds_up_the_channels():
