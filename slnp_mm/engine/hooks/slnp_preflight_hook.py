@@ -31,23 +31,18 @@ class SLNPPreflightHook(Hook):
 
     def before_train(self, runner) -> None:
         """Check the sets of the runner's loops."""
-        loaders = [runner.train_loop.dataloader]
-        val = getattr(runner, 'val_loop', None)
-        if val is not None:
-            many = getattr(val, 'dataloaders', None) or [val.dataloader]
-            loaders += list(many)
-        for loader in loaders:
-            for dataset in parts(loader.dataset):
-                if isinstance(dataset, SLNPDataset):
-                    self._check(dataset, runner)
+        for loop in filter(None, (runner.train_loop, runner.val_loop)):
+            for loader in getattr(loop, 'dataloaders', None) or [loop.dataloader]:
+                for dataset in parts(loader.dataset):
+                    if isinstance(dataset, SLNPDataset):
+                        self._check(dataset, runner)
 
     def _check(self, dataset: SLNPDataset, runner) -> None:
         """Check one set and say so in the log."""
         start = time.time()
         num = quick_check(dataset, self.num_samples, self.max_seconds)
         runner.logger.info(
-            f'preflight: {num} of {len(dataset)} samples of '
-            f'{dataset.data_prefix["img"]} checked in '
-            f'{time.time() - start:.1f} s, none stops the run; the whole set: '
+            f'preflight: {num} of {len(dataset)} samples of {dataset.data_prefix["img"]} checked '
+            f'in {time.time() - start:.1f} s, none stops the run; the whole set: '
             'python tools/check_dataset.py CONFIG'
         )
