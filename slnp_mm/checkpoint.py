@@ -44,23 +44,20 @@ def history_statistic(owner: type, name: str) -> Callable:
     return getattr(HistoryBuffer, name)
 
 
-def checkpoint_globals() -> list:
-    """List what mmengine 0.10 checkpoints hold besides tensors.
+def allow_checkpoint_globals() -> None:
+    """Allow what mmengine 0.10 checkpoints hold besides tensors; ``weights_only`` stays on.
 
     A checkpoint's ``message_hub`` has one :class:`HistoryBuffer` for each logged scalar; a buffer
     has two numpy arrays, its numbers and their counts. Best scores and palettes are numpy numbers
     and arrays. Every entry only holds or rebuilds plain numbers or text; arrays of Python objects
-    stay forbidden.
+    stay forbidden. numpy 1 and numpy 2 write different names for the same function, so both are
+    given.
 
     Source:
         reference: mmengine 0.10.7, ``runner/runner.py`` (``save_checkpoint``) and
             ``logging/history_buffer.py``, Apache-2.0.
         ours: the list; mmengine brings none, and torch >= 2.6 loads with ``weights_only=True`` by
             default.
-
-    Returns:
-        list: Classes and functions, or pairs of one and the name under which a checkpoint mentions
-        it. numpy 1 and numpy 2 write different names for the same function, so both are given.
     """
     rebuild = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
@@ -68,12 +65,8 @@ def checkpoint_globals() -> list:
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         entries.append((rebuild, f'{module}._reconstruct'))
         entries.append((scalar, f'{module}.scalar'))
-    return entries + [type(np.dtype(code)) for code in '?bBhHiIlLefdU']
-
-
-def allow_checkpoint_globals() -> None:
-    """Add :func:`checkpoint_globals` to torch's safe globals; ``weights_only`` stays on."""
-    torch.serialization.add_safe_globals(checkpoint_globals())
+    entries += [type(np.dtype(code)) for code in '?bBhHiIlLefdU']
+    torch.serialization.add_safe_globals(entries)
 
 
 def last_checkpoint(work_dir: str) -> str | None:
@@ -179,9 +172,7 @@ def _class_hint(checkpoint: dict) -> str:
     """Say how many classes a checkpoint's data set had, if it is known."""
     meta = checkpoint.get('meta') or {}
     classes = (meta.get('dataset_meta') or {}).get('classes')
-    if not classes:
-        return 'another number of classes?'
-    return f'its data set has {len(classes)} classes'
+    return f'its data set has {len(classes)} classes' if classes else 'another number of classes?'
 
 
 def read_config(path: str | os.PathLike) -> Config:
@@ -192,9 +183,6 @@ def read_config(path: str | os.PathLike) -> Config:
 
     Args:
         path (str or PathLike): Checkpoint of mmengine, or of ``tools/publish.py``.
-
-    Returns:
-        Config: The config.
 
     Raises:
         SLNPError: If there is none, or its text does more than assign values.
