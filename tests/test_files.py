@@ -1,6 +1,7 @@
 """A file is there whole, or as it was."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,7 @@ def test_replace_file_makes_the_folder_and_keeps_the_ending(tmp_path):
     path = tmp_path / 'new' / 'a.json'
     with replace_file(path) as draft:
         assert draft.endswith('.json') and draft != str(path)
-        with open(draft, 'w') as file:
-            file.write('{}')
+        Path(draft).write_text('{}')
         assert not path.exists()
     assert path.read_text() == '{}'
     assert list(path.parent.iterdir()) == [path]
@@ -31,8 +31,7 @@ def test_replace_file_leaves_the_old_one_when_writing_fails(tmp_path):
 def test_replace_file_takes_a_name_as_long_as_a_file_system_allows(tmp_path):
     path = tmp_path / ('x' * 251 + '.png')
     with replace_file(path) as draft:
-        with open(draft, 'wb') as file:
-            file.write(b'1')
+        Path(draft).write_bytes(b'1')
     assert path.read_bytes() == b'1'
 
 
@@ -45,8 +44,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
 
 def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
     context = replace_file(tmp_path / 'a.pth')
-    with open(context.__enter__(), 'w'):
-        pass
+    Path(context.__enter__()).touch()
     others = ['a.pth', '.hidden.pth', '.git']
     for name in others:
         (tmp_path / name).touch()

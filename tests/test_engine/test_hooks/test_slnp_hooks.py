@@ -55,7 +55,6 @@ class Model(BaseModel):
     def forward(self, inputs, data_samples=None, mode='tensor'):
         if mode == 'loss':
             return dict(loss=self.weight.sum() + torch.rand(1).sum())
-        out = []
         for i, sample in enumerate(data_samples):
             fake = torch.rand(3, 16, 16) * 255
             attention = torch.zeros(2, 2, 2)
@@ -69,8 +68,7 @@ class Model(BaseModel):
                     attention=[attention],
                 )
             )
-            out.append(sample)
-        return out
+        return data_samples
 
 
 @pytest.fixture
@@ -80,21 +78,15 @@ def scope():
 
 
 def make_runner(tmp_path, hooks, loop='ValLoop', evaluator=None, name='r'):
-    def loader(shuffle):
-        return dict(
-            dataset=Pictures(),
-            batch_size=2,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=shuffle),
-        )
-
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    loader = dict(dataset=Pictures(), batch_size=2, num_workers=0, sampler=sampler)
     return Runner(
         model=Model(),
         work_dir=str(tmp_path / name),
         default_scope='mmagic',
         experiment_name=f'{tmp_path.name}_{name}',
-        train_dataloader=loader(False),
-        val_dataloader=loader(False),
+        train_dataloader=loader,
+        val_dataloader=loader,
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=4, val_interval=4),
         val_cfg=dict(type=loop),
         val_evaluator=evaluator or dict(type='mmengine.Evaluator', metrics=[Dummy()]),

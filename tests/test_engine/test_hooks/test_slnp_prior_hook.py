@@ -1,5 +1,7 @@
 """The distribution of codes is fitted before a prior is saved."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -8,16 +10,11 @@ from torch import nn
 from slnp_mm.engine import SLNPPriorHook
 from slnp_mm.models import NoisePriorVAE
 
-
-class Photographs:
-    """Five images of one color each, as the loader's data set gives them."""
-
-    def __len__(self):
-        return 5
-
-    def __getitem__(self, index):
-        image = torch.full((3, 8, 8), 50 * index, dtype=torch.uint8)
-        return dict(inputs=dict(img=image), data_samples=None)
+# five images of one color each, as the loader's data set gives them
+PHOTOGRAPHS = [
+    dict(inputs=dict(img=torch.full((3, 8, 8), 50 * i, dtype=torch.uint8)), data_samples=None)
+    for i in range(5)
+]
 
 
 class Preprocessor(nn.Module):
@@ -38,10 +35,7 @@ def runner():
         )
     prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
     prior.data_preprocessor = Preprocessor()
-    runner = type('Runner', (), {})()
-    runner.model = prior
-    runner.train_dataloader = type('Loader', (), dict(dataset=Photographs()))()
-    return runner
+    return SimpleNamespace(model=prior, train_dataloader=SimpleNamespace(dataset=PHOTOGRAPHS))
 
 
 @pytest.mark.parametrize('most, indices', [(9, [0, 1, 2, 3, 4]), (3, [0, 1, 3])])
