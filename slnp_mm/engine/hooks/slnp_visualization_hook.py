@@ -95,10 +95,10 @@ class SLNPVisualizationHook(Hook):
         for i, sample in enumerate(outputs or ()):
             if len(self._rows) >= self.num_images:
                 return
-            dataset = _val_loader(runner).dataset
-            meta = runner.visualizer.dataset_meta or getattr(dataset, 'metainfo', {})
-            classes = data_batch['inputs'].get('instance_labels')
-            classes = None if classes is None else torch.as_tensor(classes[i]).cpu().numpy()
+            meta = runner.visualizer.dataset_meta or {}
+            if not meta:
+                meta = getattr(_val_loader(runner).dataset, 'metainfo', {})
+            classes = _instance_classes(data_batch, i)
             self._rows.append(sample_row(sample, meta.get('palette') or [], classes))
 
 
@@ -109,8 +109,8 @@ def sample_row(
 
     Args:
         sample (DataSample): With ``fake_img`` and, where known, ``gt_sem_seg``, ``stage_imgs``,
-            ``attention`` (one (N_h, N_w, T) a refiner, of which the last is shown), ``gt_img``.
-            Images are (3, H, W) BGR 0..255.
+            ``attention`` (one (N_h, N_w, T) tensor or a list of them, a refiner each, the last is
+            shown), ``gt_img``. Images are (3, H, W) BGR 0..255.
         palette (Sequence[Sequence[int]]): RGB of each class.
         classes (np.ndarray, optional): (T,) classes of its instances.
 
@@ -120,15 +120,22 @@ def sample_row(
     pictures, titles = [], []
     label = sample.get('gt_sem_seg')
     if label is not None:
+        label = getattr(label, 'data', label)
         pictures.append(color_label(label.squeeze().cpu().numpy(), palette))
         titles.append('label')
     stages = sample.get('stage_imgs') or [sample.get('fake_img')]
     for i, image in enumerate(stages):
         pictures.append(_rgb(image))
         titles.append(f'stage {i}' if len(stages) > 1 else 'generated')
-    if sample.get('attention'):
-        weights = sample.get('attention')[-1].detach().float().cpu().numpy()
-        pictures.append(color_attention(weights, classes, palette, pictures[-1].shape[:2]))
+    attention = sample.get('attention')
+    if isinstance(attention, (list, tuple)):
+        attention = attention[-1] if attention else None
+    if attention is not None:
+        pictures.append(
+            color_attention(
+                attention.detach().float().cpu().numpy(), classes, palette, pictures[-1].shape[:2]
+            )
+        )
         titles.append('attention')
     if sample.get('gt_img') is not None:
         pictures.append(_rgb(sample.get('gt_img')))
@@ -138,6 +145,17 @@ def sample_row(
 
 def _rgb(image: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(to_uint8(image)[..., ::-1])
+
+
+def _instance_classes(data_batch: Any, index: int) -> np.ndarray | None:
+    """Instance classes of one image of a loader's batch."""
+    if not isinstance(data_batch, dict):
+        return None
+    inputs = data_batch.get('inputs')
+    if not isinstance(inputs, dict) or 'instance_labels' not in inputs:
+        return None
+    labels = inputs['instance_labels']
+    return torch.as_tensor(labels[index]).cpu().numpy()
 
 
 def _val_loader(runner: Runner):
