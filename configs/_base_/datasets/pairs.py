@@ -3,22 +3,15 @@
 # size. To change the size or the folder, in a config or on the command line:
 # {train,val,test}_dataloader.dataset.image_size / .data_root
 load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
-
-train_pipeline = [
+load = [
     dict(type='SLNPLoadImage'),
     dict(type='SLNPLoadLabel'),
     load_instances,
     dict(type='SLNPResize'),
-    dict(type='SLNPFlip', prob=0.5),
-    dict(type='SLNPPackInputs'),
 ]
-val_pipeline = [
-    dict(type='SLNPLoadImage'),
-    dict(type='SLNPLoadLabel'),
-    load_instances,
-    dict(type='SLNPResize'),
-    dict(type='SLNPPackInputs'),
-]
+train_pipeline = [*load, dict(type='SLNPFlip', prob=0.5), dict(type='SLNPPackInputs')]
+val_pipeline = [*load, dict(type='SLNPPackInputs')]
+del load
 
 train_dataloader = dict(
     batch_size=8,
