@@ -1,7 +1,14 @@
-_base_ = ['../slnp_camvid.py']
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/camvid.py',
+    '../_base_/scores/camvid.py',
+    '../_base_/models/slnp_gan.py',
+    '../_base_/schedules/amm.py',
+]
 
 # 32 and 64 px, small enough for two CPU cores; losses and rates the paper's.
 model = dict(
+    num_classes=11,
     generator=dict(
         global_generator=dict(base_channels=32, max_channels=256, num_blocks=2, modulated=True),
         refiners=[
@@ -15,14 +22,14 @@ model = dict(
         ],
     ),
     discriminator=dict(base_channels=32, max_channels=256),
-    gan_loss=dict(gan_type='log', saturating=True),
+    prior_checkpoint='work_dirs/noise_prior_camvid',
+    prior_command='python tools/train.py configs/noise_prior_camvid.py',
 )
-paper = dict(betas=(0.9, 0.999), momentum=0.9)
-optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=1e-4, **paper)),
-    discriminator=dict(optimizer=dict(lr=4e-4, **paper)),
+
+param_scheduler = dict(
+    type='LinearLR', start_factor=1.0, end_factor=0.05, begin=20000, end=40000, by_epoch=False
 )
-del paper
 train_dataloader = dict(dataset=dict(image_size=64))
 val_dataloader = dict(dataset=dict(image_size=64))
 test_dataloader = val_dataloader
+train_cfg = dict(max_iters=40000, val_interval=5000)
