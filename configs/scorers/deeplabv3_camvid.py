@@ -8,8 +8,8 @@ model = dict(
     decode_head=dict(in_channels=192, channels=96, num_classes=11),
 )
 
-train_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='train')
-)
-val_dataloader = dict(dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='val'))
+every = dict(type='mmagic.SLNPCamVid', data_root='data/camvid')
+train_dataloader = dict(dataset=dict(every, split='train'))
+val_dataloader = dict(dataset=dict(every, split='val'))
 test_dataloader = val_dataloader
+del every

@@ -9,10 +9,8 @@ model = dict(
     decode_head=dict(in_channels=192, channels=96, num_classes=19),
 )
 
-train_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='train')
-)
-val_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPCityscapes', data_root='data/cityscapes', split='val')
-)
+every = dict(type='mmagic.SLNPCityscapes', data_root='data/cityscapes')
+train_dataloader = dict(dataset=dict(every, split='train'))
+val_dataloader = dict(dataset=dict(every, split='val'))
 test_dataloader = val_dataloader
+del every

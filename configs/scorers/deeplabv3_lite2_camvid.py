@@ -5,8 +5,8 @@ work_dir = 'work_dirs/deeplabv3_lite2_camvid'
 scorer = dict(checkpoint='work_dirs/deeplabv3_lite2_camvid/scorer.pth')
 model = dict(decode_head=dict(num_classes=11))
 
-train_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='train')
-)
-val_dataloader = dict(dataset=dict(type='mmagic.SLNPCamVid', data_root='data/camvid', split='val'))
+every = dict(type='mmagic.SLNPCamVid', data_root='data/camvid')
+train_dataloader = dict(dataset=dict(every, split='train'))
+val_dataloader = dict(dataset=dict(every, split='val'))
 test_dataloader = val_dataloader
+del every

@@ -5,8 +5,8 @@ work_dir = 'work_dirs/deeplabv3_lite2_nyuv2'
 scorer = dict(checkpoint='work_dirs/deeplabv3_lite2_nyuv2/scorer.pth')
 model = dict(decode_head=dict(num_classes=40))
 
-train_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPNYUv2', data_root='data/nyuv2', split='train')
-)
-val_dataloader = dict(dataset=dict(type='mmagic.SLNPNYUv2', data_root='data/nyuv2', split='val'))
+every = dict(type='mmagic.SLNPNYUv2', data_root='data/nyuv2')
+train_dataloader = dict(dataset=dict(every, split='train'))
+val_dataloader = dict(dataset=dict(every, split='val'))
 test_dataloader = val_dataloader
+del every

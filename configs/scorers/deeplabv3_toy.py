@@ -5,13 +5,11 @@ work_dir = 'work_dirs/deeplabv3_toy'
 scorer = dict(checkpoint='work_dirs/deeplabv3_toy/scorer.pth')
 model = dict(decode_head=dict(num_classes=10))
 
-train_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPToyScenes', data_root='data/toyscenes', split='train2017')
-)
-val_dataloader = dict(
-    dataset=dict(type='mmagic.SLNPToyScenes', data_root='data/toyscenes', split='val2017')
-)
+every = dict(type='mmagic.SLNPToyScenes', data_root='data/toyscenes')
+train_dataloader = dict(dataset=dict(every, split='train2017'))
+val_dataloader = dict(dataset=dict(every, split='val2017'))
 test_dataloader = val_dataloader
+del every
 
 train_cfg = dict(max_iters=500, val_interval=500)
 param_scheduler = dict(total_steps=500)
