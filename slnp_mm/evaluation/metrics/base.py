@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..functional.images import to_uint8
 from ..scorers.base import Scorer
+from ..scorers.deeplabv3 import DeepLabV3Scorer
 
 Identity = tuple[Any, ...]
 
@@ -53,10 +54,11 @@ class PairedMetric(BaseMetric):
         self.device = torch.device('cpu')
         self.last_report: dict | None = None
         self._network: Scorer | None = None
+        self._seen: dict[str, Any] = {}  # by content, for the next validation
 
     def build_network(self) -> Scorer:
-        """Build the network that judges."""
-        raise NotImplementedError
+        """Build the network that judges: the scorer of ``scorer_cfg``."""
+        return DeepLabV3Scorer(**self.scorer_cfg)
 
     @property
     def network(self) -> Any:
@@ -153,36 +155,35 @@ class PairedMetric(BaseMetric):
         Raises:
             ValueError: If a sample has no such image.
         """
-        for sample in samples:
-            if sample.get(key) is None:
-                raise ValueError(
-                    f'{type(self).__name__} expected `{key}` in every data '
-                    f'sample, got {sorted(sample)}.'
-                )
-        tensors = [as_tensor(sample[key]) for sample in samples]
-        for tensor in tensors[:1]:
-            if tensor.device.type != 'cpu':
-                self.device = tensor.device
+        tensors = [self.field(sample, key) for sample in samples]
+        if tensors and tensors[0].device.type != 'cpu':
+            self.device = tensors[0].device
         return [to_uint8(tensor) for tensor in tensors]
 
+    def field(self, sample: dict, key: str) -> torch.Tensor:
+        """Tensor of a data sample's field (``PixelData`` comes as a dict)."""
+        value = sample.get(key)
+        if value is None:
+            raise ValueError(
+                f'{type(self).__name__} expected `{key}` in every data '
+                f'sample, got {sorted(sample)}.'
+            )
+        return value['data'] if isinstance(value, dict) else value
 
-def as_tensor(value: Any) -> torch.Tensor:
-    """Tensor of a data sample's field (``PixelData`` comes as a dict)."""
-    return value['data'] if isinstance(value, dict) else value
+    def once(self, compute: Callable[..., Sequence], *columns: list) -> list:
+        """Values that ``compute(*columns)`` gives, one a row; rows seen before are not computed."""
+        keys = [content_key(row) for row in zip(*columns)]
+        todo = [i for i, key in enumerate(keys) if key not in self._seen]
+        if todo:
+            values = compute(*([column[i] for i in todo] for column in columns))
+            self._seen.update(zip([keys[i] for i in todo], values))
+        return [self._seen[key] for key in keys]
 
 
-def once(cache: dict, keys: list[str], compute: Callable[[list[int]], Sequence]) -> list:
-    """Values of ``keys``; for those not in ``cache``, ``compute`` gets their indices."""
-    todo = [i for i, key in enumerate(keys) if key not in cache]
-    if todo:
-        cache.update(zip([keys[i] for i in todo], compute(todo)))
-    return [cache[key] for key in keys]
-
-
-def content_key(*arrays: np.ndarray) -> str:
+def content_key(arrays: Iterable[np.ndarray | torch.Tensor]) -> str:
     """Digest of the shapes and values of arrays."""
     digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
+    for array in map(np.asarray, arrays):
         digest.update(str(array.shape).encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

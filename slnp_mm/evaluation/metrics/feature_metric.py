@@ -1,6 +1,7 @@
 """Distances between feature sets of generated and real images."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,8 @@ from ..functional.distances import (
     kernel_distance,
     precision_recall,
 )
-from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.inception import InceptionFeatures
-from .base import PairedMetric, content_key, once
+from .base import PairedMetric
 
 
 class FeatureMetric(PairedMetric):
@@ -34,7 +34,6 @@ class FeatureMetric(PairedMetric):
         self.manifold = manifold
         # a spread needs two, a third neighbor four
         self.min_images = 4 if manifold else 2
-        self._real: dict[str, Tensor] = {}  # features by content, for the next validation
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Describe one batch.
@@ -48,11 +47,9 @@ class FeatureMetric(PairedMetric):
             ValueError: If one of them is missing.
         """
         fakes = self.images(data_samples, 'fake_img')
-        net = self.network
-        fakes = features_of(net, fakes)
-        images = self.images(data_samples, 'gt_img')
-        keys = [content_key(image) for image in images]
-        reals = once(self._real, keys, lambda todo: features_of(net, [images[i] for i in todo]))
+        describe = partial(features_of, self.network)
+        fakes = describe(fakes)
+        reals = self.once(describe, self.images(data_samples, 'gt_img'))
         for sample, *value in zip(data_samples, fakes, reals):
             self.results.append((self.identity(sample), tuple(value)))
 
@@ -68,10 +65,9 @@ class FeatureMetric(PairedMetric):
             after ``real/``.
         """
         fake, real = (torch.stack(side).numpy() for side in zip(*results))
-        out = distances(real, fake, self.manifold)
-        out = {self.NAMES[k]: round(v, 6) for k, v in out.items()}
-        for name, value in split_half(real).items():
-            out[f'real/{self.NAMES[name]}'] = round(value, 6)
+        found = distances(real, fake, self.manifold)
+        out = {self.NAMES[k]: round(v, 6) for k, v in found.items()}
+        out |= {f'real/{self.NAMES[k]}': round(v, 6) for k, v in split_half(real).items()}
         self.last_report = dict(
             figures=dict(out), num_images=len(results), features=self.network.describe()
         )
@@ -125,10 +121,6 @@ class SLNPScorerFrechet(FeatureMetric):
     def __init__(self, scorer: dict, **kwargs) -> None:
         super().__init__(**kwargs)
         self.scorer_cfg = dict(scorer)
-
-    def build_network(self) -> DeepLabV3Scorer:
-        """The scorer."""
-        return DeepLabV3Scorer(**self.scorer_cfg)
 
 
 def features_of(net: Any, images: list[np.ndarray]) -> list[Tensor]:

@@ -12,7 +12,6 @@ from mmengine.dist import get_world_size
 from ..functional.distances import pairwise_diversity
 from ..functional.instance_color import instance_diversity
 from ..scorers.base import Scorer
-from ..scorers.deeplabv3 import DeepLabV3Scorer
 from ..scorers.lpips_distance import LPIPSDistance
 from .base import Identity, PairedMetric
 from .feature_metric import features_of
@@ -31,11 +30,8 @@ class RepeatedLoader:
         return self.batches * self.repeats
 
     def __iter__(self) -> Iterator:
-        for i, batch in enumerate(self.loader):
-            if i >= self.batches:
-                return
-            for _ in range(self.repeats):
-                yield batch
+        for batch in itertools.islice(self.loader, self.batches):
+            yield from itertools.repeat(batch, self.repeats)
 
 
 @METRICS.register_module()
@@ -95,7 +91,7 @@ class SLNPDiversity(PairedMetric):
         """The network that measures distance."""
         if self.scorer_cfg is None:
             return LPIPSDistance(self.lpips_weights)
-        return DeepLabV3Scorer(**self.scorer_cfg)
+        return super().build_network()
 
     def get_metric_sampler(self, model: Any, dataloader: Any, metrics: list[Any]) -> RepeatedLoader:
         """Each of the first batches ``num_noises`` times."""
@@ -132,11 +128,12 @@ class SLNPDiversity(PairedMetric):
             self._images.setdefault(key, []).append(image)
             if len(self._images[key]) == self.num_noises:
                 pictures = self._images.pop(key)
-                moved = [] if ids is None else instance_diversity(pictures, ids)
-                found = [] if ids is None else np.unique(ids[ids >= 0])
-                classes = [-1 if labels is None else int(labels[i]) for i in found]
-                value = (self._measure(pictures), list(zip(classes, moved)))
-                self.results.append((key, value))
+                moved = []
+                if ids is not None:
+                    found = np.unique(ids[ids >= 0])
+                    classes = [-1 if labels is None else int(labels[i]) for i in found]
+                    moved = list(zip(classes, instance_diversity(pictures, ids)))
+                self.results.append((key, (self._measure(pictures), moved)))
                 self._done.add(key)
 
     def compute_metrics(

@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..functional.class_map import build_class_map
-from ..scorers import DeepLabV3Scorer, areas_of, scores_of
-from .base import PairedMetric, as_tensor, content_key, once
+from ..scorers import areas_of, scores_of
+from .base import PairedMetric
 
 Areas = Tensor  # (4, C) float32: intersection, union, prediction, label
 SCORES = dict(PA='aAcc', mIoU='IoU', mAcc='Acc')  # by mmseg's names
@@ -52,11 +52,6 @@ class SLNPSegMetric(PairedMetric):
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
         self.ignore_index = ignore_index
-        self._real_cache: dict[str, Areas] = {}
-
-    def build_network(self) -> DeepLabV3Scorer:
-        """The judge."""
-        return DeepLabV3Scorer(**self.scorer_cfg)
 
     @cached_property
     def _table(self) -> Tensor | None:
@@ -89,12 +84,7 @@ class SLNPSegMetric(PairedMetric):
         reals = self.images(data_samples, 'gt_img')
         labels = [self._label(sample) for sample in data_samples]
         fake_areas = self._score(fakes, labels)
-        keys = [content_key(image, label.numpy()) for image, label in zip(reals, labels)]
-        real_areas = once(
-            self._real_cache,
-            keys,
-            lambda todo: self._score([reals[i] for i in todo], [labels[i] for i in todo]),
-        )
+        real_areas = self.once(self._score, reals, labels)
         for sample, fake, label, *areas in zip(data_samples, fakes, labels, fake_areas, real_areas):
             ignored = int((label == self.ignore_index).sum())
             value = (*areas, ignored, label.numel(), fake.shape[:2])
@@ -147,11 +137,7 @@ class SLNPSegMetric(PairedMetric):
         return dict(figures)
 
     def _label(self, sample: dict) -> Tensor:
-        if sample.get('gt_sem_seg') is None:
-            raise ValueError(
-                f'SLNPSegMetric expected `gt_sem_seg` in every data sample, got {sorted(sample)}.'
-            )
-        label = as_tensor(sample['gt_sem_seg']).squeeze().long().cpu()
+        label = self.field(sample, 'gt_sem_seg').squeeze().long().cpu()
         return label if self._table is None else self._table[label]
 
     def _score(self, images: list[np.ndarray], labels: list[Tensor]) -> list[Areas]:
