@@ -192,7 +192,7 @@ def score_training(
     """
     cfg = copy.deepcopy(cfg)
     source, target = (
-        next(iter(part_configs(cfg[f'{name}_dataloader'].dataset))) for name in ('train', 'test')
+        next(part_configs(cfg[f'{name}_dataloader'].dataset)) for name in ('train', 'test')
     )
     target.update({k: source[k] for k in ('split', 'data_prefix', 'indices') if k in source})
     train, count = build_dataset(cfg), len(dataset)

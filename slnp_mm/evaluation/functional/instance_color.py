@@ -29,9 +29,8 @@ def instance_colors(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
     pixels = np.asarray(image, np.float64).reshape(-1, 3)
     pixels = pixels - pixels.mean(0)
     layers = np.asarray(ids).reshape(len(ids), -1)
-    rows = []
-    for index in np.unique(layers[layers >= 0]):
-        rows.append(pixels[(layers == index).any(0)].mean(0))
+    found = np.unique(layers[layers >= 0])
+    rows = [pixels[(layers == index).any(0)].mean(0) for index in found]
     return np.asarray(rows, np.float64).reshape(-1, 3)
 
 

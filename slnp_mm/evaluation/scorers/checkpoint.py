@@ -87,11 +87,9 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
     if urlparse(path).scheme in ('http', 'https', 'file'):
         return fetch(path)
     if not os.path.isfile(path):
-        hint = (
-            'check the path'
-            if 'published' in own
-            else f'train it with `python tools/train_scorer.py {config}`'
-        )
+        hint = f'train it with `python tools/train_scorer.py {config}`'
+        if 'published' in own:
+            hint = 'check the path'
         raise FileNotFoundError(f'Scorer checkpoint {path} does not exist: {hint}.')
     return path
 
