@@ -34,21 +34,19 @@ def tiny_scorer(tmp_path_factory, scorer):
 def samples():
     """Make data samples: ``samples(n)`` gives n dicts of 32 px images."""
 
-    def make(count, size=32, num_classes=4):
-        gen = torch.Generator().manual_seed(1)
-        out = []
-        for i in range(count):
-            label = torch.randint(0, num_classes, (size, size), generator=gen)
-            label[:2, :3] = 255
-            out.append(
-                dict(
-                    fake_img=torch.rand(3, size, size, generator=gen) * 255,
-                    gt_img=torch.rand(3, size, size, generator=gen) * 255,
-                    gt_sem_seg=label,
-                    sample_idx=i,
-                    img_path=f'{i}.png',
-                )
-            )
-        return out
+    def make(index, gen):
+        label = torch.randint(0, 4, (32, 32), generator=gen)
+        label[:2, :3] = 255
+        return dict(
+            fake_img=torch.rand(3, 32, 32, generator=gen) * 255,
+            gt_img=torch.rand(3, 32, 32, generator=gen) * 255,
+            gt_sem_seg=label,
+            sample_idx=index,
+            img_path=f'{index}.png',
+        )
 
-    return make
+    def make_all(count):
+        gen = torch.Generator().manual_seed(1)
+        return [make(i, gen) for i in range(count)]
+
+    return make_all
