@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +70,17 @@ def run_tool(main: Callable[[], int | None]) -> int:
             raise
         print(f'error: {sentence}', file=sys.stderr)
         return 1
+
+
+def stop_like_ctrl_c() -> None:
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP: a closed terminal or a kill ends a tool too.
+
+    The tools start long jobs in process groups of their own and end them in ``finally``; a signal's
+    default action would leave the job running. What is ignored, as under ``nohup``, stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _keep_freed_memory() -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from stop_signals import stop_like_ctrl_c
+import _cli as cli
 
 
 def list_steps(out: Path, seed: int) -> dict:
@@ -74,11 +74,11 @@ class Demo:
         part, result = self.out / f'{name}.part', self.steps[name][1]
         if code:
             why = self.last_line(name).removeprefix('error: ') or f'exit code {code}'
-            sys.exit(f'error: {name} failed: {why} (log: {part})')
+            cli.stop(f'{name} failed: {why} (log: {part})')
         os.replace(part, self.out / f'{name}.log')
         del self.running[name]
         if not result.exists():
-            sys.exit(f'error: {name} ended without writing {result}')
+            cli.stop(f'{name} ended without writing {result}')
         print(f'{name:<6} done', flush=True)
 
     def last_line(self, name: str, mark: str = '') -> str:
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='seed of prior and GAN')
     seed = parser.parse_args().seed
     os.chdir(Path(__file__).resolve().parents[1])
-    stop_like_ctrl_c()
+    cli.stop_like_ctrl_c()
 
     out, start = Path(f'work_dirs/demo/seed_{seed}'), time.monotonic()
     demo = Demo(list_steps(out, seed), out)

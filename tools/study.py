@@ -28,7 +28,6 @@ import _cli as cli
 import numpy as np
 import pandas as pd
 from mmengine.config import Config, DictAction
-from stop_signals import stop_like_ctrl_c
 
 NEEDED, OPTIONAL = {'seeds', 'variants'}, {'cfg_options', 'prepare', 'curves', 'plateau'}
 ROOT, TRAIN_TOOL, GRACE_SECONDS = Path('work_dirs/studies'), 'tools/train.py', 20
@@ -355,7 +354,7 @@ def main() -> int:
 
     failed = []
     if not (args.table or args.read):
-        stop_like_ctrl_c()
+        cli.stop_like_ctrl_c()
         ROOT.mkdir(parents=True, exist_ok=True)
         with open(ROOT / '.lock', 'w') as lock:
             try:

@@ -100,7 +100,7 @@ def test_budget_stops_a_run_which_goes_on_next_time(make, capsys):
 def test_a_signal_stops_the_trainings_under_way(make):
     _, runs = make(dict(sleep='yes'))
     slow, fast = runs[0], runs[1]
-    study.stop_like_ctrl_c()
+    study.cli.stop_like_ctrl_c()
     threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM)).start()
     begun = time.monotonic()
     try:
