@@ -162,12 +162,12 @@ def test_other_devices_and_counts_are_a_usage_error(kind, texts, sentence):
         (0, dict(device='cuda'), 'finds no CUDA device here'),
         (0, dict(launcher='slurm'), 'start with torchrun and --launcher pytorch'),
         (1, dict(launcher='pytorch'), 'cuda:1 was asked for, but this machine has 1 CUDA'),
-        (0, dict(strategy=dict(type='DeepSpeedStrategy')), '^strategy=.* is not supported: FSDP'),
-        (0, dict(runner_type='FlexibleRunner'), '^runner_type=FlexibleRunner is not supported: '),
+        (0, dict(strategy=dict(type='DeepSpeedStrategy')), 'error: strategy=.* is not supported: '),
+        (0, dict(runner_type='FlexibleRunner'), 'error: runner_type=FlexibleRunner is not supp'),
         (
             0,
             dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')),
-            '^model_wrapper_cfg.type=MMFullyShardedDataParallel is not supported: FSDP, DeepSpeed',
+            'error: model_wrapper_cfg.type=MMFullyShardedDataParallel is not supported: FSDP, Deep',
         ),
     ],
 )
@@ -176,7 +176,7 @@ def test_what_this_machine_or_model_cannot_do_is_one_sentence(
 ):
     gpus(count)
     monkeypatch.setenv('LOCAL_RANK', '1')
-    with pytest.raises(SLNPError, match=sentence):
+    with pytest.raises((SystemExit, SLNPError), match=sentence):
         cli.build_runner(Config(dict(launcher='none') | options))
 
 
@@ -201,7 +201,7 @@ def test_amp_switches_each_wrapper(gpu, bf16, gpus, monkeypatch):
 
 def test_amp_refuses_other_wrappers():
     cfg = Config(dict(optim_wrapper=dict(type='Other', optimizer={})))
-    with pytest.raises(SLNPError, match='but the config has Other'):
+    with pytest.raises(SystemExit, match='but the config has Other'):
         cli.enable_amp(cfg)
 
 
