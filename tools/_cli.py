@@ -172,13 +172,6 @@ def need(place: str, what: str, remedy: str, there: Callable = os.path.isfile) -
         stop(f'no {what} at {place}: {remedy}')
 
 
-def need_packages(extra: str, *names: str) -> None:
-    """End the tool if packages of an extra are not installed; imports none of them."""
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        stop(f'this needs {", ".join(missing)}: pip install slnp_mm[{extra}]')
-
-
 def need_folder(out: str) -> None:
     """End the tool if the folder to write to, or one above it, is a file."""
     for place in (Path(out), *Path(out).parents):

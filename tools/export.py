@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib.util import find_spec
 
 import _cli as cli
 
@@ -25,7 +26,9 @@ def main() -> None:
     """Export, compare with PyTorch, say what the file takes."""
     args = parse_args()
     if args.out.endswith('.onnx'):
-        cli.need_packages('export', 'onnx', 'onnxruntime', 'onnxscript')
+        missing = [x for x in ('onnx', 'onnxruntime', 'onnxscript') if find_spec(x) is None]
+        if missing:
+            cli.stop(f'this needs {", ".join(missing)}: pip install slnp_mm[export]')
     cfg = cli.read_config(args.config, args.cfg_options)
     checkpoint = cli.find_checkpoint(args.checkpoint)
     cli.keep_inputs(args.out, [args.config, checkpoint])

@@ -5,7 +5,6 @@ import re
 import sys
 import zipfile
 
-import _cli as cli
 import _export
 import export
 import numpy as np
@@ -19,11 +18,6 @@ from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.functional.images import to_uint8
 
 ENDINGS = ('onnx', 'pt2')
-
-
-def run(patch, *words):
-    patch.setattr(sys, 'argv', ['export.py', *map(str, words)])
-    export.main()
 
 
 @pytest.fixture(scope='module')
@@ -53,9 +47,11 @@ def made(tmp_path_factory, tiny):
             return traced[0]
 
         patch.setattr(_export, 'trace', trace_once)
+        patch.chdir(folder)
         for ending in ENDINGS:
-            words = (folder / 'narrow.py', folder / 'a.pth', '--size', 64, 32)
-            run(patch, *words, '--out', folder / f'a.{ending}')
+            words = ['narrow.py', 'a.pth', '--size', '64', '32', '--out', f'a.{ending}']
+            patch.setattr(sys, 'argv', ['export.py', *words])
+            export.main()
     return model, folder
 
 
@@ -128,13 +124,13 @@ def test_file_that_differs_is_not_written(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_package_names_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, 'find_spec', lambda name: None if name == 'onnxscript' else name)
-    with pytest.raises(SystemExit, match=r'needs onnxscript: pip install slnp_mm\[export\]'):
-        run(monkeypatch, 'c.py', 'a.pth', '--out', tmp_path / 'a.onnx')
+def test_missing_package_names_the_extra(monkeypatch, use):
+    without = lambda name: None if name == 'onnxscript' else name  # noqa: E731
+    monkeypatch.setattr('importlib.util.find_spec', without)
+    said = use('export', 'c.py', 'a.pth', '--out', 'a.onnx')
+    assert said == 'error: this needs onnxscript: pip install slnp_mm[export]'
 
 
-def test_other_endings_are_a_usage_error(monkeypatch, capsys):
-    with pytest.raises(SystemExit):
-        run(monkeypatch, 'c.py', 'a.pth', '--out', 'a.pth')
+def test_other_endings_are_a_usage_error(use, capsys):
+    assert use('export', 'c.py', 'a.pth', '--out', 'a.pth') == 2
     assert '--out must end in .onnx or .pt2, but got a.pth' in capsys.readouterr().err
