@@ -80,9 +80,7 @@ def read_images(dataset: Dataset, preprocessor: nn.Module, num_images: int) -> T
 
 
 @torch.no_grad()
-def report_prior(
-    prior: nn.Module, images: Tensor, num_samples: int = 8
-) -> tuple[dict, list[Tensor]]:
+def report_prior(prior: nn.Module, images: Tensor, num_samples: int) -> tuple[dict, list[Tensor]]:
     """Measure the prior.
 
     Args:

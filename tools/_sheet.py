@@ -28,11 +28,10 @@ def overlay(
     """
     mixed = cv2.addWeighted(image, 1 - share, color_label(label, palette), share, 0)
     mixed[label == UNLABELLED] = image[label == UNLABELLED]
-    for layer in layers:
-        border = np.zeros(layer.shape, bool)
-        border[:, 1:] |= layer[:, 1:] != layer[:, :-1]
-        border[1:] |= layer[1:] != layer[:-1]
-        mixed[border] = 255
+    border = np.zeros(layers.shape, bool)
+    border[:, 1:] |= layers[:, 1:] != layers[:, :-1]
+    border[..., 1:] |= layers[..., 1:] != layers[..., :-1]
+    mixed[border.any(0)] = 255
     return mixed
 
 
@@ -63,13 +62,13 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     Raises:
         DataError: If none of the samples can be drawn.
     """
-    steps = [SLNPLoadImage(None), SLNPLoadLabel(), SLNPLoadInstances()]
     own = [one for one in dataset.pipeline.transforms if isinstance(one, SLNPLoadInstances)]
+    steps = [SLNPLoadImage(None), SLNPLoadLabel(), (own or [SLNPLoadInstances()])[0]]
     rows = []
     for sample in spread(dataset.samples(dataset.find_all()), num_samples):
         sample.update(dataset.rules())
         try:
-            for step in steps[:2] + (own or steps[2:])[:1]:
+            for step in steps:
                 sample = step(sample)
         except DataError:
             continue

@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def main() -> None:
     """Train and print the ceiling."""
     args = parse_args()
     cfg = cli.read_config(args.config, args.cfg_options)
@@ -40,7 +40,6 @@ def main() -> int:
         f'scorer {weights}: PA {ceiling["PA"]}, mIoU {ceiling["mIoU"]} on '
         f'{record["data"]["val_images"]} real images, {record["seconds"]:.0f} s'
     )
-    return 0
 
 
 if __name__ == '__main__':
