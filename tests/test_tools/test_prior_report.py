@@ -1,6 +1,7 @@
 """Figures of the noise prior by loops; the tool from config to picture."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,20 +13,6 @@ from mmengine.config import Config
 from slnp_mm.errors import SLNPError
 from slnp_mm.models import NoisePriorVAE
 
-CONFIG = """
-default_scope = 'mmagic'
-model = dict(
-    type='NoisePriorVAE', image_size=8, latent_channels=4, base_channels=4,
-    num_scales=2, data_preprocessor=dict(
-        type='SLNPDataPreprocessor', num_classes=10))
-train_dataloader = dict(dataset=dict(
-    type='SLNPToyScenes', data_root={root!r}, split='train2017',
-    image_size=8, pipeline=[
-        dict(type='SLNPLoadImage'), dict(type='SLNPLoadLabel'),
-        dict(type='SLNPLoadInstances'), dict(type='SLNPResize'),
-        dict(type='SLNPFlip', prob=1.0), dict(type='SLNPPackInputs')]))
-"""
-
 
 @pytest.fixture
 def prior():
@@ -35,23 +22,6 @@ def prior():
     for _ in range(3):
         prior.loss(torch.rand(4, 3, 8, 8) * 2 - 1)
     return prior.eval()
-
-
-@pytest.fixture
-def run(prior, tmp_path):
-    """Config, checkpoint and three pictures of a data set."""
-    rng = np.random.default_rng(0)
-    for folder, kind in (('images', 'jpg'), ('stuffthingmaps', 'png'), ('instances', 'png')):
-        (tmp_path / folder / 'train2017').mkdir(parents=True)
-        for i in range(3):
-            picture = rng.integers(0, 256, (8, 8, 3), np.uint8)
-            array = picture if kind == 'jpg' else np.ones((8, 8), np.uint8)
-            assert cv2.imwrite(str(tmp_path / folder / f'train2017/{i}.{kind}'), array)
-    config = tmp_path / 'noise_prior_x.py'
-    config.write_text(CONFIG.format(root=str(tmp_path)))
-    checkpoint = tmp_path / 'iter_3.pth'
-    torch.save(dict(state_dict=prior.state_dict()), checkpoint)
-    return config, checkpoint
 
 
 def test_figures_match_loops(prior):
@@ -83,12 +53,14 @@ def test_picture_has_a_row_each_for_real_reconstruction_and_sample(prior):
     assert picture.shape[2] == 3 and picture.shape[1] > picture.shape[0] * 0.9
 
 
-def test_tool_prints_text_and_json_and_draws(use, run, tmp_path, repository, capsys):
-    out = tmp_path / 'shown' / 'prior.png'
+def test_tool_prints_text_and_json_and_draws(use, priors, tmp_path, repository, capsys):
+    work_dir = Path(priors('configs/noise_prior_toy.py').work_dir)
+    run, out = (work_dir / 'noise_prior_toy.py', work_dir), tmp_path / 'shown' / 'prior.png'
+    capsys.readouterr()
     assert use('show_prior', *run, '--out', out, '--num-samples', 4) == 0
     said = capsys.readouterr().out
     figures = json.loads(next(line for line in said.splitlines() if line.startswith('{')))
-    assert figures['num_images'] == 3
+    assert figures['num_images'] == 2
     assert 0 <= figures['active_units'] <= 1
     assert f'{figures["recon_mae"]:.4f} mean absolute error' in said
     assert cv2.imread(str(out)).shape[2] == 3
