@@ -62,9 +62,11 @@ def label():
     return draw_scene((0, 1, 0), SIZE)[1]
 
 
-def png(array, mode=None):
+def png(picture, **options):
+    """The file of an array or an image of Pillow."""
     file = io.BytesIO()
-    Image.fromarray(array, mode).save(file, 'PNG')
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    picture.save(file, 'PNG', **options)
     return file.getvalue()
 
 
@@ -89,18 +91,11 @@ def test_model_tells_classes_colors_and_sizes(client):
 
 
 def test_ids_arrive_exactly_and_pictures_are_the_inferencers(client, inferencer, label):
-    query = QUERY.replace('seed=0&count=1', 'seed=3&count=2')
-    answer = client.post(f'/api/picture?{query}', content=label.tobytes())
-    wanted = inferencer(label, seed=3, num_samples=2)['visualization']
-    assert np.array_equal(
-        np.frombuffer(answer.content, np.uint8).reshape(2, SIZE, SIZE, 3), np.stack(wanted)
-    )
-
-
-def test_height_and_width_are_not_confused(client, inferencer, label):
-    wide = np.ascontiguousarray(label[:32])
-    answer = client.post(f'/api/picture?{QUERY.replace("height=64", "height=32")}', content=wide)
-    assert answer.content == inferencer(wide, seed=0)['visualization'][0].tobytes()
+    wide = label[:32]  # so that height and width are not confused
+    query = f'width={SIZE}&height=32&seed=3&count=2'
+    answer = client.post(f'/api/picture?{query}', content=wide.tobytes())
+    wanted = inferencer(wide, seed=3, num_samples=2)['visualization']
+    assert answer.content == np.stack(wanted).tobytes()
 
 
 def test_pin_draws_the_object_under_it_anew(client, inferencer, label):
@@ -125,9 +120,7 @@ def test_style_is_the_code_of_the_photograph_as_it_is_viewed(client, inferencer,
     photo[:20] = (250, 120, 30)
     exif = Image.Exif()
     exif[0x0112] = 3  # stored upside down
-    file = io.BytesIO()
-    Image.fromarray(photo[::-1, ::-1].copy()).save(file, 'PNG', exif=exif)
-    noise = client.post('/api/style', content=file.getvalue()).content
+    noise = client.post('/api/style', content=png(photo[::-1, ::-1].copy(), exif=exif)).content
     wanted = inferencer(label, style=photo)
     assert noise == wanted['predictions'][0]['noise'].astype('<f4').tobytes()
     answer = client.post(f'/api/picture?{QUERY}', content=label.tobytes() + noise)
@@ -139,9 +132,7 @@ def test_upload_takes_ids_palette_files_and_colors(client, label):
     label[:4] = 255
     indexed = Image.fromarray(label, 'P')
     indexed.putpalette(colored(np.arange(256)).ravel().tolist())
-    file = io.BytesIO()
-    indexed.save(file, 'PNG')
-    for data in (png(label), file.getvalue(), png(colored(label))):
+    for data in (png(label), png(indexed), png(colored(label))):
         assert np.array_equal(read_label(client.post('/api/label', content=data)), label)
 
 
@@ -176,30 +167,30 @@ def test_examples_are_scenes_or_files(client, inferencer, label, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'path, body, code, sentence',
+    'path, body, sentence',
     [
-        ('picture?width=64&height=64', b'', 400, 'expected 4096 bytes for 64 x 64 pixels, but got'),
-        (f'picture?{QUERY}', bytes([10] * 4096), 400, 'an array holds classes 0..9 and 255'),
-        ('picture?width=8&height=8&seed=0&count=1', bytes(64), 400, 'takes multiples of 16'),
-        ('picture?width=999&height=64', b'', 400, 'expected width as a whole number from 0 to 128'),
-        ('picture?width=64&height=x', b'', 400, 'expected height as a whole number .* but got x'),
-        ('picture?width=64&height=64&count=1', bytes(4096), 400, 'expected seed .* but got None'),
-        (f'picture?{QUERY[:-1]}5', bytes(4096), 400, 'expected count as .* from 0 to 4, but got 5'),
-        (f'picture?{QUERY[:-1]}0', bytes(4096), 400, 'num_samples .* at least 1, but got 0'),
-        (f'picture?{QUERY}&pins=1,2', bytes(4096), 400, 'expected pins=x,y,seed;..., at most 64'),
-        (f'picture?{QUERY}&pins=64,2,0', bytes(4096), 400, 'expected x as .* from 0 to 63'),
-        (f'picture?{QUERY}', bytes(4099), 400, 'expected finite float32 noise of shape'),
-        ('label', b'no picture', 400, 'the file is no PNG picture, or is damaged'),
-        ('label', png(np.zeros((64, 64), np.uint8))[:-30], 400, 'no PNG picture, or is damaged'),
-        ('label', png(np.full((64, 64, 3), (7, 8, 9), np.uint8)), 400, r'color \(7, 8, 9\) is of'),
-        ('label', png(np.full((64, 64), 11, np.uint8)), 400, 'the label map: label id 11'),
-        ('style', b'GIF89a', 400, 'no JPEG or PNG or WEBP or TIFF or BMP picture'),
+        ('picture?width=64&height=64', b'', 'expected 4096 bytes for 64 x 64 pixels, but got'),
+        (f'picture?{QUERY}', bytes([10] * 4096), 'an array holds classes 0..9 and 255'),
+        ('picture?width=8&height=8&seed=0&count=1', bytes(64), 'takes multiples of 16'),
+        ('picture?width=999&height=64', b'', 'expected width as a whole number from 0 to 128'),
+        ('picture?width=64&height=x', b'', 'expected height as a whole number .* but got x'),
+        ('picture?width=64&height=64&count=1', bytes(4096), 'expected seed .* but got None'),
+        (f'picture?{QUERY[:-1]}5', bytes(4096), 'expected count as .* from 0 to 4, but got 5'),
+        (f'picture?{QUERY[:-1]}0', bytes(4096), 'num_samples .* at least 1, but got 0'),
+        (f'picture?{QUERY}&pins=1,2', bytes(4096), 'expected pins=x,y,seed;..., at most 64'),
+        (f'picture?{QUERY}&pins=64,2,0', bytes(4096), 'expected x as .* from 0 to 63'),
+        (f'picture?{QUERY}', bytes(4099), 'expected finite float32 noise of shape'),
+        ('label', b'no picture', 'the file is no PNG picture, or is damaged'),
+        ('label', png(np.zeros((64, 64), np.uint8))[:-30], 'no PNG picture, or is damaged'),
+        ('label', png(np.full((64, 64, 3), (7, 8, 9), np.uint8)), r'color \(7, 8, 9\) is of'),
+        ('label', png(np.full((64, 64), 11, np.uint8)), 'the label map: label id 11'),
+        ('style', b'GIF89a', 'no JPEG or PNG or WEBP or TIFF or BMP picture'),
     ],
     ids=map(str, range(16)),
 )
-def test_malformed_requests_get_one_sentence(client, path, body, code, sentence):
+def test_malformed_requests_get_one_sentence(client, path, body, sentence):
     answer = client.post(f'/api/{path}', content=body)
-    assert answer.status_code == code
+    assert answer.status_code == 400
     found = answer.json()['error']
     assert re.search(sentence, found) and '\n' not in found
 
@@ -220,22 +211,14 @@ def test_large_files_and_large_pictures_are_refused(client, monkeypatch):
     assert answer.status_code == 413 and 'use a smaller file' in answer.json()['error']
 
 
-@pytest.mark.parametrize(
-    'path',
-    [
-        '/../painter.py',
-        '/..%2fpainter.py',
-        '/%2e%2e/painter.py',
-        '/%2e%2e%2f%2e%2e%2fsetup.py',
-        '//etc/passwd',
-        '/%2fetc%2fpasswd',
-        '/..%5cpainter.py',
-        '/painter.js/../../painter.py',
-        '/api/example/../../painter.py',
-        '/api/picture',
-        '/C:/painter.py',
-    ],
-)
+OTHERS = """
+/../painter.py /..%2fpainter.py /%2e%2e/painter.py /%2e%2e%2f%2e%2e%2fsetup.py //etc/passwd
+/%2fetc%2fpasswd /..%5cpainter.py /painter.js/../../painter.py /api/example/../../painter.py
+/api/picture /C:/painter.py
+"""
+
+
+@pytest.mark.parametrize('path', OTHERS.split())
 def test_no_file_of_the_machine_can_be_asked_for(client, path):
     assert client.get(path).status_code in (404, 405)
 
@@ -281,21 +264,14 @@ def test_users_wait_in_turn_and_a_full_queue_says_so(inferencer, monkeypatch):
     assert order == [0, 1, 2, 0]
 
 
-def test_port_in_use_is_named(monkeypatch):
+def test_port_in_use_is_named(use):
     with socket.create_server(('127.0.0.1', 0)) as taken:
-        port = str(taken.getsockname()[1])
-        monkeypatch.setattr('sys.argv', ['painter.py', '--port', port])
-        with pytest.raises(
-            SystemExit, match=f'cannot listen at 127.0.0.1:{port} .* another --port'
-        ):
-            painter.main()
+        port = taken.getsockname()[1]
+        said = use('painter', '--port', port)
+    assert re.search(f'cannot listen at 127.0.0.1:{port} .* another --port', said)
 
 
 # The page
-
-
-def find_chromium():
-    return shutil.which('chromium') or shutil.which('chromium-browser')
 
 
 @pytest.fixture(scope='module')
@@ -313,7 +289,8 @@ def address(app):
 
 @pytest.fixture(scope='module')
 def browser():
-    if not find_chromium():
+    chromium = shutil.which('chromium') or shutil.which('chromium-browser')
+    if not chromium:
         pytest.skip('no chromium on PATH: install it (Debian, Ubuntu: apt-get install chromium)')
     from playwright.sync_api import sync_playwright
 
@@ -322,7 +299,7 @@ def browser():
         '--disable-component-update --disable-sync'
     )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags.split())
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags.split())
         yield browser
         browser.close()
 
