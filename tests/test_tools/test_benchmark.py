@@ -42,10 +42,8 @@ def test_batch_is_tiled_by_instances_of_one_class_each():
     (item,) = benchmark.make_batch(7, 8, 4)['inputs']
     assert item['img'].shape == (3, 8, 8) and item['img'].dtype == torch.uint8
     ids = item['instances'][0]
-    assert (
-        ids[::4, ::4].tolist() == [[0, 1], [2, 3]]
-        and ids.unique(return_counts=True)[1].tolist() == [16] * 4
-    )
+    assert ids[::4, ::4].tolist() == [[0, 1], [2, 3]]
+    assert ids.unique(return_counts=True)[1].tolist() == [16] * 4
     assert item['label'].dtype == torch.uint8 and ids.dtype == torch.int16
     assert torch.equal(item['label'][0], item['instance_labels'][ids.long()].byte())
 
@@ -84,7 +82,7 @@ def test_bad_arguments_are_refused(words, text, capsys):
     assert text in capsys.readouterr().err
 
 
-def test_each_part_has_a_config_that_exists(monkeypatch, repository):
+def test_each_part_has_a_config_that_exists(repository):
     for part in ('networks', 'loader', 'amm', 'exported'):
         args = benchmark.parse_args([part])
         assert benchmark.cli.read_config(args.config) and args.run.__name__ == part

@@ -105,7 +105,6 @@ def test_run_in_its_configs_folder_does_not_write_over_it(load, tmp_path):
     'text, given, sentence',
     [
         ('a = [1\n', {}, '/some_config.py cannot be read as a config: SyntaxError: '),
-        ('', dict(config='configs/nope.py'), '^error: no config at configs/nope.py'),
         ('a = [1]\n', dict(cfg_options={'a.7.b': 3}), 'index from 0 to 0 after a$'),
         (
             'a = [1]\nval_dataloader = None\n',
@@ -284,11 +283,7 @@ def test_resume_finds_the_checkpoint_of_a_moved_work_dir_or_starts_anew(resume, 
 
 def test_resume_of_another_class_count_is_one_sentence(resume, save):
     save(torch.nn.Linear(2, 5))
-    with pytest.raises(
-        SLNPError,
-        match=r'weight is \(5, 2\) in the file, but \(3, 2\) here; use the '
-        r'config it was trained with \(another number of classes\?\)',
-    ):
+    with pytest.raises(SLNPError, match=r'but \(3, 2\) here; .* \(another number of classes\?\)'):
         resume()
 
 

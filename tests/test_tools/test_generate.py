@@ -32,12 +32,8 @@ def test_broken_run_goes_on(use, labels, tmp_path, capsys):
     said = capsys.readouterr().out
     assert '4/4 pictures' in said and 'already' not in said
     files = sorted(out.rglob('*.png'))
-    assert [str(file.relative_to(out)) for file in files] == [
-        'b_0.png',
-        'b_1.png',
-        'sub/a_0.png',
-        'sub/a_1.png',
-    ]
+    names = ['b_0.png', 'b_1.png', 'sub/a_0.png', 'sub/a_1.png']
+    assert [str(file.relative_to(out)) for file in files] == names
     pictures = {file: np.asarray(Image.open(file)) for file in files}
     model = SLNPInferencer(device='cpu', show_progress=False)
     expected = model(labels / 'b.tif', num_samples=2, size='config')['visualization']

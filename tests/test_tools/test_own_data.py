@@ -47,13 +47,12 @@ model = dict(
 """
 
 
-def write_pairs(root, names, kinds=('{}.jpg', '{}.png'), size=(96, 96)):
+def write_pairs(root, names, kinds=('{}.jpg', '{}.png')):
     """A picture of noise and a label map of three blocks for each name."""
     rng = np.random.default_rng(0)
-    label = np.repeat(np.array([0, 1, 2], np.uint8), [30, 36, 30])
-    label = np.tile(label, (96, 1))[: size[0], : size[1]]
+    label = np.tile(np.repeat(np.array([0, 1, 2], np.uint8), [30, 36, 30]), (96, 1))
     for name in names:
-        picture = rng.integers(0, 256, (*size, 3), np.uint8)
+        picture = rng.integers(0, 256, (96, 96, 3), np.uint8)
         for folder, kind, array in zip(('images', 'labels'), kinds, (picture, label)):
             path = root / folder / kind.format(name)
             path.parent.mkdir(parents=True, exist_ok=True)

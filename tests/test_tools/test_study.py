@@ -328,8 +328,7 @@ def test_committed_scores_give_the_stated_figures(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
-def test_study_file_fits_its_configs(path, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
+def test_study_file_fits_its_configs(path, repository):
     content, runs = study.load_study(str(path))
     assert len({run.work_dir for run in runs}) == len(runs)
     for run in runs[: len(content.variants)]:
@@ -347,8 +346,7 @@ def configured(run):
 
 
 @pytest.mark.parametrize('data', ['toy', 'camvid'])
-def test_optimizer_study_has_the_paper_rates_and_the_control(data, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
+def test_optimizer_study_has_the_paper_rates_and_the_control(data, repository):
     expected = {name: (name[:4].rstrip('_'), 1e-4, 4e-4) for name in ('AMM', 'Adam', 'AMM_one')}
     expected['Adam_10x'] = ('Adam', 1e-3, 4e-3)
     _, runs = study.load_study(f'configs/studies/amm_vs_adam_{data}.py')
