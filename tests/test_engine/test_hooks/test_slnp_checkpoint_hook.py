@@ -39,6 +39,8 @@ def make_cfg(datasets, tmp_path, tiny):
             cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
         cfg.custom_hooks = []
         cfg.launcher = 'none'
+        # runs of one name and second share a log
+        cfg.experiment_name = f'{tmp_path.name}_{name}'
         cfg.merge_from_dict(options)
         return cfg
 
