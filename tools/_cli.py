@@ -354,8 +354,14 @@ def import_custom(cfg: Config) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Switch every optimizer wrapper of a config to mixed precision, or end the tool."""
+    """Switch every optimizer wrapper of a config to mixed precision.
+
+    Raises:
+        SLNPError: If a wrapper is of another type.
+    """
     import torch
+
+    from slnp_mm.errors import SLNPError
 
     old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
     wrappers = [cfg.optim_wrapper]
@@ -366,7 +372,7 @@ def enable_amp(cfg: Config) -> None:
         if kind == 'OptimWrapper':
             wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
         elif kind not in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
-            stop(
+            raise SLNPError(
                 '--amp needs optimizer wrappers of the type OptimWrapper, '
                 f'but the config has {kind}'
             )
@@ -392,7 +398,7 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
     Raises:
         SLNPError: If the checkpoint to resume or load from cannot be read or does not fit the
-            model, or a device is not there.
+            model, a device is not there, or the config asks for a strategy.
     """
     _refuse_strategies(cfg)
     place = cfg.get('load_from')
@@ -437,11 +443,13 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
 def _refuse_strategies(cfg: Config) -> None:
     """Refuse what splits a model of two optimizers over devices, or would be ignored."""
+    from slnp_mm.errors import SLNPError
+
     wrapper = str((cfg.get('model_wrapper_cfg') or {}).get('type', ''))
     asked = [f'{key}={cfg[key]}' for key in ('strategy', 'runner_type') if cfg.get(key)]
     asked += [f'model_wrapper_cfg.type={wrapper}'] * ('FullySharded' in wrapper)
     if asked:
-        stop(
+        raise SLNPError(
             f'{asked[0]} is not supported: FSDP, DeepSpeed and ColossalAI drive one optimizer, '
             'but generator and discriminator have one each; leave it out and start with '
             '--launcher pytorch or slurm'
@@ -456,7 +464,7 @@ def _join_processes(cfg: Config) -> None:
     """
     import torch
 
-    from slnp_mm.errors import check_device
+    from slnp_mm.errors import SLNPError, check_device
 
     if cfg.launcher == 'none':
         return
@@ -464,7 +472,7 @@ def _join_processes(cfg: Config) -> None:
         check_device(f'cuda:{os.environ["LOCAL_RANK"]}')
         return
     if cfg.launcher != 'pytorch':
-        stop(
+        raise SLNPError(
             f'--launcher {cfg.launcher} needs CUDA, but torch finds no CUDA device here: start '
             'with torchrun and --launcher pytorch, which trains on CPUs too'
         )

@@ -1,6 +1,7 @@
 """Score a checkpoint on the test split of its config."""
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     add('--num-pictures', type=cli.number, default=0, help=pictures)
     cli.add_runner_args(parser)
     args = parser.parse_args()
-    if args.out and not args.out.endswith(('.json', '.yaml', '.yml', '.pkl')):
+    if args.out and os.path.splitext(args.out)[1] not in ('.json', '.yaml', '.yml', '.pkl'):
         parser.error(f'--out must end in .json, .yaml or .pkl, but got {args.out}')
     return args
 
