@@ -5,12 +5,17 @@ Importing the package registers its classes in mmagic's registries.
 
 import warnings
 
-from mmagic.registry import MODELS
 from mmengine.config.utils import MODULE2PACKAGE
 
-from . import datasets, engine, evaluation
-from .checkpoint import allow_checkpoint_globals
-from .version import __version__
+from .mmcv_ops import provide_operators
+
+provide_operators()
+
+from mmagic.registry import MODELS  # noqa: E402
+
+from . import datasets, engine, evaluation  # noqa: E402
+from .checkpoint import allow_checkpoint_globals  # noqa: E402
+from .version import __version__  # noqa: E402
 
 # mmagic 1.2 imports names that diffusers 0.28 has marked as moved.
 warnings.filterwarnings('ignore', category=FutureWarning, module='diffusers')
