@@ -49,10 +49,13 @@ NAMES = dict(
 
 # Prints, as its last line, where each name was found and what was built.
 SCRIPT = """
-import importlib, json, sys
+import importlib, json, runpy, sys
 first = sys.argv[2]
 if first == 'mmseg':
+    # which imports operators: as a compiled mmcv has them, so that the package is not needed yet
+    runpy.run_path('slnp_mm/mmcv_ops.py')['provide_operators']()
     import mmseg.models, mmseg.datasets
+    assert 'slnp_mm' not in sys.modules
 if first == 'config':
     from mmengine.config import Config
     Config.fromfile('configs/_base_/default_runtime.py')
