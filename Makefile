@@ -21,21 +21,19 @@ help:
 
 env:
 	@fail() { echo "error: $$*" >&2; exit 1; }
-	version() { "$$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || :; }
 	if [ ! -x $(BIN)/uv ]; then
-	    for python in $(or $(PYTHON),python3.11 python3.12 python3.10 python3); do
-	        case $$(version $$python) in 3.10 | 3.11 | 3.12) break ;; *) python= ;; esac
+	    for python in $(or $(PYTHON),python3.11 python3.12 python3.10 python3) ''; do
+	        $$python -c 'import sys; 1 / ((3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && break
 	    done
-	    [ "$$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed, but" \
-	        "$(if $(PYTHON),PYTHON=$(PYTHON) is another or does not run,none is on PATH);" \
+	    [ "$$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed, and" \
+	        "$(if $(PYTHON),PYTHON=$(PYTHON) is none of them,none of them is on PATH);" \
 	        "install one (Debian, Ubuntu: apt-get install python3 python3-venv)" \
 	        "or name one: make env PYTHON=/path/to/python3.11"
 	    $$python -m venv $(VENV)
 	    $(BIN)/python -m pip install -q -c requirements/lock.txt uv
 	fi
-	found=$$(version $(BIN)/python)
-	[ "$${found:=gone}" = "$$(version $(or $(PYTHON),$(BIN)/python))" ] ||
-	    fail "the Python of $(VENV) is $$found$(if $(PYTHON), and not that of PYTHON=$(PYTHON));" \
+	[ "$$($(or $(PYTHON),$(BIN)/python) -V)" = "$$($(BIN)/python -V)" ] ||
+	    fail "the Python of $(VENV) is not that of PYTHON=$(PYTHON);" \
 	        "remove it (rm -r $(VENV)) or choose another place with VENV="
 	install="$(BIN)/uv pip install --python $(BIN)/python --no-deps -r requirements/lock.txt -r -"
 	echo '-e .' | $$install -q --offline 2>/dev/null && exit

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = '{}.{}'.format(*sys.version_info)
 BROKEN = 'echo not activated >&2; exit 127'
 
 
@@ -27,9 +26,10 @@ class Machine:
         path.chmod(0o755)
 
     def add_python(self, version):
-        """Add one that says its version, notes any other call and then fails."""
-        body = f'case "$1" in -c) echo {version};; *) echo "$@" >{self.log}; exit 1;; esac'
-        self.script(self.path / f'python{version}', body)
+        """Add one that knows its version, notes any other call and then fails."""
+        check = f'exec {sys.executable} -c "import sys; sys.version_info = ({version}); ${{2#*;}}"'
+        name = 'python' + version.replace(', ', '.')
+        self.script(self.path / name, f'[ "$1" = -c ] && {check}; echo "$@" >{self.log}; exit 1')
 
     def add_environment(self, finished):
         """Add one whose uv notes a call that may use the network, with what it was told."""
@@ -59,46 +59,50 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-NEEDS = 'Python 3.10, 3.11 or 3.12 is needed, but'
+NEEDS = 'Python 3.10, 3.11 or 3.12 is needed, and'
 INSTALL = (
     'install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name one: '
     'make env PYTHON=/path/to/python3.11'
 )
 
 
-def test_no_python_is_one_sentence(machine):
-    machine.refuse(f'{NEEDS} none is on PATH; {INSTALL}')
+@pytest.mark.parametrize('version', [None, '3, 9', '3, 13'])
+def test_no_python_is_one_sentence(machine, version):
+    if version:
+        machine.add_python(version)
+        (found,) = machine.path.glob('python*')
+        found.rename(machine.path / 'python3')
+    machine.refuse(f'{NEEDS} none of them is on PATH; {INSTALL}')
 
 
-@pytest.mark.parametrize('body', ['echo 3.8', BROKEN])
-def test_wrong_python_is_one_sentence(machine, body):
-    machine.script(machine.path / 'old', body)
-    sentence = f'{NEEDS} PYTHON=old is another or does not run; {INSTALL}'
-    machine.refuse(sentence, 'PYTHON=old')
+def test_wrong_python_is_one_sentence(machine):
+    machine.add_python('3, 9')
+    machine.add_python('3, 12')
+    machine.script(machine.path / 'broken', BROKEN)
+    for name in ('python3.9', 'broken'):
+        sentence = f'{NEEDS} PYTHON={name} is none of them; {INSTALL}'
+        machine.refuse(sentence, f'PYTHON={name}')
 
 
 def test_python_that_does_not_run_is_passed_over(machine):
     machine.script(machine.path / 'python3.11', BROKEN)
-    machine.add_python('3.12')
+    machine.add_python('3, 12')
     machine.make()
     assert machine.called() == f'-m venv {machine.venv}\n'
 
 
-def test_environment_of_another_or_a_vanished_python_is_refused(machine):
+def test_environment_of_another_python_is_refused(machine):
     machine.add_environment(finished=True)
-    machine.script(machine.path / 'other', 'echo 3.99')
-    venv = machine.venv
-    remedy = f'remove it (rm -r {venv}) or choose another place with VENV='
-    sentence = f'the Python of {venv} is {SHORT} and not that of PYTHON=other; {remedy}'
-    machine.refuse(sentence, 'PYTHON=other')
-
-    (venv / 'bin/python').unlink()
-    os.symlink('/gone/python3.11', venv / 'bin/python')
-    machine.refuse(f'the Python of {venv} is gone; {remedy}')
+    machine.script(machine.path / 'other', 'echo Python 3.12.99')
+    machine.refuse(
+        f'the Python of {machine.venv} is not that of PYTHON=other; '
+        f'remove it (rm -r {machine.venv}) or choose another place with VENV=',
+        'PYTHON=other',
+    )
 
 
 def test_half_made_environment_is_finished(machine):
-    machine.add_python('3.11')
+    machine.add_python('3, 11')
     machine.venv.mkdir()
     (machine.venv / 'pyvenv.cfg').touch()
     machine.make()
