@@ -52,7 +52,7 @@ SCRIPT = """
 import importlib, json, runpy, sys
 first = sys.argv[2]
 if first == 'mmseg':
-    # which imports operators: as a compiled mmcv has them, so that the package is not needed yet
+    # mmseg imports mmcv's operators: put them there as a compiled mmcv would
     runpy.run_path('slnp_mm/mmcv_ops.py')['provide_operators']()
     import mmseg.models, mmseg.datasets
     assert 'slnp_mm' not in sys.modules
