@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 BIN := $(VENV)/bin
-RANGES := $(addprefix requirements/,runtime.txt painter.txt export.txt tests.txt lint.txt build.txt)
+RANGES := $(addprefix requirements/,runtime.txt lite.txt painter.txt export.txt tests.txt lint.txt build.txt)
 
 .PHONY: help env demo paint test lint format lock
 .DEFAULT_GOAL := help
@@ -21,55 +21,26 @@ help:
 
 env:
 	@fail() { echo "error: $$*" >&2; exit 1; }
-	version() { "$$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
-
-	# a new environment with the locked uv
 	if [ ! -x $(BIN)/uv ]; then
-	    for python in $(or $(PYTHON),python3.11 python3.12 python3.10 python3); do
-	        case $$(version $$python || :) in 3.10 | 3.11 | 3.12) break ;; esac
-	        python=
+	    for python in $(or $(PYTHON),python3.11 python3.12 python3.10 python3) ''; do
+	        $$python -c 'import sys; 1 / ((3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && break
 	    done
-	    [ "$$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed, but" \
-	        "$(if $(PYTHON),PYTHON=$(PYTHON) is another or does not run,none is on PATH);" \
-	        "install one (Debian, Ubuntu: apt-get install python3 python3-venv python3-dev)" \
+	    [ "$$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed, and" \
+	        "$(if $(PYTHON),PYTHON=$(PYTHON) is none of them,none of them is on PATH);" \
+	        "install one (Debian, Ubuntu: apt-get install python3 python3-venv)" \
 	        "or name one: make env PYTHON=/path/to/python3.11"
-	    [ -z "$$(ls -A $(VENV) 2>/dev/null)" ] || [ -e $(VENV)/pyvenv.cfg ] ||
-	        fail "$(VENV) is no virtual environment; choose another place with VENV="
 	    $$python -m venv $(VENV)
 	    $(BIN)/python -m pip install -q -c requirements/lock.txt uv
-	else
-	    found=$$(version $(BIN)/python || echo gone)
-	    [ "$$(version $(or $(PYTHON),$(BIN)/python))" = $$found ] || fail "the Python of $(VENV)" \
-	        "is $$found$(if $(PYTHON), and not that of PYTHON=$(PYTHON)); remove it" \
-	        "(rm -r $(VENV)) or choose another place with VENV="
 	fi
-
-	# with another setting mmcv is another wheel in uv's cache: see pyproject.toml
-	install="$(BIN)/uv pip install --python $(BIN)/python --no-deps -r requirements/lock.txt -e ."
-	if [ "$$FORCE_CUDA" = 1 ]; then install="$$install --config-settings-package mmcv:cuda=1"; fi
-	case $$($$install --dry-run --offline 2>&1) in *'make no changes'*) exit ;; esac
-
+	[ "$$($(or $(PYTHON),$(BIN)/python) -V)" = "$$($(BIN)/python -V)" ] ||
+	    fail "the Python of $(VENV) is not that of PYTHON=$(PYTHON);" \
+	        "remove it (rm -r $(VENV)) or choose another place with VENV="
+	install="$(BIN)/uv pip install --python $(BIN)/python --no-deps -r requirements/lock.txt -r -"
+	echo '-e .' | $$install -q --offline 2>/dev/null && exit
 	# uv does not read pip's settings
 	index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || :)
-	index=$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$index}}}
-	if [ "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi
-
-	# nothing to download: mmcv is installed or its wheel is in the cache
-	case $$($$install --dry-run 2>&1) in *'Would download'*' mmcv=='*)
-	    include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
-	    printf '#include <%s>\n' vector Python.h |
-	        $${CXX:-c++} -x c++ -std=c++17 -I$$include -fsyntax-only - 2>/dev/null ||
-	        fail "compiling mmcv needs a C++ compiler and Python's headers, but $${CXX:-c++}" \
-	            "is missing or finds no $$include/Python.h; install them (Debian, Ubuntu:" \
-	            "apt-get install g++ python$$(version $(BIN)/python)-dev)"
-	    echo "the first time this downloads 3 GB and compiles mmcv's operators, which takes" \
-	        "about ten minutes on two cores"
-	esac
-
-	# a job for each core and each 2 GB of free memory
-	jobs=$$(awk '/MemAvailable/ { print int($$2 / 2097152) + 1 }' /proc/meminfo)
-	if [ $$jobs -gt $$(nproc) ]; then jobs=$$(nproc); fi
-	MAX_JOBS=$${MAX_JOBS:-$$jobs} $$install
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$index}}}"
+	echo '-e .' | $$install
 
 demo: env
 	$(BIN)/python tools/demo.py $(ARGS)

@@ -43,6 +43,7 @@ setup(
     python_requires='>=3.10,<3.13',
     install_requires=read_requirements('requirements/runtime.txt'),
     extras_require={
+        'lite': read_requirements('requirements/lite.txt'),
         'painter': read_requirements('requirements/painter.txt'),
         'export': read_requirements('requirements/export.txt'),
         'tests': read_requirements('requirements/tests.txt'),

@@ -26,9 +26,9 @@ class MissingOperators(ModuleType):
 
         def refuse(*args, **kwargs):
             raise RuntimeError(
-                f'the operator {name} needs mmcv with compiled operators, but mmcv-lite is '
-                'installed: pip uninstall mmcv-lite, then build mmcv with MMCV_WITH_OPS=1 '
-                'pip install --no-build-isolation mmcv==2.1.0'
+                f'{name} is a compiled operator of mmcv, and mmcv-lite has none; replace it: '
+                "pip uninstall mmcv-lite; pip install 'setuptools<81' ninja; "
+                'pip install --no-build-isolation mmcv==2.1.0 (compiles with g++)'
             )
 
         return refuse

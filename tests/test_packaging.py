@@ -53,20 +53,25 @@ def test_only_one_opencv_is_locked(python):
     assert [name for name in _pins(python) if 'opencv' in name] == ['opencv-python-headless']
 
 
-@pytest.mark.parametrize(
-    'name, line',
-    [
-        ('pyproject.toml', 'name = "mmcv"\nversion = "{mmcv}"\n'),
-        ('.pre-commit-config.yaml', 'rev: v{ruff}\n'),
-    ],
-)
-def test_versions_stated_beside_the_lock_are_its_own(name, line):
-    assert line.format_map(_pins('3.11')) in (ROOT / name).read_text()
+def test_style_check_before_a_commit_is_the_locked_one():
+    line = 'rev: v{ruff}\n'.format_map(_pins('3.11'))
+    assert line in (ROOT / '.pre-commit-config.yaml').read_text()
+
+
+@pytest.mark.parametrize('python', PYTHONS)
+def test_lock_needs_no_compiler_and_leaves_out_what_nothing_imports(python):
+    pins = _pins(python)
+    assert pins['mmcv-lite'] == Version('2.1.0') and 'mmcv' not in pins
+    unused = 'av face-alignment facexlib jax jaxlib llvmlite lmdb mediapipe numba'
+    assert not {*unused.split()} & {*pins}
 
 
 SETUP = """
 import runpy, sys, setuptools
-setuptools.setup = lambda **k: print(k['name'], k['version'], k['python_requires'])
+def setup(name, version, python_requires, install_requires, extras_require, **more):
+    print(name, version, python_requires)
+    print([line for line in install_requires if 'mmcv' in line], extras_require['lite'])
+setuptools.setup = setup
 runpy.run_path('setup.py')
 print([name for name in ('torch', 'numpy', 'mmengine', 'slnp_mm') if name in sys.modules])
 """
@@ -78,7 +83,7 @@ def test_setup_reads_the_packages_version_and_imports_nothing_heavy():
     text = (ROOT / 'slnp_mm' / 'version.py').read_text()
     assert f"__version__ = '{slnp_mm.__version__}'" in text
     done = _run('-c', SETUP, check=True, cwd=ROOT)
-    lines = [f'slnp_mm {slnp_mm.__version__} >=3.10,<3.13', '[]']
+    lines = [f'slnp_mm {slnp_mm.__version__} >=3.10,<3.13', "[] ['mmcv-lite>=2.1.0,<2.2']", '[]']
     assert done.stdout.splitlines() == lines
 
 

@@ -49,10 +49,13 @@ NAMES = dict(
 
 # Prints, as its last line, where each name was found and what was built.
 SCRIPT = """
-import importlib, json, sys
+import importlib, json, runpy, sys
 first = sys.argv[2]
 if first == 'mmseg':
+    # mmseg imports mmcv's operators: put them there as a compiled mmcv would
+    runpy.run_path('slnp_mm/mmcv_ops.py')['provide_operators']()
     import mmseg.models, mmseg.datasets
+    assert 'slnp_mm' not in sys.modules
 if first == 'config':
     from mmengine.config import Config
     Config.fromfile('configs/_base_/default_runtime.py')

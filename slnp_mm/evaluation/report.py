@@ -14,7 +14,7 @@ from slnp_mm.files import replace_file
 from .scorers.base import file_sha256
 
 FORMAT = 1
-PACKAGES = 'torch torchvision mmengine mmcv mmagic mmsegmentation numpy scipy'.split()
+PACKAGES = 'torch torchvision mmengine mmagic mmsegmentation numpy scipy'.split()
 # Recorded in a protocol, but two reports may differ in them: a file's name, how a scorer was
 # trained, half precision on a GPU, figures of foreign metrics.
 NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
@@ -23,10 +23,12 @@ NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
 def versions() -> dict[str, str]:
     """Versions of all packages that take part in a score."""
     import cv2  # its package has three names
+    import mmcv  # its package has two
 
     from slnp_mm.version import __version__
 
-    out = dict(slnp_mm=__version__, python=platform.python_version(), opencv=cv2.__version__)
+    out = dict(slnp_mm=__version__, python=platform.python_version())
+    out.update(opencv=cv2.__version__, mmcv=mmcv.__version__)
     for name in PACKAGES:
         try:
             out[name] = version(name)

@@ -186,7 +186,7 @@ def test_tool_scores_a_folder_and_compares(toy, use, capsys):
     for part in ('figures', 'per_class', 'protocol'):
         assert saved[part] == want[part]
     assert saved['run'] == dict(config='toy.py', name='SPADE', images='made')
-    assert set(saved['versions']) == {'slnp_mm', 'python', 'opencv', *report.PACKAGES}
+    assert set(saved['versions']) == {'slnp_mm', 'python', 'opencv', 'mmcv', *report.PACKAGES}
 
 
 def test_tool_names_missing_and_extra_images(toy, use, capsys):
