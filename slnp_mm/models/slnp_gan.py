@@ -236,20 +236,20 @@ class SLNPGAN(BaseGAN):
         """Generate images.
 
         Args:
-            inputs (dict): ``label`` (B, H, W), ``instances`` (B, K, H, W), ``instance_labels`` (B,
-                T), all int64; optionally ``img`` (B, 3, H, W) in [-1, 1], ``noise`` (white noise
-                z), or in its place ``style`` (images (B, 3, H, W) in [-1, 1] whose codes are the
-                noise) or ``code`` (the generator's noise itself, (B, *noise_shape)),
-                ``sample_model`` ('ema' or 'orig') and ``sample_kwargs`` of
+            inputs (dict): ``label`` (class indices, (B, H, W)), ``instances`` (B, K, H, W),
+                ``instance_labels`` (B, T), all int64; optionally ``img`` (B, 3, H, W) in [-1, 1],
+                ``noise`` (white noise z), or in its place ``style`` (images (B, 3, H, W) in [-1, 1]
+                whose codes are the noise) or ``code`` (the generator's noise itself, (B,
+                *noise_shape)), ``sample_model`` ('ema' or 'orig') and ``sample_kwargs`` of
                 :class:`SLNPGenerator` (``return_attention=True``, ``resample``).
             data_samples (DataSample, optional): Stacked samples, for their metainfo.
             mode (str, optional): Not used; in mmengine's signature.
 
         Returns:
             list[DataSample]: One an image, with ``fake_img`` and, lowest
-            stage first, ``stage_imgs``, BGR in [0, 255]; ``noise``, the generator's; ``gt_sem_seg``
-            (H, W); ``gt_img`` if images were given; ``attention``, a list of (N_h, N_w, T), if
-            asked for.
+            stage first, ``stage_imgs``, BGR in [0, 255]; ``noise``, the generator's;
+            ``gt_sem_seg``, label ids (H, W), 255 = unlabelled; ``gt_img`` if images were given;
+            ``attention``, a list of (N_h, N_w, T), if asked for.
         """
         name = self._get_valid_model(inputs)
         generator = self.generator_ema if name == 'ema' else self.generator
@@ -281,7 +281,7 @@ class SLNPGAN(BaseGAN):
         stages = [restore(image) for image in output.images]
         metas = data_samples.metainfo if data_samples is not None else {}
         samples = []
-        for index, label in enumerate(inputs['label']):
+        for index, label in enumerate(self.data_preprocessor.label_ids(inputs['label'])):
             sample = DataSample(metainfo={key: value[index] for key, value in metas.items()})
             sample.fake_img = stages[-1][index]
             sample.stage_imgs = [stage[index] for stage in stages]

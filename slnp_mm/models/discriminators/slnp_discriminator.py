@@ -8,7 +8,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import LabelEmbedding, to_class_index
+from ..layers import LabelEmbedding
 
 NORMS = ('instance', 'none')
 
@@ -115,7 +115,7 @@ class SLNPDiscriminator(BaseModule):
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
-            label (Tensor): (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             seen (None): What :meth:`look` returns.
 
         Returns:
@@ -126,7 +126,7 @@ class SLNPDiscriminator(BaseModule):
             ValueError: If the picture is too small for the layers.
         """
         self._check_size(image)
-        embedded = self.embedding(to_class_index(label, self.num_classes))
+        embedded = self.embedding(label)
         x = torch.cat([image, embedded.to(image.dtype)], 1)
         features = []
         for layer in self.layers:

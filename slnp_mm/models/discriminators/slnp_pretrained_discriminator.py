@@ -6,7 +6,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import LabelEmbedding, to_class_index
+from ..layers import LabelEmbedding
 from ..layers.pretrained_features import CHANNELS, IMAGENET_SIZE, PretrainedFeatures
 from .slnp_discriminator import DiscriminatorOutput
 
@@ -125,7 +125,8 @@ class SLNPPretrainedDiscriminator(BaseModule):
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
-            label (Tensor): (B, H, W), int64, 0..C-1 or 255; H and W multiples of 4.
+            label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled; H and W
+                multiples of 4.
             seen (list[Tensor], optional): :meth:`look` of the image, if at hand.
 
         Returns:
@@ -135,7 +136,6 @@ class SLNPPretrainedDiscriminator(BaseModule):
         seen = self.look(image) if seen is None else seen
 
         # class vectors, averaged to a grid that divides the label, then to that of each stride
-        label = to_class_index(label, self.num_classes)
         rows, columns = seen[2].shape[-2:]
         if label.shape[1] % rows or label.shape[2] % columns:
             rows, columns = seen[0].shape[-2:]

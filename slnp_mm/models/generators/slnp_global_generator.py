@@ -16,7 +16,6 @@ from ..layers import (
     pool_noise,
     region_counts,
     stride_ids,
-    to_class_index,
     upsample,
 )
 
@@ -166,7 +165,7 @@ class SLNPGlobalGenerator(BaseModule):
         """Generate the global image.
 
         Args:
-            label (Tensor): Label map ``L_0``, (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): ``L_0``, class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w), float32.
@@ -176,7 +175,6 @@ class SLNPGlobalGenerator(BaseModule):
             tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W),
             ``I_0`` (B, 3, H, W) in [-1, 1], instance codes (B, T, code_channels).
         """
-        label = to_class_index(label, self.num_classes)
         encoded, codes, y = self.encode(label, ids, instance_labels, noise, resample)
         coarse = stride_ids(ids, 2**self.num_downs)
         for block in self.blocks:

@@ -17,7 +17,6 @@ from ..layers import (
     pool_mean,
     region_counts,
     stride_ids,
-    to_class_index,
     upsample,
 )
 
@@ -164,7 +163,7 @@ class SLNPLocalRefiner(BaseModule):
         """Double the resolution and refine.
 
         Args:
-            label (Tensor): Label map ``L_1``, (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): ``L_1``, class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             features (Tensor): ``y_0``, (B, in_channels, H / 2, W / 2).
@@ -177,7 +176,6 @@ class SLNPLocalRefiner(BaseModule):
             (B, base_channels, H, W), ``I_1`` (B, 3, H, W) in [-1, 1],
             attention weights (B, N, T) or None.
         """
-        label = to_class_index(label, self.num_classes)
         embedded = self.embedding(label)
         encoded = self.encoder(embedded)  # Enc(L_1)
         detail, weights = self.instance_map(image, encoded, ids, instance_labels, return_attention)

@@ -11,14 +11,13 @@ from .instances import (
     region_counts,
     stride_ids,
 )
-from .label_embedding import UNLABELLED, LabelEmbedding, to_class_index
+from .label_embedding import LabelEmbedding
 from .region_attention import attend, attention_weights, instance_context
 
 __all__ = [
     'InstanceModulation',
     'LabelEmbedding',
     'ResBlock',
-    'UNLABELLED',
     'attend',
     'attention_weights',
     'class_layers',
@@ -32,6 +31,5 @@ __all__ = [
     'pool_noise',
     'region_counts',
     'stride_ids',
-    'to_class_index',
     'upsample',
 ]
