@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from slnp_mm.models import SLNPGlobalGenerator
 from slnp_mm.models.generators.slnp_global_generator import resize_noise
+from slnp_mm.models.layers import table_rows
 
 SIZE, CELL, GRID = 16, 4, (4, 4)
 
@@ -75,8 +76,9 @@ def test_resampled_instance_takes_other_noise_and_no_other_code_moves(scene, too
     net, (label, ids, labels, noise), _ = scene
     net.noise_kind = kind
     other = torch.randn_like(noise)
-    both = [net.encode(label.clamp(max=tools.CLASSES), ids, labels, x) for x in (noise, other)]
-    _, codes, _ = net.encode(label.clamp(max=tools.CLASSES), ids, labels, noise, {1: other})
+    maps = (label, ids, table_rows(ids[..., ::CELL, ::CELL], tools.SLOTS), labels)
+    both = [net.encode(*maps, x) for x in (noise, other)]
+    _, codes, _ = net.encode(*maps, noise, {1: other})
     assert codes[:, 1].equal(both[1][1][:, 1]) and not codes[:, 1].equal(both[0][1][:, 1])
     rest = [i for i in range(tools.SLOTS) if i != 1]
     assert codes[:, rest].equal(both[0][1][:, rest])
