@@ -35,7 +35,7 @@ class Exported(nn.Module):
         super().__init__()
         averaged = model.with_ema_gen
         self.generator = model.generator_ema.module if averaged else model.generator
-        self.prior = None if model.noise_prior is None else model._trained_prior()
+        self.prior = None if model.noise_prior is None else model.trained_prior()
         self.eval().requires_grad_(False)
 
     def forward(

@@ -114,9 +114,8 @@ def build(config: str, device: str = 'cpu', amp: bool = False) -> tuple[nn.Modul
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.num_batches_tracked.add_(1)
+    if model.noise_prior is not None:
+        model.noise_prior.is_trained = True
     model = model.to(device).train()
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 

@@ -122,10 +122,8 @@ MODEL = dict(
         embed_channels=8,
     ),
     gan_loss=dict(type='SLNPGANLoss'),
-    feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     noise='random',
     noise_prior=PRIOR,
-    prior_command='python tools/train.py configs/noise_prior_x.py',
 )
 
 

@@ -69,6 +69,15 @@ def test_stages_are_judged_by_their_own_network(pair):
     assert outputs[1].logits.equal(nets[1](image, label).logits)
 
 
+@pytest.mark.parametrize('detach', [True, False])
+def test_detached_images_get_no_gradient(detach, pair):
+    image, label = pair
+    net = make()
+    net(image.requires_grad_(), label, detach).logits.sum().backward()
+    assert (image.grad is None) == detach
+    assert net.layers[0][0].weight.grad.any()
+
+
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="norm must be one of .* but got 'batch'"):
         make(norm='batch')
