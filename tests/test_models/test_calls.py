@@ -12,6 +12,7 @@ import torch
 from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(__file__).parents[2]
@@ -41,11 +42,12 @@ def trained():
     cfg.model.discriminator.update(channels=8, embed_channels=8)
     for name in ('generator', 'discriminator'):
         cfg.optim_wrapper[name].type = 'SLNPBF16OptimWrapper'
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        model = MODELS.build(cfg.model)
+        wrappers = build_optim_wrapper(model, cfg.optim_wrapper)
     model.noise_prior.train()
     model.noise_prior.loss(torch.rand(4, 3, 64, 64))
     model.noise_prior.eval()
-    wrappers = build_optim_wrapper(model, cfg.optim_wrapper)
     cells = torch.arange(64).view(1, 8, 8).repeat_interleave(16, 1).repeat_interleave(16, 2)
     item = dict(
         img=torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8),

@@ -206,7 +206,7 @@ class AMM(Optimizer):
                 table 1, and steps.
 
         Raises:
-            RuntimeError: If a gradient is sparse.
+            RuntimeError: If a gradient is sparse or a parameter complex.
         """
         for param in group['params']:
             if param.grad is None:
@@ -215,6 +215,11 @@ class AMM(Optimizer):
                 raise RuntimeError(
                     'AMM expected dense gradients, but got a sparse one: set sparse=False in the '
                     'layer that makes it, or use torch.optim.SparseAdam for its parameters.'
+                )
+            if param.is_complex():
+                raise RuntimeError(
+                    'AMM expected real parameters, but got a complex one: give its real and '
+                    'imaginary parts as one real parameter.'
                 )
 
             # m = v = P = 0

@@ -174,7 +174,7 @@ def apply_blocks(
     Returns:
         Tensor: (B, D', H, W).
     """
-    if not (blocks[0].with_cp and torch.is_grad_enabled()):
+    if not (any(block.with_cp for block in blocks) and torch.is_grad_enabled()):
         return _apply_blocks(blocks, x, table, rows)
     widths = [sum(block.widths) for block in blocks]
     tables = [None] * len(blocks) if table is None else table.split(widths, 1)

@@ -260,6 +260,12 @@ def test_sparse_gradient_raises():
         optimizer.step()
 
 
+def test_complex_parameter_raises():
+    (param,) = params = make_params(torch.complex64, [(4,)])
+    with pytest.raises(RuntimeError, match='real parameters.*complex'):
+        take_steps(AMM(params), params, [[torch.ones_like(param)]])
+
+
 # State
 
 
