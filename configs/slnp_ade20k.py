@@ -6,8 +6,4 @@ _base_ = [
     './_base_/schedules/amm.py',
 ]
 
-model = dict(
-    num_classes=150,
-    prior_checkpoint='work_dirs/noise_prior_ade20k',
-    prior_command='python tools/train.py configs/noise_prior_ade20k.py',
-)
+model = dict(num_classes=150, prior_checkpoint='work_dirs/noise_prior_ade20k')

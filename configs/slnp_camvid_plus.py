@@ -6,10 +6,6 @@ _base_ = [
     './_base_/schedules/amm_plus_40k.py',
 ]
 
-model = dict(
-    num_classes=11,
-    prior_checkpoint='work_dirs/noise_prior_camvid_plus',
-    prior_command='python tools/train.py configs/noise_prior_camvid_plus.py',
-)
+model = dict(num_classes=11, prior_checkpoint='work_dirs/noise_prior_camvid_plus')
 
 train_dataloader = dict(batch_size=4)

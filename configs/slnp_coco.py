@@ -6,7 +6,4 @@ _base_ = [
     './_base_/schedules/amm.py',
 ]
 
-model = dict(
-    prior_checkpoint='work_dirs/noise_prior_coco',
-    prior_command='python tools/train.py configs/noise_prior_coco.py',
-)
+model = dict(prior_checkpoint='work_dirs/noise_prior_coco')

@@ -7,8 +7,7 @@ _base_ = [
 ]
 
 model = dict(
-    discriminator=dict(enlarge=1.5),
+    discriminator=dict(upsample_factor=1.5),
     ema_config=dict(ema_kimg=10, batch_size=8),
     prior_checkpoint='work_dirs/noise_prior_coco_plus',
-    prior_command='python tools/train.py configs/noise_prior_coco_plus.py',
 )

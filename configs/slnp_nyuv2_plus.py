@@ -5,11 +5,7 @@ _base_ = [
     './_base_/schedules/amm_plus_40k.py',
 ]
 
-model = dict(
-    num_classes=40,
-    prior_checkpoint='work_dirs/noise_prior_nyuv2_plus',
-    prior_command='python tools/train.py configs/noise_prior_nyuv2_plus.py',
-)
+model = dict(num_classes=40, prior_checkpoint='work_dirs/noise_prior_nyuv2_plus')
 
 scorer = dict(config='configs/scorers/deeplabv3_lite2_nyuv2.py')
 val_evaluator = dict(

@@ -25,7 +25,6 @@ model = dict(
     gan_loss=dict(gan_type='hinge'),
     noise_prior=dict(image_size=32, num_scales=2),
     prior_checkpoint='work_dirs/noise_prior_toy',
-    prior_command='python tools/train.py configs/noise_prior_toy.py',
     ema_config=dict(type='ExponentialMovingAverage', momentum=0.01, interval=1, start_iter=200),
 )
 

@@ -24,7 +24,6 @@ model = dict(
     ),
     noise_prior=dict(base_channels=8, num_scales=4),
     prior_checkpoint='work_dirs/noise_prior_toy_plus',
-    prior_command='python tools/train.py configs/noise_prior_toy_plus.py',
 )
 
 param_scheduler = dict(

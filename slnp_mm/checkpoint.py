@@ -23,7 +23,10 @@ _STATISTICS = ('current', 'max', 'mean', 'min')
 # what the text of a dumped config is made of
 _PLAIN = 'Module Assign Name Store Load Constant Call keyword Dict List Tuple Set UnaryOp USub'
 # what a GAN's config has, or had, for training only
-_TRAINING = 'discriminator gan_loss feature_loss augment ema_config prior_checkpoint'
+_TRAINING = (
+    'discriminator gan_loss matching_weight ema_config prior_checkpoint '
+    'feature_loss augment prior_command discriminator_steps'
+)
 
 
 def history_statistic(owner: type, name: str) -> Callable:

@@ -96,8 +96,10 @@ def narrow_prior(model):
 
 
 def prior_config(cfg):
-    """'configs/noise_prior_toy.py' of the command in a GAN's config."""
-    return cfg.model.prior_command.split()[-1]
+    """'configs/noise_prior_toy.py' of a GAN's config."""
+    from slnp_mm.engine.hooks.slnp_prior_hook import prior_config
+
+    return prior_config(cfg.model.prior_checkpoint, cfg.filename)
 
 
 def set_scorer(cfg, scorer):

@@ -16,7 +16,6 @@ NAMES = dict(
         'NoisePriorVAE',
         'SLNPDataPreprocessor',
         'SLNPGANLoss',
-        'SLNPFeatureMatchingLoss',
         'SLNPPretrainedDiscriminator',
         'SLNPRampUpEMA',
     ],
@@ -90,7 +89,6 @@ model = dict(
         refiners=[dict(type='SLNPLocalRefiner', base_channels=8)]),
     discriminator=dict(type='SLNPDiscriminator', num_classes=3),
     gan_loss=dict(type='SLNPGANLoss'),
-    feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     ema_config=dict(type='SLNPRampUpEMA'),
     noise_prior=dict(
         type='NoisePriorVAE', image_size=8, latent_channels=4, num_scales=2))

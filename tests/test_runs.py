@@ -6,6 +6,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from slnp_mm.errors import SLNPError
+
 pytestmark = pytest.mark.usefixtures('repository')
 
 
@@ -24,7 +26,7 @@ def third_stage(datasets, tmp_path, tiny):
     cfg = Config.fromfile('configs/slnp_coco_512.py')
     tiny.shrink(cfg, datasets['coco'], tmp_path / 'run', 128)
     tiny.narrow(cfg.model)
-    cfg.model.prior_checkpoint = str(tmp_path / 'nowhere')
+    cfg.model.prior_checkpoint = str(tmp_path / 'nowhere/noise_prior_coco')
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return cfg
 
@@ -64,12 +66,11 @@ def test_third_stage_goes_on_from_a_checkpoint_of_two(third_stage, priors, tmp_p
 def test_fresh_run_without_a_prior_ends_before_the_first_batch(third_stage):
     runner, watch = Runner.from_cfg(third_stage), Watch()
     runner.register_hook(watch)
-    with pytest.raises(
-        FileNotFoundError,
-        match=r'Expected a trained noise prior at .*nowhere.*, but there is '
-        r'none; make it with "python tools/train\.py '
-        r'configs/noise_prior_coco\.py"',
-    ):
+    text = (
+        'expected a trained noise prior at .*nowhere.*, but there is none: make it with '
+        r'"python tools/train\.py configs/noise_prior_coco\.py"'
+    )
+    with pytest.raises(SLNPError, match=text):
         runner.train()
     assert runner.iter == 0 and not hasattr(watch, 'start')
 

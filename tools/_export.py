@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from slnp_mm import __version__
+from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.scorers import file_sha256
 from slnp_mm.files import replace_file
@@ -34,7 +35,7 @@ class Exported(nn.Module):
         super().__init__()
         averaged = model.with_ema_gen
         self.generator = model.generator_ema.module if averaged else model.generator
-        self.prior = None if model.noise_prior is None else model._trained_prior()
+        self.prior = None if model.noise_prior is None else model.trained_prior()
         self.eval().requires_grad_(False)
 
     def forward(
@@ -53,6 +54,7 @@ class Exported(nn.Module):
         """
         if self.prior is not None:
             noise = self.prior.shape_noise(noise)
+        label = label.masked_fill(label == UNLABELLED, self.generator.num_classes)
         image = self.generator(label, instances, instance_labels, noise).images[-1]
         return ((image + 1) * 127.5).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 

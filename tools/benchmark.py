@@ -114,9 +114,8 @@ def build(config: str, device: str = 'cpu', amp: bool = False) -> tuple[nn.Modul
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.num_batches_tracked.add_(1)
+    if model.noise_prior is not None:
+        model.noise_prior.is_trained = True
     model = model.to(device).train()
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 
@@ -310,7 +309,7 @@ def loader(args: argparse.Namespace) -> None:
 # AMM
 
 
-def compare_with_adam(params: list[Tensor], rounds: int, foreach: bool) -> float:
+def compare_with_adam(params: list[Tensor], rounds: int) -> float:
     """Step AMM and Adam in turn, each on copies of parameters, and print the ratio.
 
     Returns:
@@ -321,11 +320,12 @@ def compare_with_adam(params: list[Tensor], rounds: int, foreach: bool) -> float
     from slnp_mm.engine.optimizers import AMM
 
     optimizers = {}
-    for name, kind in (('AMM', AMM), ('Adam', torch.optim.Adam)):
+    adam = functools.partial(torch.optim.Adam, foreach=True)
+    for name, kind in (('AMM', AMM), ('Adam', adam)):
         copies = [param.detach().clone().requires_grad_() for param in params]
         for param in copies:
             param.grad = torch.randn_like(param)
-        optimizers[name] = kind(copies, foreach=foreach)
+        optimizers[name] = kind(copies)
     times = in_turn({name: one.step for name, one in optimizers.items()}, rounds)
 
     size = dict.fromkeys(optimizers, 0)
@@ -349,9 +349,7 @@ def amm(args: argparse.Namespace) -> None:
     params = [param for param in params if param.requires_grad]
     count = sum(param.numel() for param in params)
     print(f'{args.config}: {count} parameters in {len(params)} tensors, {args.device}')
-    for name, foreach in (('single', False), ('foreach', True)):
-        print(f'\n{name}:')
-        compare_with_adam(params, args.rounds, foreach)
+    compare_with_adam(params, args.rounds)
 
 
 # ------------------------------------------------------------------------------------------------

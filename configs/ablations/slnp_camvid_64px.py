@@ -23,7 +23,6 @@ model = dict(
     ),
     discriminator=dict(base_channels=32, max_channels=256),
     prior_checkpoint='work_dirs/noise_prior_camvid',
-    prior_command='python tools/train.py configs/noise_prior_camvid.py',
 )
 
 param_scheduler = dict(

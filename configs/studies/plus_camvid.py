@@ -42,8 +42,8 @@ def option(**options):
 trained = dict(type='SLNPDiscriminator', base_channels=32, max_channels=256, _delete_=True)
 variants = dict(
     plus=dict(config=plus),
-    eyes_1x=option(discriminator=dict(enlarge=1.0)),
-    eyes_2x=option(discriminator=dict(enlarge=2.0)),
+    eyes_1x=option(discriminator=dict(upsample_factor=1.0)),
+    eyes_2x=option(discriminator=dict(upsample_factor=2.0)),
     share_75=option(code_share=0.75),
     codes_4x4=option(
         generator=dict(noise_shape=[16, 4, 4]),
@@ -62,6 +62,6 @@ variants = dict(
     no_codes=option(code_share=0.0),
     random_noise=option(noise='random', code_share=0.0),
     no_eyes=option(discriminator=trained),
-    no_matching=option(feature_loss=None),
+    no_matching=option(matching_weight=0),
 )
 del plus, size, trained, bfloat16

@@ -1,19 +1,20 @@
-"""Batch checks and normalisation."""
+"""The border between loader and networks: ranges, types and class indices."""
 
 from mmagic.models import DataPreprocessor
 from mmagic.registry import MODELS
 from torch import Tensor
 
-from .layers import UNLABELLED
+from slnp_mm.datasets.codec import UNLABELLED
 
 
 @MODELS.register_module()
 class SLNPDataPreprocessor(DataPreprocessor):
-    """Normalise the images of a batch and refuse labels out of range.
+    """Normalise images and turn label ids into class indices, once for all networks.
 
-    Images come as BGR in [0, 255] and leave as RGB in [-1, 1]; ``label``, ``instances`` and
-    ``instance_labels`` come in any integer type, go to the device as they are, without waiting
-    if the loader pins its memory, and leave as int64.
+    Images come as BGR in [0, 255] and leave as RGB in [-1, 1]. ``label``, ``instances`` and
+    ``instance_labels`` come in any integer type and leave as int64; a label of 0..C-1 or 255
+    (unlabelled) leaves as 0..C, where ``C`` is unlabelled. They go to the device in their own
+    type, without waiting if the loader pins its memory.
 
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
@@ -65,8 +66,8 @@ class SLNPDataPreprocessor(DataPreprocessor):
             training (bool): Whether in training. Defaults to False.
 
         Returns:
-            dict: ``inputs``, the same keys stacked, labels and ids int64; ``label`` loses its
-            second dimension: (B, H, W). ``data_samples``, stacked.
+            dict: ``inputs``, the same keys stacked, labels and ids int64; ``label`` as class
+            indices, (B, H, W). ``data_samples``, stacked.
 
         Raises:
             ValueError: If a label id is out of range.
@@ -87,8 +88,13 @@ class SLNPDataPreprocessor(DataPreprocessor):
             if key in inputs:
                 inputs[key] = inputs[key].long()
         if 'label' in inputs:
-            inputs['label'] = inputs['label'].squeeze(1)
+            label = inputs['label'].squeeze(1)
+            inputs['label'] = label.masked_fill(label == UNLABELLED, self.num_classes)
         return data
+
+    def label_ids(self, label: Tensor) -> Tensor:
+        """Turn class indices (any shape, int64, 0..C) back into ids: 0..C-1 or 255."""
+        return label.masked_fill(label == self.num_classes, UNLABELLED)
 
     def destruct(self, outputs: Tensor, *args) -> Tensor:
         """Undo the normalisation.

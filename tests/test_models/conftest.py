@@ -60,7 +60,7 @@ def make_instances(size=32, overlap=2):
 
     Returns:
         tuple: ids (2, overlap, H, W), instance_labels (2, SLOTS), label
-        (2, H, W) with unlabelled pixels.
+        (2, H, W) as class indices, unlabelled pixels among them.
     """
     half, quarter = size // 2, size // 4
     ids = torch.full((2, overlap, size, size), -1)
@@ -75,7 +75,7 @@ def make_instances(size=32, overlap=2):
     labels = torch.tensor([[2, 0, 4, 2, -1, 1], [1, 3, 3, -1, -1, -1]])
     if overlap == 1:
         labels[0, 1:] = -1
-    table = torch.nn.functional.pad(labels, (1, 0), value=255)
+    table = torch.nn.functional.pad(labels, (1, 0), value=CLASSES)
     top = torch.where(ids[:, -1] >= 0, ids[:, -1], ids[:, 0])
     label = table.gather(1, (top + 1).flatten(1)).view_as(top)
     return ids, labels, label
@@ -122,10 +122,8 @@ MODEL = dict(
         embed_channels=8,
     ),
     gan_loss=dict(type='SLNPGANLoss'),
-    feature_loss=dict(type='SLNPFeatureMatchingLoss'),
     noise='random',
     noise_prior=PRIOR,
-    prior_command='python tools/train.py configs/noise_prior_x.py',
 )
 
 
@@ -169,6 +167,7 @@ def make_data(size=32, seed=0):
     from mmagic.structures import DataSample
 
     ids, labels, label = make_instances(size)
+    label[label == CLASSES] = 255
     rng = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
     return dict(

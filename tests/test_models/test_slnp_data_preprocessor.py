@@ -25,7 +25,16 @@ def test_other_inputs_are_stacked_unchanged(preprocessor, tools):
     inputs = preprocessor(tools.make_data())['inputs']
     assert inputs['instances'].equal(ids)
     assert inputs['instance_labels'].equal(labels)
-    assert inputs['label'].equal(label) and label.eq(255).any()
+    assert inputs['label'].equal(label)
+
+
+def test_unlabelled_becomes_the_last_class_index_and_back(preprocessor, tools):
+    data = tools.make_data()
+    ids = data['inputs'][0]['label'][0]
+    ids[0, :3] = torch.tensor([0, 4, 255])
+    index = preprocessor(data)['inputs']['label'][0]
+    assert index[0, :3].tolist() == [0, 4, 5]
+    assert preprocessor.label_ids(index).equal(ids)
 
 
 def test_short_integers_leave_as_int64(preprocessor, tools):

@@ -3,15 +3,17 @@
 import copy
 import math
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import load_checkpoint
+from torch.nn import functional as F
 
 from slnp_mm.engine.hooks.slnp_watch_hook import StepGuard
 from slnp_mm.errors import SLNPError
-from slnp_mm.models.slnp_gan import JudgedImages, _signs
+from slnp_mm.models.step_log import step_log
 
 NAMES = ('loss_gan_d_real', 'loss_gan_d_fake', 'd_real', 'd_fake', 'loss_gan_g', 'loss_fm_g')
 
@@ -26,22 +28,6 @@ def make(tools):
         return tools.build({**cfg, **options})
 
     return build
-
-
-@pytest.fixture
-def prior_file(tools, tmp_path):
-    """Checkpoint of a prior whose batch norms have seen data."""
-    prior = tools.train_statistics(tools.build(tools.PRIOR, seed=5))
-    path = tmp_path / 'prior' / 'iter_3.pth'
-    path.parent.mkdir()
-    torch.save(dict(state_dict=prior.state_dict()), path)
-    return path
-
-
-@pytest.fixture
-def started(make, prior_file):
-    """The tiny model with a prior, as a runner starts it."""
-    return start(make(noise='prior', prior_checkpoint=str(prior_file)))
 
 
 @pytest.fixture
@@ -82,82 +68,127 @@ def set_iteration(iteration):
     MessageHub.get_current_instance().update_info('iter', iteration)
 
 
-def start(model):
-    """What a runner does before the first batch."""
-    model.init_weights()
-    return model.train()
+REFERENCES = dict(
+    log=dict(matching_weight=2.5),
+    not_saturating=dict(gan_loss=dict(type='SLNPGANLoss', saturating=False), matching_weight=0),
+    hinge=dict(gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'), generator=dict(stages=1)),
+    codes=dict(noise='prior', code_share=0.5),
+    frozen=dict(
+        noise='prior',
+        code_share=0.5,
+        gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
+        discriminator=dict(
+            type='SLNPPretrainedDiscriminator',
+            num_classes=5,
+            channels=8,
+            embed_channels=8,
+            upsample_factor=(1.2, 1.8),
+        ),
+    ),
+)
 
 
-def stage_tensors():
-    """Real and generated images in float64 with labels, two stages."""
-    sizes = (16, 32)
-    labels = [torch.randint(0, 5, (2, s, s)) for s in sizes]
-    return [
-        JudgedImages(
-            [torch.rand(2, 3, s, s, dtype=torch.float64) * 2 - 1 for s in sizes], labels, [None] * 2
-        )
-        for _ in range(2)
-    ]
+def reference_step(model, data, lr):
+    """Eq. (18)-(20) as loops over stages, images and layers, everything computed anew.
+
+    Returns:
+        dict: Values of the terms by the names of the log; the weights are updated by plain SGD.
+    """
+    inputs = model.data_preprocessor(data)['inputs']
+    count, stages = len(inputs['img']), list(model.discriminator.stages)
+    noise, compared = model.noise_fn(num_batches=count), count
+    if model.code_share:  # half of two images
+        torch.manual_seed(9)
+        code = model.noise_prior.encode(inputs['img'][:1])[0]
+        noise, compared = torch.cat([code, model.noise_fn(num_batches=1)]), 1
+    pair = getattr(stages[0], 'upsample_range', (1, 1))
+    factor = float(torch.empty(()).uniform_(*pair)) if pair[0] < pair[1] else None
+    for stage in stages:
+        stage._factor = factor
+
+    def run(judge, image, k):
+        step = 2 ** (len(stages) - 1 - k)
+        return judge(image, inputs['label'][:, ::step, ::step])
+
+    def real(k):
+        side = inputs['img'].shape[-1] // 2 ** (len(stages) - 1 - k)
+        return F.adaptive_avg_pool2d(inputs['img'], side)
+
+    def fake(k):
+        args = (inputs[key] for key in ('label', 'instances', 'instance_labels'))
+        return model.generator(*args, noise).images[k]
+
+    def term(logits, kind):
+        d = logits.sigmoid()
+        if model.gan_loss.gan_type == 'hinge':
+            return {'real': (1 - logits).clamp(0), 'fake': (1 + logits).clamp(0), 'g': -logits}[
+                kind
+            ]
+        g = (1 - d).log2() if model.gan_loss.saturating else -d.log2()
+        return {'real': -d.log2(), 'fake': -(1 - d).log2(), 'g': g}[kind]
+
+    def update(network, loss):
+        for weight, grad in zip(
+            network.parameters(), torch.autograd.grad(loss, network.parameters())
+        ):
+            weight.data -= lr * grad
+
+    values = {}
+    for k, judge in enumerate(stages):
+        values[f'loss_gan_d_real_s{k}'] = term(run(judge, real(k), k).logits, 'real').mean()
+        values[f'loss_gan_d_fake_s{k}'] = term(
+            run(judge, fake(k).detach(), k).logits, 'fake'
+        ).mean()
+    update(model.discriminator, sum(values.values()))
+
+    terms = {}
+    for k, judge in enumerate(stages):
+        terms[f'loss_gan_g_s{k}'] = term(run(judge, fake(k), k).logits, 'g').mean()
+        distance = 0
+        for f, r in zip(run(judge, fake(k), k).features, run(judge, real(k), k).features):
+            for i in range(compared):
+                distance = distance + (f[i] - r[i].detach()).abs().mean() / compared
+        terms[f'loss_fm_g_s{k}'] = model.matching_weight * distance
+    update(model.generator, sum(terms.values()))
+    return {**values, **terms}
 
 
-def bits(logits, real):
-    """Mean of -lb D (real) or -lb(1 - D), value by value."""
-    total = 0.0
-    for x in logits.flatten().tolist():
-        d = 1 / (1 + math.exp(-x))
-        total -= math.log2(d if real else 1 - d)
-    return total / logits.numel()
+@pytest.mark.parametrize('name', REFERENCES)
+def test_train_step_is_plain_loops_over_the_equations(name, make, tools):
+    """The same losses and, as SGD moves weights by them, the same gradients, in float64."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = make(**REFERENCES[name])
+        if model.noise_prior is not None:
+            tools.train_statistics(model.noise_prior)
+        model.data_preprocessor.register_forward_hook(double_images)
+        other = copy.deepcopy(model.train())
+        start = snapshot(model)
+        torch.manual_seed(9)
+        found = model.train_step(tools.make_data(), tools.make_wrappers(model, lr=0.1))
+        torch.manual_seed(9)
+        want = reference_step(other, tools.make_data(), lr=0.1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for key, value in want.items():
+        assert found[key].item() == pytest.approx(value.item(), rel=1e-9), key
+    for key, value in other.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value, rtol=1e-7, atol=1e-11, msg=key)
+    assert_moved(model, start, 'generator', 'discriminator')
 
 
-def test_discriminators_loss_sums_both_terms_and_stages(make):
-    model = make().double()
-    real, fake = stage_tensors()
-    loss, log_vars = model._disc_loss(real, fake)
-    want = 0.0
-    for k, stage in enumerate(model.discriminator.stages):
-        for name, judged in (('real', real), ('fake', fake)):
-            logits = stage(judged.images[k], judged.labels[k]).logits
-            value = bits(logits, name == 'real')
-            assert log_vars[f'loss_gan_d_{name}_s{k}'].item() == pytest.approx(value)
-            mean = logits.sigmoid().mean().item()
-            assert log_vars[f'd_{name}_s{k}'].item() == pytest.approx(mean)
-            want += value
-    assert loss.item() == pytest.approx(want)
+def double_images(module, args, data):
+    data['inputs']['img'] = data['inputs']['img'].double()
 
 
-@pytest.mark.parametrize('weight', [0.0, 2.5, 10.0])
-def test_total_is_gan_loss_plus_lambda_times_matching(weight, make):
-    """Eq. (20), the generator's part."""
-    model = make(feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=weight)).double()
-    reals, fakes = stage_tensors()
-    gan, matching = 0.0, 0.0
-    for k, stage in enumerate(model.discriminator.stages):
-        fake = stage(fakes.images[k], fakes.labels[k])
-        real = stage(reals.images[k], reals.labels[k])
-        gan -= bits(fake.logits, False)  # lb(1 - D), saturating
-        for f, r in zip(fake.features, real.features):
-            matching += (f - r).abs().mean().item()
-    loss, log_vars = model._gen_loss(reals, fakes, 2)
-    assert loss.item() == pytest.approx(gan + weight * matching)
-    logged = sum(log_vars[f'loss_fm_g_s{k}'].item() for k in range(2))
-    assert logged == pytest.approx(weight * matching)
-
-
-def test_without_feature_loss_only_the_gan_term_is_left(make):
-    model = make(feature_loss=None).double()
-    _, log_vars = model._gen_loss(*stage_tensors(), 2)
-    assert {k for k in log_vars if 'loss' in k} == {'loss_gan_g_s0', 'loss_gan_g_s1', 'loss'}
-
-
-def test_losses_reach_their_own_networks_only(make):
-    model = make().double()
-    reals, fakes = stage_tensors()
-    leaves = [x.requires_grad_() for x in fakes.images]
-    model._disc_loss(reals, fakes.detach())[0].backward()
-    assert all(x.grad is None for x in leaves)
-    assert all(p.grad is not None for p in model.discriminator.parameters())
-    model._gen_loss(reals, fakes, 2)[0].backward()
-    assert all(x.grad.abs().sum() > 0 for x in leaves)
+def test_frozen_network_sees_each_image_once_a_step(coded, tools):
+    """Twice a stage: the real and the generated images, for both updates."""
+    model, passes = coded(discriminator=tools.PRETRAINED), []
+    for stage in model.discriminator.stages:
+        stage._frozen[0].register_forward_hook(lambda *_: passes.append(1))
+    model.train_step(tools.make_data(), tools.make_wrappers(model))
+    assert len(passes) == 4
+    assert not any('frozen' in key for key in model.state_dict())
 
 
 def test_train_step_updates_both_networks_and_logs(make, tools):
@@ -178,12 +209,12 @@ def test_train_step_derives_lower_stages(make, tools):
     model.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args))
     data = tools.make_data()
     model.train_step(data, tools.make_wrappers(model))
-    images, labels, _ = seen[0]
+    images, labels = seen[0]
     full = torch.stack([d['img'] for d in data['inputs']]).float().flip(1)
     torch.testing.assert_close(images[1], full / 127.5 - 1)
     want = images[1].unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))
     torch.testing.assert_close(images[0], want)
-    label = torch.cat([d['label'] for d in data['inputs']])
+    label = tools.make_instances()[2]
     assert labels[1].equal(label) and labels[0].equal(label[:, ::2, ::2])
 
 
@@ -207,20 +238,6 @@ def test_each_switch_trains_and_samples(options, make, tools):
     assert len(samples[0].stage_imgs) == model.generator.num_stages
 
 
-def test_generator_moves_every_second_iteration(make, tools):
-    model = make(discriminator_steps=2)
-    wrappers = tools.make_wrappers(model)
-    moved = []
-    for iteration in range(4):
-        set_iteration(iteration)
-        before = snapshot(model.generator), snapshot(model.discriminator)
-        log_vars = model.train_step(tools.make_data(), wrappers)
-        assert changed(model.discriminator, before[1])
-        moved.append(changed(model.generator, before[0]))
-        assert ('loss_gan_g_s0' in log_vars) == moved[-1]
-    assert moved == [False, True, False, True]
-
-
 def test_accumulated_gradients_are_refused(make, tools):
     """The first half batch would train G against a D that the batch has not updated yet."""
     model = make()
@@ -242,18 +259,6 @@ def test_bad_noise_updates_neither_network(make, tools):
     model.train_step(tools.make_data(), wrappers)
     assert [guard.skipped for guard in guards] == [False, False]
     assert changed(model, before)
-
-
-def test_figures_that_tell_a_collapse(make, tools):
-    model = make()
-    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model))
-    images = torch.tensor([0.0, 1.0, -1.0, 0.5]).view(1, 1, 2, 2).expand(2, 3, 2, 2)
-    signs = _signs(images)
-    assert signs['saturated'] == 0.5
-    # mean 0.125, squares of the distances 0.0156, 0.7656, 1.2656 and 0.1406, over n - 1
-    assert signs['fake_std'].item() == pytest.approx((2.1875 / 3) ** 0.5)
-    assert 0 < log_vars['fake_std'] < 1 and log_vars['saturated'] < 1
-    assert 0 <= log_vars['d_accuracy'] <= 1
 
 
 def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
@@ -285,9 +290,9 @@ def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
     names = set(model.state_dict())
     model.compile(mode='default')
     model.train_step(tools.make_data(), tools.make_wrappers(model))
-    # of both stages: photographs and pictures, for D and pictures again for G
+    # of both stages: real and generated images, for D and for G
     assert {name: calls.count(name) for name in calls} == dict(
-        SLNPGenerator=1, PretrainedFeatures=4, SLNPPretrainedDiscriminator=6
+        SLNPGenerator=1, PretrainedFeatures=4, SLNPPretrainedDiscriminator=8
     )
     assert set(model.state_dict()) == names
 
@@ -342,7 +347,7 @@ def test_samples_hold_what_the_metrics_read(make, tools):
     assert [tuple(s.shape) for s in sample.stage_imgs] == [(3, 16, 16), (3, 32, 32)]
     assert sample.stage_imgs[-1].equal(sample.fake_img)
     torch.testing.assert_close(sample.gt_img, want, atol=1e-4, rtol=0)
-    assert sample.gt_sem_seg.equal(label)
+    assert sample.gt_sem_seg.equal(label) and label.eq(255).any()
     assert sample.metainfo['sample_idx'] == 1
     assert sample.metainfo['label_path'] == '1.png'
 
@@ -372,40 +377,37 @@ def test_given_noise_repeats_and_drawn_noise_varies(make, inputs):
     assert given[0].equal(given[1])
 
 
-def test_prior_is_frozen_and_in_evaluation_mode(started, tools, prior_file):
-    model = started
+def test_prior_is_frozen_and_in_evaluation_mode(coded, tools):
+    model = coded(share=0)
     assert model.generator.training
     assert not any(m.training for m in model.noise_prior.modules())
     assert not any(p.requires_grad for p in model.noise_prior.parameters())
     before = snapshot(model.noise_prior)
     model.train_step(tools.make_data(), tools.make_wrappers(model))
     assert not changed(model.noise_prior, before)
-    stored = torch.load(prior_file, weights_only=True)['state_dict']
-    assert all(stored[k].equal(v) for k, v in before.items())
 
 
-def test_noise_goes_through_the_prior(started, make):
-    z, prior = torch.randn(2, 4, 2, 2), started.noise_prior
-    shaped = started.noise_fn(z)
+def test_noise_goes_through_the_prior(coded, make):
+    model = coded(share=0)
+    z, prior = torch.randn(2, 4, 2, 2), model.noise_prior
+    shaped = model.noise_fn(z)
     assert shaped.equal(prior.encode(prior.decode(z))[0])
     assert not shaped.requires_grad and shaped.shape == z.shape
     assert not shaped.equal(z)
     assert make(noise='random').noise_fn(z).equal(z)
 
 
-@pytest.mark.parametrize('moved', [False, True])
-def test_prior_is_found_in_a_work_directory(moved, make, prior_file):
-    noted = f'/elsewhere/{prior_file.name}' if moved else str(prior_file)
-    (prior_file.parent / 'last_checkpoint').write_text(noted)
-    model = make(noise='prior', prior_checkpoint=str(prior_file.parent))
-    start(model)
-    assert model.noise_prior.is_trained
-
-
-def test_checkpoint_of_the_gan_holds_the_prior(started, make, inputs):
-    other = make(noise='prior')
-    other.load_state_dict(started.state_dict())
-    assert started.eval()(inputs)[0].fake_img.equal(other.eval()(inputs)[0].fake_img)
+def test_untrained_prior_is_refused_until_a_checkpoint_brings_one(coded, make, inputs):
+    trained, other = coded(share=0), make(noise='prior').eval()
+    text = 'expected a trained noise prior, but its weights were never loaded: load a checkpoint'
+    for call in (lambda: other(inputs), lambda: other.style_code(inputs['img'])):
+        with pytest.raises(SLNPError, match=text):
+            call()
+    other.load_state_dict(make(noise='random').state_dict(), strict=False)
+    with pytest.raises(SLNPError, match=text):
+        other(inputs)
+    other.load_state_dict(trained.state_dict())
+    assert trained.eval()(inputs)[0].fake_img.equal(other(inputs)[0].fake_img)
 
 
 def test_fig4_prior_fits_through_its_latent_shape(make, tools):
@@ -416,60 +418,6 @@ def test_fig4_prior_fits_through_its_latent_shape(make, tools):
     before = snapshot(model.generator)
     model.train_step(tools.make_data(), tools.make_wrappers(model))
     assert changed(model.generator, before)
-
-
-@pytest.mark.parametrize('path', [None, 'nowhere.pth', '', '.'])
-def test_missing_prior_or_empty_work_directory_names_the_command(path, make, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (
-        r'Expected a trained noise prior at .*, but there is none; '
-        r'make it with "python tools/train\.py configs/noise_prior_x\.py"'
-    )
-    with pytest.raises(FileNotFoundError, match=text):
-        start(make(noise='prior', prior_checkpoint=path))
-
-
-def test_prior_of_another_architecture_names_entry_and_command(make, tools, prior_file):
-    wider = {**tools.PRIOR, 'base_channels': 8}
-    model = make(noise='prior', prior_checkpoint=str(prior_file), noise_prior=wider)
-    text = (
-        r'architecture in this config, but .*iter_3\.pth differs in \d+ entries '
-        r'\(first: encoder\.0\.weight\); make a fitting one with "pyth'
-    )
-    with pytest.raises(ValueError, match=text):
-        start(model)
-
-
-def test_prior_of_the_checkpoint_goes_before_the_file(started, make, prior_file, tmp_path):
-    started.noise_prior.encoder[0].weight.data.add_(1)
-    path = tmp_path / 'gan.pth'
-    torch.save(dict(state_dict=started.state_dict()), path)
-    for file in (None, 'nowhere.pth', str(prior_file)):
-        model = make(noise='prior', prior_checkpoint=file)
-        model.init_weights()
-        load_checkpoint(model, str(path), map_location='cpu')
-        model.train()
-        assert not changed(model.noise_prior, snapshot(started.noise_prior))
-        assert not any(m.training for m in model.noise_prior.modules())
-
-
-def test_checkpoint_without_a_prior_leaves_the_file_to_be_read(make, prior_file, tmp_path):
-    path = tmp_path / 'random.pth'
-    torch.save(dict(state_dict=make().state_dict()), path)
-    model = make(noise='prior', prior_checkpoint=str(prior_file))
-    model.init_weights()
-    load_checkpoint(model, str(path), map_location='cpu')
-    assert not model.noise_prior.is_trained
-    assert model.train().noise_prior.is_trained
-
-
-def test_untrained_prior_is_refused_when_sampling(make, tools):
-    model = make(noise='prior').eval()
-    with pytest.raises(
-        RuntimeError,
-        match='Expected a trained noise prior, but its weights were never loaded; make it with',
-    ):
-        model.val_step(tools.make_data())
 
 
 def test_checkpoint_of_another_class_count_is_refused(make, tools, tmp_path):
@@ -494,11 +442,10 @@ def test_label_out_of_range_stops_the_training_step(make, tools):
         model.train_step(data, tools.make_wrappers(model))
 
 
-def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file, tmp_path):
+def test_third_stage_starts_from_a_two_stage_checkpoint(make, coded, tools, tmp_path):
     """Lower stages load as they are; the new one trains at once."""
     ema = dict(type='ExponentialMovingAverage', momentum=0.5, interval=1)
-    trained = make(noise='prior', prior_checkpoint=str(prior_file), ema_config=ema)
-    start(trained)
+    trained = coded(share=0, ema_config=ema)
     trained.train_step(tools.make_data(), tools.make_wrappers(trained))
     path = tmp_path / 'two_stages.pth'
     torch.save(dict(state_dict=trained.state_dict()), path)
@@ -516,7 +463,7 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file,
         if 'refiners.1.' in name:  # the average starts from the same
             average = model.generator_ema.module.get_parameter(name)
             assert average.equal(value)
-    before = snapshot(model.train())  # needs no prior file
+    before = snapshot(model.train())
     model.train_step(tools.make_data(size=64), tools.make_wrappers(model))
     assert_moved(
         model,
@@ -536,6 +483,7 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file,
             dict(generator=dict(noise_shape=(4, 4, 4)), noise='prior'),
             r'shape \(4, 4, 4\) of the generator.s noise_shape, but got \(4, 2, 2\)',
         ),
+        (dict(matching_weight=-1), 'matching_weight must be >= 0, but got -1'),
         (
             dict(discriminator=[dict(type='SLNPDiscriminator', num_classes=5)]),
             'one discriminator for each of the 2 stages of the generator, but got 1',
@@ -545,6 +493,33 @@ def test_third_stage_starts_from_a_two_stage_checkpoint(make, tools, prior_file,
 def test_bad_settings_are_refused(options, text, make):
     with pytest.raises(ValueError, match=text):
         make(**options)
+
+
+@pytest.mark.parametrize(
+    'key, text',
+    [
+        ('feature_loss', 'give its loss_weight as matching_weight'),
+        ('prior_command', 'the command follows from prior_checkpoint'),
+        ('discriminator_steps', 'both networks are updated in each iteration'),
+        ('r1_loss', 'leave it out'),
+    ],
+)
+def test_former_and_unknown_arguments_are_refused(key, text, make):
+    with pytest.raises(SLNPError, match=f'the model takes no {key}: .*{text}'):
+        make(**{key: None})
+
+
+def test_figures_of_a_step_by_hand():
+    logits = torch.tensor([2.0, -1.0, 3.0, 1.0]).view(1, 1, 2, 2)
+    real, fake = [SimpleNamespace(logits=logits)], [SimpleNamespace(logits=logits - 10)]
+    images = torch.tensor([0.0, 1.0, -1.0, 0.5]).view(1, 1, 2, 2).expand(2, 3, 2, 2)
+    values = step_log(dict(a=[torch.tensor(3.0)]), real, fake, images)
+    assert values['loss_a_s0'] == 3 and values['saturated'] == 0.5
+    assert values['d_accuracy'] == (3 / 4 + 1) / 2
+    mean = sum(1 / (1 + math.exp(-x)) for x in (2, -1, 3, 1)) / 4
+    assert values['d_real_s0'].item() == pytest.approx(mean)
+    # mean 0.125, squares of the distances 0.0156, 0.7656, 1.2656 and 0.1406, over n - 1
+    assert values['fake_std'].item() == pytest.approx((2.1875 / 3) ** 0.5)
 
 
 def test_discriminators_may_differ_by_stage(make):
@@ -557,13 +532,6 @@ def test_sampling_needs_no_discriminator(make, tools):
     model = make(discriminator=None).eval()
     assert model.discriminator is None
     assert len(model.val_step(tools.make_data())) == 2
-
-
-def test_damaged_prior_is_one_sentence(make, prior_file):
-    prior_file.write_bytes(prior_file.read_bytes()[:200])
-    model = make(noise='prior', prior_checkpoint=str(prior_file))
-    with pytest.raises(SLNPError, match=r'iter_3\.pth cannot be read as a checkpoint'):
-        start(model)
 
 
 def test_number_of_classes_is_stated_once(make, tools):
@@ -585,7 +553,7 @@ def test_another_number_of_classes_in_a_network_is_refused(tools):
 
 
 @pytest.mark.parametrize('share, num_coded', [(0.01, 1), (0.5, 1), (1.0, 2)])
-def test_first_images_have_the_codes_of_their_photographs(share, num_coded, coded, tools, inputs):
+def test_first_images_have_the_codes_of_their_images(share, num_coded, coded, tools, inputs):
     model, seen = coded(share), []
     model.generator.register_forward_hook(lambda _, args, out: seen.append(args[3]))
     model.train_step(tools.make_data(), tools.make_wrappers(model))
@@ -595,40 +563,14 @@ def test_first_images_have_the_codes_of_their_photographs(share, num_coded, code
         assert seen[0][i].allclose(codes[i]) == (i < num_coded)
 
 
-def test_only_coded_images_are_compared_with_their_photographs(coded):
-    """Eq. (19) over the first image alone, against the loss of its own features."""
-    model = coded(0.5).double()
-    real, fake = stage_tensors()
-    _, log_vars = model._gen_loss(real, fake, 1)
-    for k, stage in enumerate(model.discriminator.stages):
-        want = 0.0
-        first = [stage(x.images[k][:1], x.labels[k][:1]).features for x in (fake, real)]
-        for f, r in zip(*first):
-            want += 10 * (f - r).abs().mean().item()
-        assert log_vars[f'loss_fm_g_s{k}'].item() == pytest.approx(want, rel=1e-4)
-
-
 @pytest.mark.parametrize('share, noise', [(-0.1, 'prior'), (1.5, 'prior'), (0.5, 'random')])
 def test_codes_that_cannot_be_had_are_refused(share, noise, make):
     with pytest.raises(ValueError, match='code_share must be from 0 to 1, and 0 with random'):
         make(noise=noise, code_share=share)
 
 
-def test_style_is_the_code_of_a_photograph(coded, inputs):
+def test_style_is_the_code_of_a_image(coded, inputs):
     model, seen = coded().eval(), []
     model.generator.register_forward_hook(lambda _, args, out: seen.append(args[3]))
     model(dict(inputs, style=inputs['img'].flip(0)))
     assert seen[0].equal(model.noise_prior.encode(inputs['img'])[0].flip(0))
-
-
-def test_pretrained_discriminator_looks_once_an_update(coded, tools):
-    """Twice a step and stage in all: photographs and generated images, for both networks."""
-    model, passes = coded(discriminator=tools.PRETRAINED), []
-    for stage in model.discriminator.stages:
-        stage._frozen[0].register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
-    before = snapshot(model)
-    log_vars = model.train_step(tools.make_data(), tools.make_wrappers(model))
-    assert passes == [False, False, True, True]
-    assert all(math.isfinite(v.item()) for v in log_vars.values())
-    assert_moved(model, before, 'generator.global', 'generator.refiners', 'discriminator')
-    assert not any('frozen' in key for key in model.state_dict())

@@ -11,7 +11,7 @@ model = dict(
     ),
     discriminator=dict(type='SLNPDiscriminator', base_channels=64),
     gan_loss=dict(type='SLNPGANLoss', gan_type='log', saturating=True),
-    feature_loss=dict(type='SLNPFeatureMatchingLoss', loss_weight=10.0),
+    matching_weight=10.0,  # lambda of Eq. (20)
     noise='prior',
     noise_prior=dict(
         type='NoisePriorVAE',

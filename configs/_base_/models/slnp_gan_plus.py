@@ -1,6 +1,6 @@
-# Beside the paper's design (docs/results.md): discriminators that look through a frozen ImageNet
-# network, hinge loss, codes of photographs as noise, instance codes that modulate the
-# generator's norms, and an averaged generator.
+# Beside the paper's design (docs/results.md): discriminators on frozen ImageNet features, hinge
+# loss, codes of real images as noise, instance codes that modulate the generator's norms, and an
+# averaged generator.
 _base_ = ['./slnp_gan.py']
 
 model = dict(
@@ -10,7 +10,7 @@ model = dict(
     ),
     discriminator=dict(_delete_=True, type='SLNPPretrainedDiscriminator'),
     gan_loss=dict(gan_type='hinge'),
-    feature_loss=dict(loss_weight=2.0),
+    matching_weight=2.0,
     code_share=0.5,
     noise_prior=dict(base_channels=16, code_rank=64),
     ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1.25, batch_size=4),

@@ -14,5 +14,5 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(enlarge=1.5),
+    discriminator=dict(upsample_factor=(1.2, 1.8)),  # drawn anew in each step
 )

@@ -21,15 +21,10 @@ from typing import Any
 import torch
 from mmagic.registry import OPTIMIZERS
 from torch import Tensor
-from torch.optim.optimizer import (
-    Optimizer,
-    _default_to_fused_or_foreach,
-    _get_scalar_dtype,
-    _get_value,
-    _use_grad_for_differentiable,
-)
+from torch.optim.optimizer import Optimizer, _get_scalar_dtype
 
-FLAGS = dict(foreach=None, maximize=False, capturable=False, differentiable=False)
+FLAGS = dict(maximize=False, capturable=False)
+DROPPED = ('foreach', 'fused', 'differentiable')  # flags of older checkpoints
 STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
 HALF = (torch.float16, torch.bfloat16)
 
@@ -57,29 +52,18 @@ def _check_group(group: dict[str, Any]) -> None:
     """Check the settings of one parameter group.
 
     Raises:
-        ValueError: If a setting is out of range or of a wrong type, or if the rate is a tensor
-            together with ``foreach=True`` and ``capturable=False``.
-        RuntimeError: If both ``foreach`` and ``differentiable`` are set.
+        ValueError: If a setting is out of range or of a wrong type.
     """
     # flags
-    for name, default in FLAGS.items():
-        value = group[name]
-        if not isinstance(value, bool) and not (value is None and default is None):
-            wanted = 'True or False' if default is not None else 'True, False or None'
-            raise ValueError(f'AMM expected {name} to be {wanted}, but got {value!r}.')
-    if group['foreach'] and group['differentiable']:
-        raise RuntimeError('AMM expected foreach or differentiable to be True, not both.')
+    for name in FLAGS:
+        if not isinstance(group[name], bool):
+            raise ValueError(f'AMM expected {name} to be True or False, but got {group[name]!r}.')
 
     # the rate, a number or a tensor of one
     lr = group['lr']
     if isinstance(lr, Tensor):
         if lr.numel() != 1 or not lr.is_floating_point():
             raise ValueError(f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.')
-        if group['foreach'] and not group['capturable']:
-            raise ValueError(
-                'AMM: lr as a Tensor is not supported for capturable=False and foreach=True, '
-                f'but got {lr!r}: set capturable=True, or give a number.'
-            )
         lr = lr.item()
     _check_number('lr', lr)
 
@@ -114,8 +98,8 @@ class AMM(Optimizer):
     moments nor :math:`P`, so the momentum does not amplify it, and the share lost per step is
     ``lr * weight_decay``.
 
-    Flags mean what they mean in :class:`torch.optim.Adam`, and by default the same path is chosen.
-    State of one parameter: ``step`` (scalar; on the CPU unless ``capturable``, wherever the
+    All parameters of a group are updated by foreach operations, on the CPU too. State of one
+    parameter: ``step`` (scalar; on the CPU unless ``capturable``, wherever the
     checkpoint comes from) and three tensors shaped as the parameter: ``exp_avg``, ``exp_avg_sq``
     and ``momentum_buffer``, one more than Adam. Half-precision parameters are updated in float32
     and rounded once to their own type; their state is kept in it too.
@@ -130,24 +114,21 @@ class AMM(Optimizer):
 
     Args:
         params (iterable): Parameters, named parameters or groups.
-        lr (float or Tensor): Rate eta, no unit, >= 0. A tensor of one element needs
-            ``capturable=True`` if ``foreach=True``. Defaults to 1e-3.
+        lr (float or Tensor): Rate eta, no unit, >= 0; read from the device at every step if it is
+            a tensor (of one element) and ``capturable`` is not set. Defaults to 1e-3.
         betas (tuple[float, float]): Decay rates of both moments, no unit, [0, 1).
             Defaults to (0.9, 0.999).
         delta (float): Constant inside the root, unit of squared gradients, >= 0; with 0, a gradient
             that is 0 from the start gives NaN. Defaults to 1e-8.
         momentum (float): Weight alpha of the last update, no unit, [0, 1). Defaults to 0.9.
         weight_decay (float): Decoupled decay lambda, no unit, >= 0. Defaults to 0.
-        foreach (bool, optional): Use foreach operations. Defaults to None: on accelerators, not on
-            the CPU.
         maximize (bool): Ascend instead of descend. Defaults to False.
         capturable (bool): Keep ``step`` on the parameter's device, so that the step can be captured
-            in a CUDA graph. Defaults to False.
-        differentiable (bool): Let autograd record the step. Defaults to False.
+            in a CUDA graph; give ``lr`` as a tensor on that device if a scheduler changes it.
+            Defaults to False.
 
     Raises:
         ValueError: If a setting is out of range or of a wrong type.
-        RuntimeError: If both ``foreach`` and ``differentiable`` are set.
     """
 
     def __init__(
@@ -159,10 +140,8 @@ class AMM(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0,
         *,
-        foreach: bool | None = None,
         maximize: bool = False,
         capturable: bool = False,
-        differentiable: bool = False,
     ) -> None:
         defaults = dict(
             lr=lr,
@@ -170,10 +149,8 @@ class AMM(Optimizer):
             delta=delta,
             momentum=momentum,
             weight_decay=weight_decay,
-            foreach=foreach,
             maximize=maximize,
             capturable=capturable,
-            differentiable=differentiable,
         )
         _check_group(defaults)
         super().__init__(params, defaults)
@@ -187,7 +164,6 @@ class AMM(Optimizer):
 
         Raises:
             ValueError: If a setting is out of range or of a wrong type.
-            RuntimeError: If both ``foreach`` and ``differentiable`` are set.
         """
         if isinstance(param_group, dict):  # else torch says what it expected
             _check_group({**self.defaults, **param_group})
@@ -205,7 +181,8 @@ class AMM(Optimizer):
         super().__setstate__(state)
 
         for group in self.param_groups:
-            group.pop('fused', None)  # a third path once
+            for name in DROPPED:
+                group.pop(name, None)
             for name, value in dict(FLAGS, weight_decay=0).items():
                 group.setdefault(name, value)
 
@@ -229,7 +206,7 @@ class AMM(Optimizer):
                 table 1, and steps.
 
         Raises:
-            RuntimeError: If a gradient is sparse, or ``step`` has a gradient.
+            RuntimeError: If a gradient is sparse or a parameter complex.
         """
         for param in group['params']:
             if param.grad is None:
@@ -239,6 +216,11 @@ class AMM(Optimizer):
                     'AMM expected dense gradients, but got a sparse one: set sparse=False in the '
                     'layer that makes it, or use torch.optim.SparseAdam for its parameters.'
                 )
+            if param.is_complex():
+                raise RuntimeError(
+                    'AMM expected real parameters, but got a complex one: give its real and '
+                    'imaginary parts as one real parameter.'
+                )
 
             # m = v = P = 0
             state = self.state[param]
@@ -247,14 +229,12 @@ class AMM(Optimizer):
                 state['step'] = torch.zeros((), dtype=_get_scalar_dtype(), device=device)
                 for key in STATE_KEYS:
                     state[key] = torch.zeros_like(param, memory_format=torch.preserve_format)
-            if group['differentiable'] and state['step'].requires_grad:
-                raise RuntimeError('AMM expected a step without gradient in differentiable mode.')
 
             row = (param, param.grad, *(state[key] for key in STATE_KEYS), state['step'])
             for column, tensor in zip(columns, row):
                 column.append(tensor)
 
-    @_use_grad_for_differentiable
+    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step.
 
@@ -284,33 +264,59 @@ class AMM(Optimizer):
 
 
 def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
-    """Choose a path and update the tensors that ``_init_group`` collected.
+    """Update the tensors that ``_init_group`` collected in place.
 
-    Complex tensors are seen as real ones; half-precision tensors are copied to float32 and back.
+    Args:
+        group (dict[str, Any]): Settings.
+        *columns (list[Tensor]): Parameters, gradients, m, v and P of table 1, and steps.
     """
-    *tensors, steps = columns
-    lr, on_tensors = group['lr'], group['capturable'] or group['differentiable']
-
-    # the path, as torch.optim.Adam chooses it
-    foreach = group['foreach']
-    if foreach is None:
-        _, foreach = _default_to_fused_or_foreach(tensors[0], group['differentiable'])
-        foreach = foreach and not (isinstance(lr, Tensor) and not group['capturable'])
-    update = _multi_tensor_amm if foreach else _single_tensor_amm
-
-    # real tensors of 32 or 64 bit; the rate is a number unless a graph needs the tensor
-    own = [[torch.view_as_real(t) if t.is_complex() else t for t in column] for column in tensors]
-    wide = [[t.float() if t.dtype in HALF else t for t in column] for column in own]
+    lr, (beta1, beta2) = group['lr'], group['betas']
+    on_tensors = group['capturable'] or torch.compiler.is_compiling()
     if isinstance(lr, Tensor):
-        lr = lr.squeeze() if on_tensors else _get_value(lr)
+        lr = lr.squeeze() if on_tensors else lr.item()
 
-    update([*wide, steps], group, lr, on_tensors)
+    alike = Optimizer._group_tensors_by_device_and_dtype(list(columns))
+    for (*own, steps), _ in alike.values():
+        half = own[0][0].dtype in HALF
+        wide = [[t.float() for t in column] for column in own] if half else own
+        params, grads, exp_avgs, exp_avg_sqs, momentum_buffers = wide
+        if group['maximize']:
+            grads = torch._foreach_neg(grads)
 
-    # everything but the gradients back to half precision
-    for index in (0, 2, 3, 4):
-        for target, source in zip(own[index], wide[index]):
-            if target.dtype in HALF:
-                target.copy_(source)
+        # t, and with it both bias corrections
+        torch._foreach_add_(steps, 1)
+        times = torch.stack(steps)
+        if on_tensors:
+            times = times.to(params[0].dtype)
+            step_sizes, offsets = (x.unbind() for x in _fold_bias(times, lr, group))
+        else:
+            step_sizes, offsets = zip(*(_fold_bias(t, lr, group) for t in times.tolist()))
+
+        # decoupled decay
+        if group['weight_decay'] != 0:
+            torch._foreach_mul_(params, 1 - lr * group['weight_decay'])
+
+        # m and v
+        torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
+        torch._foreach_mul_(exp_avg_sqs, beta2)
+        torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
+
+        # P; one factor a tensor: addcdiv takes a list of numbers, not of tensors
+        roots = torch._foreach_add(exp_avg_sqs, offsets)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(momentum_buffers, group['momentum'])
+        if on_tensors:
+            torch._foreach_div_(roots, step_sizes)
+            torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots)
+        else:
+            torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots, step_sizes)
+
+        # theta
+        torch._foreach_sub_(params, momentum_buffers)
+
+        if half:  # all but the gradients
+            for index in (0, 2, 3, 4):
+                torch._foreach_copy_(own[index], wide[index])
 
 
 def _fold_bias(
@@ -336,84 +342,3 @@ def _fold_bias(
     logs = [math.log(beta) if beta > 0 else -math.inf for beta in group['betas']]
     correction1, correction2 = (-torch.expm1(step * log) for log in logs)
     return correction2.sqrt() * lr / correction1, correction2 * group['delta']
-
-
-def _single_tensor_amm(
-    columns: list[list[Tensor]], group: dict[str, Any], lr: float | Tensor, on_tensors: bool
-) -> None:
-    """Update real parameters and their state in place, one after another.
-
-    Args:
-        columns (list[list[Tensor]]): Parameters, gradients, m, v and P of table 1, alike in shape
-            and dtype (float32 or float64), and steps, scalar tensors.
-        group (dict[str, Any]): The other settings.
-        lr (float or Tensor): Rate eta, no unit; a scalar tensor only with ``on_tensors``.
-        on_tensors (bool): Keep the step a tensor, for a CUDA graph or for autograd.
-    """
-    beta1, beta2 = group['betas']
-
-    for param, grad, exp_avg, exp_avg_sq, momentum_buffer, step in zip(*columns):
-        step += 1
-        time = step.to(param.dtype) if on_tensors else _get_value(step)
-        step_size, offset = _fold_bias(time, lr, group)
-        if group['maximize']:
-            grad = -grad
-
-        # decoupled decay
-        if group['weight_decay'] != 0:
-            param.mul_(1 - lr * group['weight_decay'])
-
-        # m and v
-        exp_avg.lerp_(grad, 1 - beta1)
-        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-
-        # P; the next step writes to m, so autograd gets a copy
-        root = (exp_avg_sq + offset).sqrt_()
-        momentum_buffer.mul_(group['momentum'])
-        if on_tensors:
-            momentum_buffer.add_(exp_avg.clone() / root * step_size)
-        else:
-            momentum_buffer.addcdiv_(exp_avg, root, value=step_size)
-
-        # theta
-        param.sub_(momentum_buffer)
-
-
-def _multi_tensor_amm(
-    columns: list[list[Tensor]], group: dict[str, Any], lr: float | Tensor, on_tensors: bool
-) -> None:
-    """Do what :func:`_single_tensor_amm` does with foreach operations."""
-    beta1, beta2 = group['betas']
-
-    alike = Optimizer._group_tensors_by_device_and_dtype(columns)
-    for (params, grads, exp_avgs, exp_avg_sqs, momentum_buffers, steps), _ in alike.values():
-        torch._foreach_add_(steps, 1)
-        if on_tensors:
-            times = torch.stack([step.to(params[0].dtype) for step in steps])
-            step_sizes, offsets = (folded.unbind() for folded in _fold_bias(times, lr, group))
-        else:
-            step_sizes, offsets = zip(*(_fold_bias(_get_value(s), lr, group) for s in steps))
-        if group['maximize']:
-            grads = torch._foreach_neg(grads)
-
-        # decoupled decay
-        if group['weight_decay'] != 0:
-            torch._foreach_mul_(params, 1 - lr * group['weight_decay'])
-
-        # m and v
-        torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
-        torch._foreach_mul_(exp_avg_sqs, beta2)
-        torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
-
-        # P; one factor a tensor: addcdiv takes a list of numbers, not of tensors
-        roots = torch._foreach_add(exp_avg_sqs, offsets)
-        torch._foreach_sqrt_(roots)
-        torch._foreach_mul_(momentum_buffers, group['momentum'])
-        if on_tensors:
-            torch._foreach_div_(roots, step_sizes)
-            torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots)
-        else:
-            torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots, step_sizes)
-
-        # theta
-        torch._foreach_sub_(params, momentum_buffers)

@@ -1,7 +1,8 @@
 """Discriminators."""
 
-from .slnp_discriminator import DiscriminatorOutput, SLNPDiscriminator, StageDiscriminators
+from .slnp_discriminator import DiscriminatorOutput, SLNPDiscriminator
 from .slnp_pretrained_discriminator import SLNPPretrainedDiscriminator
+from .stage_discriminators import StageDiscriminators
 
 __all__ = [
     'DiscriminatorOutput',

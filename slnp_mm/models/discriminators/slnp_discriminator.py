@@ -1,6 +1,5 @@
 """Discriminators of image and label."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +7,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import LabelEmbedding, to_class_index
+from ..layers import LabelEmbedding
 
 NORMS = ('instance', 'none')
 
@@ -95,38 +94,37 @@ class SLNPDiscriminator(BaseModule):
         nn.init.normal_(self.decide.weight, std=0.02)
 
     def _check_size(self, image: Tensor) -> None:
-        """Refuse pictures that leave the last layer no pixel, or one where it takes a spread."""
+        """Refuse images that leave the last layer no pixel, or one where a norm needs more."""
         halvings = len(self.layers)
         height, width = (side >> halvings for side in image.shape[-2:])
         norms = any(isinstance(module, nn.InstanceNorm2d) for module in self.layers.modules())
         if height * width < 1 + norms:
             raise ValueError(
-                f'Expected pictures of {2 ** (halvings + 1)} pixels a side or more for a '
+                f'Expected images of {2 ** (halvings + 1)} pixels a side or more for a '
                 f'discriminator of {halvings} layers, but its stage has {image.shape[-2]} x '
                 f'{image.shape[-1]}; set image_size of the data set to a larger multiple of '
                 'that, or lower num_layers of the discriminator.'
             )
 
-    def look(self, image: Tensor) -> None:
-        """Nothing of this network is frozen, so nothing can be kept from update to update."""
-
-    def forward(self, image: Tensor, label: Tensor, seen: None = None) -> DiscriminatorOutput:
+    def forward(self, image: Tensor, label: Tensor, detach: bool = False) -> DiscriminatorOutput:
         """Judge images under their labels.
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
-            label (Tensor): (B, H, W), int64, 0..C-1 or 255.
-            seen (None): What :meth:`look` returns.
+            label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
+            detach (bool): Whether no gradient may reach the image. Defaults to False.
 
         Returns:
             DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the
             features of every halving.
 
         Raises:
-            ValueError: If the picture is too small for the layers.
+            ValueError: If the image is too small for the layers.
         """
         self._check_size(image)
-        embedded = self.embedding(to_class_index(label, self.num_classes))
+        if detach:
+            image = image.detach()
+        embedded = self.embedding(label)
         x = torch.cat([image, embedded.to(image.dtype)], 1)
         features = []
         for layer in self.layers:
@@ -136,44 +134,3 @@ class SLNPDiscriminator(BaseModule):
         tiled = tiled[..., None, None].expand_as(x)
         x = self.act(self.join(torch.cat([x, tiled], 1)))
         return DiscriminatorOutput(self.decide(x), features)
-
-
-class StageDiscriminators(BaseModule):
-    """One discriminator a stage, called as one network.
-
-    Args:
-        stages (Sequence[nn.Module]): Lowest resolution first.
-    """
-
-    def __init__(self, stages: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-
-    def compile(self, **options) -> None:
-        """Compile every stage, which holds more than its forward pass."""
-        for stage in self.stages:
-            stage.compile(**options)
-
-    def look(self, images: Sequence[Tensor]) -> list[list[Tensor] | None]:
-        """Compute what no update changes, one a stage: frozen features, or None."""
-        return [stage.look(image) for stage, image in zip(self.stages, images)]
-
-    def forward(
-        self,
-        images: Sequence[Tensor],
-        labels: Sequence[Tensor],
-        seen: Sequence[list[Tensor] | None] | None = None,
-    ) -> list[DiscriminatorOutput]:
-        """Judge every stage's image.
-
-        Args:
-            images (Sequence[Tensor]): One a stage, (B, 3, H, W).
-            labels (Sequence[Tensor]): One a stage, (B, H, W), int64.
-            seen (Sequence[list[Tensor] | None], optional): :meth:`look` of the images, if at
-                hand. Defaults to None.
-
-        Returns:
-            list[DiscriminatorOutput]: One a stage.
-        """
-        seen = self.look(images) if seen is None else seen
-        return [stage(*args) for stage, *args in zip(self.stages, images, labels, seen)]

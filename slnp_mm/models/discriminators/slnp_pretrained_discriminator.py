@@ -1,4 +1,6 @@
-"""A discriminator that looks through a frozen ImageNet network."""
+"""A discriminator on frozen ImageNet features."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +8,9 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import LabelEmbedding, to_class_index
+from slnp_mm.errors import SLNPError
+
+from ..layers import LabelEmbedding
 from ..layers.pretrained_features import CHANNELS, IMAGENET_SIZE, PretrainedFeatures
 from .slnp_discriminator import DiscriminatorOutput
 
@@ -43,26 +47,30 @@ class SLNPPretrainedDiscriminator(BaseModule):
     The frozen features, and the image averaged 2x2, which holds the colors, are the features of
     Eq. (19). Small trained networks on them, told the label, take the decisions of Eq. (18).
     The frozen network is no submodule: it is in no ``parameters()``, ``state_dict()``,
-    ``train()`` or conversion of norms, yet follows :meth:`to`.
+    ``train()`` or conversion of norms, yet follows :meth:`to`. Within a training step
+    (:meth:`StageDiscriminators.step`) an image's features are computed once and remembered.
 
     Source:
         paper: SLNP-GAN, 1.3, Eq. (19) ("features from several layers of the discriminator"), to
             which the paper comes from Johnson et al.'s perceptual loss [18].
         reference: Projected GANs, arXiv:2111.01007 (heads on frozen features of several strides,
-            images enlarged to what the frozen network knows).
-        ours: the heads, and how the label enters them.
+            images upsampled to the size that the frozen network knows).
+        ours: the heads, and how the label enters them; the random upsampling factor.
 
     Args:
         num_classes (int): ``C``, without the unlabelled channel.
         channels (int): Channels of the trained heads. Defaults to 64.
         embed_channels (int): Length of class vectors. Defaults to 64.
         grid_size (int): Side of the decision maps. Defaults to 8.
-        enlarge (float): Factor, >= 1, by which an image is enlarged for the frozen network if its
-            shorter side is below :data:`IMAGENET_SIZE`. Defaults to 1.0.
+        upsample_factor (float | Sequence[float]): Factor, >= 1, by which an image is upsampled
+            for the frozen network if its shorter side is below :data:`IMAGENET_SIZE`; sides are
+            rounded to multiples of 8. A pair (low, high): drawn uniformly once a training step;
+            elsewhere its mean. Defaults to 1.0.
+        enlarge (None): Former name of ``upsample_factor``, refused.
 
     Raises:
-        SLNPError: If the weights of the frozen network are not installed.
-        ValueError: If ``enlarge`` is below 1.
+        SLNPError: If the weights of the frozen network are not installed, or ``enlarge`` is given.
+        ValueError: If ``upsample_factor`` is below 1 or no range.
     """
 
     def __init__(
@@ -71,14 +79,23 @@ class SLNPPretrainedDiscriminator(BaseModule):
         channels: int = 64,
         embed_channels: int = 64,
         grid_size: int = 8,
-        enlarge: float = 1.0,
+        upsample_factor: float | Sequence[float] = 1.0,
+        enlarge: None = None,
     ) -> None:
         super().__init__()
-        if enlarge < 1:
-            raise ValueError(f'enlarge must be >= 1, but got {enlarge}.')
+        if enlarge is not None:
+            raise SLNPError('enlarge of the discriminator is now called upsample_factor: rename it')
+        single = isinstance(upsample_factor, (int, float))
+        low, high = (upsample_factor, upsample_factor) if single else upsample_factor
+        if not 1 <= low <= high:
+            raise ValueError(
+                f'upsample_factor must be a number >= 1 or a range of such, (low, high), but got '
+                f'{upsample_factor}.'
+            )
         self.num_classes = num_classes
         self.grid_size = grid_size
-        self.enlarge = enlarge
+        self.upsample_range = (low, high)
+        self.end_step()
         self._frozen = (PretrainedFeatures(),)  # a tuple, so that it is not registered
         self.embedding = LabelEmbedding(num_classes, embed_channels)
         self.heads = nn.ModuleList(DecisionHead(c, embed_channels, channels) for c in CHANNELS[1:])
@@ -100,52 +117,64 @@ class SLNPPretrainedDiscriminator(BaseModule):
         return super()._apply(fn, *args, **kwargs)
 
     def compile(self, **options) -> None:
-        """Compile the frozen network with the heads."""
-        self._frozen[0].compile(**options)
-        super().compile(**options)
+        """Compile the frozen network and the heads, unless their sizes are drawn every step."""
+        low, high = self.upsample_range
+        if low == high:
+            self._frozen[0].compile(**options)
+            self._decide = torch.compile(self._decide, **options)
 
-    def look(self, image: Tensor) -> list[Tensor]:
-        """What the discriminator sees before anything trained: the features of Eq. (19).
+    def start_step(self, factor: float | None = None) -> None:
+        """Remember features from now on, of images upsampled by ``factor`` if one is drawn."""
+        self._remembered: dict[Tensor, list[Tensor]] | None = {}
+        self._factor = factor or self._factor
 
-        Args:
-            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1].
+    def end_step(self) -> None:
+        """Forget the features; upsample by the mean of the range."""
+        self._remembered = None
+        self._factor = sum(self.upsample_range) / 2
 
-        Returns:
-            list[Tensor]: The image averaged 2x2, then the frozen features, finest first.
-        """
-        large = image
-        if self.enlarge > 1 and min(image.shape[-2:]) < IMAGENET_SIZE:
-            large = F.interpolate(image, scale_factor=self.enlarge, mode='bilinear')
-        return [F.avg_pool2d(image, 2), *self._frozen[0](large)]
-
-    def forward(
-        self, image: Tensor, label: Tensor, seen: list[Tensor] | None = None
-    ) -> DiscriminatorOutput:
+    def forward(self, image: Tensor, label: Tensor, detach: bool = False) -> DiscriminatorOutput:
         """Judge images under their labels.
 
         Args:
-            image (Tensor): (B, 3, H, W), float32, [-1, 1].
-            label (Tensor): (B, H, W), int64, 0..C-1 or 255; H and W multiples of 4.
-            seen (list[Tensor], optional): :meth:`look` of the image, if at hand.
+            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1].
+            label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled; H and W
+                multiples of 4.
+            detach (bool): Whether no gradient may reach the image. Defaults to False.
 
         Returns:
-            DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one map a stride, and what
-            :meth:`look` returns.
+            DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one map a stride; as
+            features the image averaged 2x2, then the frozen features, finest first.
         """
-        seen = self.look(image) if seen is None else seen
+        features = self._features(image)
+        if detach:
+            features = [feature.detach() for feature in features]
+        return DiscriminatorOutput(self._decide(features, label), features)
 
+    def _features(self, image: Tensor) -> list[Tensor]:
+        """Features of Eq. (19), computed once an image within a training step."""
+        known = {} if self._remembered is None else self._remembered
+        if image not in known:  # tensors are told apart by identity
+            large = image
+            if self._factor > 1 and min(image.shape[-2:]) < IMAGENET_SIZE:
+                size = [int(round(self._factor * side / 8)) * 8 for side in image.shape[-2:]]
+                large = F.interpolate(image, size=size, mode='bilinear')
+            known[image] = [F.avg_pool2d(image, 2), *self._frozen[0](large)]
+        return known[image]
+
+    def _decide(self, features: list[Tensor], label: Tensor) -> Tensor:
+        """Decisions of the heads, each on the features of its stride."""
         # class vectors, averaged to a grid that divides the label, then to that of each stride
-        label = to_class_index(label, self.num_classes)
-        rows, columns = seen[2].shape[-2:]
+        rows, columns = features[2].shape[-2:]
         if label.shape[1] % rows or label.shape[2] % columns:
-            rows, columns = seen[0].shape[-2:]
+            rows, columns = features[0].shape[-2:]
         embedded = self.embedding.pooled(label, (rows, columns))
         decisions = []
-        for head, feature in zip(self.heads, seen[2:]):
+        for head, feature in zip(self.heads, features[2:]):
             grid = feature.shape[-2:]
             logits = head(feature, F.adaptive_avg_pool2d(embedded, grid))
             decisions.append(_to_grid(logits, self.grid_size))
-        return DiscriminatorOutput(torch.cat(decisions, 1), seen)
+        return torch.cat(decisions, 1)
 
 
 def _body(channels: int) -> nn.Sequential:

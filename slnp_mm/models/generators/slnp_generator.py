@@ -8,7 +8,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import UNLABELLED, ResBlock, region_counts, stride_ids
+from ..layers import ResBlock, region_counts, stride_ids
 
 
 class GeneratorOutput(NamedTuple):
@@ -27,14 +27,14 @@ def classes_as_instances(label: Tensor, num_classes: int) -> tuple[Tensor, Tenso
     """Treat all pixels of a class as one instance.
 
     Args:
-        label (Tensor): Label map, (B, H, W), int64, 0..C-1 or 255.
+        label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
         num_classes (int): ``C``.
 
     Returns:
         tuple[Tensor, Tensor]: Instance ids (B, 1, H, W), -1..C-1, and their
         classes (B, C); -1 for a class that the image lacks.
     """
-    ids = label.masked_fill(label == UNLABELLED, -1)[:, None]
+    ids = label.masked_fill(label == num_classes, -1)[:, None]
     classes = torch.arange(num_classes, device=label.device)
     present = region_counts(ids, (1, 1), num_classes)[..., 0] > 0
     return ids, torch.where(present, classes, -1)
@@ -138,7 +138,8 @@ class SLNPGenerator(BaseModule):
         """Generate one image a stage.
 
         Args:
-            label (Tensor): Label map at the last stage's size, (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): Class indices at the last stage's size, (B, H, W), int64, 0..C,
+                ``C`` = unlabelled.
             instances (Tensor): Layered instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np`` or random, (B, *noise_shape), float32.

@@ -1,5 +1,7 @@
 """Stage 0: the global image from label, instances and noise prior."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
@@ -8,16 +10,19 @@ from torch import Tensor, nn
 
 from ..layers import (
     LabelEmbedding,
+    ModulationTables,
     ResBlock,
+    apply_blocks,
     down_block,
+    gather_vectors,
     label_map,
-    place,
     pool_mean,
     pool_noise,
     region_counts,
     stride_ids,
-    to_class_index,
+    table_rows,
     upsample,
+    vector_table,
 )
 
 NOISE_KINDS = ('white', 'code')
@@ -95,13 +100,19 @@ class SLNPGlobalGenerator(BaseModule):
         self.ups = nn.ModuleList(
             ResBlock(widths[i + 1] + enc[i], widths[i], code) for i in reversed(range(num_downs))
         )
+        self.modulation = ModulationTables(self._block_groups()) if modulated else None
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
+
+    def _block_groups(self) -> list[Sequence[ResBlock]]:
+        """The blocks of each resolution, coarsest first."""
+        return [self.blocks, *([up] for up in self.ups)]
 
     def encode(
         self,
         label: Tensor,
         ids: Tensor,
+        rows: Tensor,
         instance_labels: Tensor,
         noise: Tensor,
         resample: dict[int, Tensor] | None = None,
@@ -111,6 +122,7 @@ class SLNPGlobalGenerator(BaseModule):
         Args:
             label (Tensor): ``L_0`` as class indices, (B, H, W), 0..C.
             ids (Tensor): Instance ids, (B, K, H, W), -1..T-1.
+            rows (Tensor): Their rows at the coarsest size, (B, K, H / 2^n, W / 2^n).
             instance_labels (Tensor): (B, T), -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w).
             resample (dict[int, Tensor], optional): From an instance 0..T-1 to other noise of the
@@ -136,14 +148,13 @@ class SLNPGlobalGenerator(BaseModule):
             pooled[:, index] = pool(self._on_grid(other, grid), counts[:, [index]])[:, 0]
         classes = instance_labels.masked_fill(instance_labels < 0, self.num_classes)
         codes = self.class_code(classes) + global_vector[:, None] + self.noise_fc(pooled)
-        coarse = stride_ids(ids, 2**self.num_downs)
         fused = torch.cat(
             [
                 encoded[-1],
-                label_map(ids, instance_labels, self.num_classes, grid),  # M
+                label_map(counts, classes, self.num_classes).unflatten(2, grid),  # M
                 self.embedding.pooled(label, grid),  # mu_0
                 noise,
-                place(codes, coarse),
+                gather_vectors(vector_table(codes), rows),
             ],
             1,
         )
@@ -166,7 +177,7 @@ class SLNPGlobalGenerator(BaseModule):
         """Generate the global image.
 
         Args:
-            label (Tensor): Label map ``L_0``, (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): ``L_0``, class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w), float32.
@@ -176,14 +187,15 @@ class SLNPGlobalGenerator(BaseModule):
             tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W),
             ``I_0`` (B, 3, H, W) in [-1, 1], instance codes (B, T, code_channels).
         """
-        label = to_class_index(label, self.num_classes)
-        encoded, codes, y = self.encode(label, ids, instance_labels, noise, resample)
-        coarse = stride_ids(ids, 2**self.num_downs)
-        for block in self.blocks:
-            y = block(y, codes, coarse)
-        for level, up in zip(reversed(range(self.num_downs)), self.ups):
-            y = torch.cat([upsample(y), encoded[level]], 1)
-            y = up(y, codes, stride_ids(ids, 2**level))
+        rows = table_rows(ids, instance_labels.shape[1])
+        levels = [stride_ids(rows, 2**level) for level in reversed(range(self.num_downs + 1))]
+        encoded, codes, y = self.encode(label, ids, levels[0], instance_labels, noise, resample)
+        groups = self._block_groups()
+        tables = self.modulation(groups, codes) if self.modulation else [None] * len(groups)
+        y = apply_blocks(groups[0], y, tables[0], levels[0])
+        for i, finer in enumerate(reversed(encoded[:-1]), 1):
+            y = torch.cat([upsample(y), finer], 1)
+            y = apply_blocks(groups[i], y, tables[i], levels[i])
         y = F.leaky_relu(y, 0.2, inplace=True)  # y_0, Eq. (8)
         return y, torch.tanh(self.to_rgb(y)), codes  # I_0, Eq. (9)
 

@@ -1,5 +1,7 @@
 """Stage 1 and later: refine by attention over the label's instances."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
@@ -8,17 +10,20 @@ from torch import Tensor, nn
 
 from ..layers import (
     LabelEmbedding,
+    ModulationTables,
     ResBlock,
+    apply_blocks,
     attend,
     attention_weights,
     down_block,
+    gather_vectors,
     instance_context,
-    place,
     pool_mean,
     region_counts,
     stride_ids,
-    to_class_index,
+    table_rows,
     upsample,
+    vector_table,
 )
 
 
@@ -84,8 +89,13 @@ class SLNPLocalRefiner(BaseModule):
         self.blocks = nn.ModuleList(ResBlock(wide, wide, code) for _ in range(num_blocks))
         self.up0 = ResBlock(wide + in_channels, mid, code)
         self.up1 = ResBlock(mid + embed_channels, base_channels, code)
+        self.modulation = ModulationTables(self._block_groups()) if modulated else None
         self.to_rgb = nn.Conv2d(base_channels, 3, 3, padding=1)
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
+
+    def _block_groups(self) -> list[Sequence[ResBlock]]:
+        """The blocks of each resolution, coarsest first."""
+        return [self.blocks, [self.up0], [self.up1]]
 
     def instance_vectors(self, encoded: Tensor, counts: Tensor, instance_labels: Tensor) -> Tensor:
         """Vectors ``v'_i`` of the instances of the fine label map.
@@ -114,25 +124,20 @@ class SLNPLocalRefiner(BaseModule):
         return features.flatten(2).transpose(1, 2)
 
     def instance_map(
-        self,
-        image: Tensor,
-        encoded: Tensor,
-        ids: Tensor,
-        instance_labels: Tensor,
-        return_attention: bool,
+        self, image: Tensor, encoded: Tensor, ids: Tensor, rows: Tensor, instance_labels: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """The detail map ``V`` of Eq. (15) and, on request, the weights.
+        """The detail map ``V`` of Eq. (15) and the weights.
 
         Args:
             image (Tensor): ``I_0``, (B, 3, H / 2, W / 2).
             encoded (Tensor): ``Enc(L_1)``, (B, in_channels, H / 2, W / 2).
             ids (Tensor): Instance ids at the fine size, (B, K, H, W).
+            rows (Tensor): Their rows at a quarter of the size, (B, K, H / 4, W / 4).
             instance_labels (Tensor): (B, T).
-            return_attention (bool): Whether to compute Eq. (14) explicitly.
 
         Returns:
             tuple[Tensor, Tensor | None]: V at a quarter of the size,
-            (B, attention_channels, H / 4, W / 4); weights (B, N, T).
+            (B, attention_channels, H / 4, W / 4); weights (B, N, T), None without attention.
         """
         slots = instance_labels.shape[1]
         grid = (ids.shape[-2] // 4, ids.shape[-1] // 4)
@@ -141,15 +146,11 @@ class SLNPLocalRefiner(BaseModule):
         )
         weights = None
         if self.attention:
-            valid = instance_labels >= 0
-            regions = self.region_vectors(image)
-            if return_attention:
-                weights = attention_weights(regions, vectors, valid)
-            context = attend(regions, vectors, valid)
+            weights = attention_weights(self.region_vectors(image), vectors, instance_labels >= 0)
             side = (self.num_regions, self.num_regions)
             cover = region_counts(ids, side, slots) > 0
-            vectors = instance_context(context, cover)
-        return place(vectors, stride_ids(ids, 4)), weights
+            vectors = instance_context(attend(weights, vectors), cover)
+        return gather_vectors(vector_table(vectors), rows), weights
 
     def forward(
         self,
@@ -164,7 +165,7 @@ class SLNPLocalRefiner(BaseModule):
         """Double the resolution and refine.
 
         Args:
-            label (Tensor): Label map ``L_1``, (B, H, W), int64, 0..C-1 or 255.
+            label (Tensor): ``L_1``, class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
             instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
             features (Tensor): ``y_0``, (B, in_channels, H / 2, W / 2).
@@ -177,19 +178,22 @@ class SLNPLocalRefiner(BaseModule):
             (B, base_channels, H, W), ``I_1`` (B, 3, H, W) in [-1, 1],
             attention weights (B, N, T) or None.
         """
-        label = to_class_index(label, self.num_classes)
         embedded = self.embedding(label)
         encoded = self.encoder(embedded)  # Enc(L_1)
-        detail, weights = self.instance_map(image, encoded, ids, instance_labels, return_attention)
+        rows = table_rows(ids, instance_labels.shape[1])
+        levels = [stride_ids(rows, 4), stride_ids(rows, 2), rows]
+        detail, weights = self.instance_map(image, encoded, ids, levels[0], instance_labels)
         merged = features + encoded
         y = self.fuse(
             torch.cat(
                 [self.down(merged), detail, self.embedding.pooled(label, detail.shape[-2:])], 1
             )
         )  # last: mu_1
-        for block in self.blocks:
-            y = block(y, codes, stride_ids(ids, 4))
-        y = self.up0(torch.cat([upsample(y), merged], 1), codes, stride_ids(ids, 2))
-        y = self.up1(torch.cat([upsample(y), embedded], 1), codes, ids)
+        groups = self._block_groups()
+        tables = self.modulation(groups, codes) if self.modulation else [None] * len(groups)
+        y = apply_blocks(groups[0], y, tables[0], levels[0])
+        y = apply_blocks(groups[1], torch.cat([upsample(y), merged], 1), tables[1], levels[1])
+        y = apply_blocks(groups[2], torch.cat([upsample(y), embedded], 1), tables[2], levels[2])
         y = F.leaky_relu(y, 0.2, inplace=True)  # y_1, Eq. (16)
-        return y, torch.tanh(self.to_rgb(y)), weights  # I_1, Eq. (17)
+        image = torch.tanh(self.to_rgb(y))  # I_1, Eq. (17)
+        return y, image, weights if return_attention else None

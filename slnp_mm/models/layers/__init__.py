@@ -1,37 +1,47 @@
 """Blocks used by at least two networks."""
 
-from .blocks import InstanceModulation, ResBlock, down_block, group_norm, upsample
+from .blocks import (
+    InstanceModulation,
+    ModulationTables,
+    ResBlock,
+    apply_blocks,
+    down_block,
+    group_norm,
+    upsample,
+)
 from .efficientnet_lite import lite_state_dict
 from .instances import (
-    class_layers,
+    gather_vectors,
     label_map,
-    place,
     pool_mean,
     pool_noise,
     region_counts,
     stride_ids,
+    table_rows,
+    vector_table,
 )
-from .label_embedding import UNLABELLED, LabelEmbedding, to_class_index
+from .label_embedding import LabelEmbedding
 from .region_attention import attend, attention_weights, instance_context
 
 __all__ = [
     'InstanceModulation',
     'LabelEmbedding',
+    'ModulationTables',
     'ResBlock',
-    'UNLABELLED',
+    'apply_blocks',
     'attend',
     'attention_weights',
-    'class_layers',
     'down_block',
+    'gather_vectors',
     'group_norm',
     'instance_context',
     'label_map',
     'lite_state_dict',
-    'place',
     'pool_mean',
     'pool_noise',
     'region_counts',
     'stride_ids',
-    'to_class_index',
+    'table_rows',
     'upsample',
+    'vector_table',
 ]

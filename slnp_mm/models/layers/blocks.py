@@ -1,11 +1,13 @@
 """Convolution blocks shared by the networks."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .instances import place
+from .instances import gather_vectors, vector_table
 from .precision import exact
 
 MAX_GROUP_CHANNELS = 16
@@ -48,8 +50,8 @@ class InstanceModulation(nn.Module):
     .. math:: y_p = \hat{x}_p (1 + \gamma_{i(p)}) + \beta_{i(p)}
 
     Scale and shift are linear in the instance's code and are computed once
-    an instance, then looked up by pixel: for a label map without overlaps
-    this equals SPADE with 1x1 convolutions over the map of codes.
+    an instance, then looked up by pixel (:class:`ModulationTables`): for a label map without
+    overlaps this equals SPADE with 1x1 convolutions over the map of codes.
 
     Source:
         reference: SPADE, arXiv:1903.07291, and CLADE, arXiv:2004.02867
@@ -68,19 +70,9 @@ class InstanceModulation(nn.Module):
         nn.init.normal_(self.affine.weight, std=0.02)
         nn.init.zeros_(self.affine.bias)
 
-    def forward(self, x: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
-        """Normalise and modulate.
-
-        Args:
-            x (Tensor): Features, (B, D, H, W), float.
-            codes (Tensor): One code an instance, (B, T, code_channels).
-            ids (Tensor): Id map at the features' size, (B, K, H, W), int64.
-
-        Returns:
-            Tensor: (B, D, H, W).
-        """
-        scale, shift = self.affine(codes).chunk(2, dim=2)
-        return (self.norm(x) * place(1 + scale, ids, empty=1.0)).add_(place(shift, ids))
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Normalise ``x`` (B, D, H, W), then multiply by ``scale`` and add ``shift``, alike."""
+        return (self.norm(x) * scale).add_(shift)
 
 
 class ResBlock(nn.Module):
@@ -93,8 +85,8 @@ class ResBlock(nn.Module):
             modulate the norms. Defaults to None, plain group norm.
 
     Attributes:
-        with_cp (bool): Whether to keep the input only and compute the block again for the
-            gradient.
+        with_cp (bool): Whether :func:`apply_blocks` keeps the input only and computes the block
+            again for the gradient.
     """
 
     with_cp = False
@@ -103,12 +95,12 @@ class ResBlock(nn.Module):
         self, in_channels: int, out_channels: int, code_channels: int | None = None
     ) -> None:
         super().__init__()
-        self.modulated = code_channels is not None
+        self.widths = (in_channels, in_channels, out_channels, out_channels)
         for index, channels in enumerate((in_channels, out_channels)):
             norm = (
-                InstanceModulation(channels, code_channels)
-                if self.modulated
-                else group_norm(channels)
+                group_norm(channels)
+                if code_channels is None
+                else InstanceModulation(channels, code_channels)
             )
             self.add_module(f'norm{index}', norm)
         self.conv0 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
@@ -119,29 +111,90 @@ class ResBlock(nn.Module):
             else nn.Conv2d(in_channels, out_channels, 1, bias=False)
         )
 
-    def forward(self, x: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, x: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
         """Apply the block.
 
         Args:
             x (Tensor): (B, in_channels, H, W), float.
-            codes (Tensor): Instance codes, (B, T, code_channels); read only
-                if the block is modulated.
-            ids (Tensor): Id map at the size of ``x``, (B, K, H, W), int64.
+            maps (Sequence[Tensor]): Scale and shift of both norms, (B, widths[i], H, W); none if
+                the block is not modulated.
 
         Returns:
             Tensor: (B, out_channels, H, W).
         """
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(
-                self._forward, x, codes, ids, use_reentrant=False, preserve_rng_state=False
-            )
-        return self._forward(x, codes, ids)
-
-    def _forward(self, x: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
-        extra = (codes, ids) if self.modulated else ()
-        y = self.conv0(F.leaky_relu(self.norm0(x, *extra), 0.2, inplace=True))
-        y = self.conv1(F.leaky_relu(self.norm1(y, *extra), 0.2, inplace=True))
+        y = self.conv0(F.leaky_relu(self.norm0(x, *maps[:2]), 0.2, inplace=True))
+        y = self.conv1(F.leaky_relu(self.norm1(y, *maps[2:]), 0.2, inplace=True))
         return self.skip(x) + y
+
+
+class ModulationTables(nn.Module):
+    """Scale and shift of every norm for every instance, from one product.
+
+    Args:
+        groups (Sequence[Sequence[ResBlock]]): Modulated blocks, those of one resolution together.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[ResBlock]]) -> None:
+        super().__init__()
+        widths = [width for blocks in groups for block in blocks for width in block.widths]
+        ones = torch.tensor([1.0, 0.0] * (len(widths) // 2))
+        ones = ones.repeat_interleave(torch.tensor(widths))
+        self.register_buffer('ones', ones, persistent=False)
+
+    def forward(self, groups: Sequence[Sequence[ResBlock]], codes: Tensor) -> list[Tensor]:
+        """Compute the tables.
+
+        Args:
+            groups (Sequence[Sequence[ResBlock]]): As given to the constructor.
+            codes (Tensor): One code an instance, (B, T, code_channels).
+
+        Returns:
+            list[Tensor]: :func:`vector_table` of each group, which holds :attr:`ResBlock.widths`
+            of its blocks side by side: ``1 + gamma`` and ``beta``, 1 and 0 where no instance is.
+        """
+        norms = [norm for blocks in groups for b in blocks for norm in (b.norm0, b.norm1)]
+        weight = torch.cat([norm.affine.weight for norm in norms])
+        bias = torch.cat([norm.affine.bias for norm in norms])
+        table = vector_table(F.linear(codes, weight, bias))
+        widths = [sum(sum(block.widths) for block in blocks) for blocks in groups]
+        return (table + self.ones.to(table.dtype)).split(widths, 1)
+
+
+def apply_blocks(
+    blocks: Sequence[ResBlock], x: Tensor, table: Tensor | None, rows: Tensor
+) -> Tensor:
+    """Apply residual blocks of one resolution one after another.
+
+    Args:
+        blocks (Sequence[ResBlock]): The blocks.
+        x (Tensor): (B, D, H, W), float.
+        table (Tensor, optional): Of :class:`ModulationTables`; None if they are not modulated.
+        rows (Tensor): :func:`table_rows` at the size of ``x``, (B, K, H, W), int64.
+
+    Returns:
+        Tensor: (B, D', H, W).
+    """
+    if not (any(block.with_cp for block in blocks) and torch.is_grad_enabled()):
+        return _apply_blocks(blocks, x, table, rows)
+    widths = [sum(block.widths) for block in blocks]
+    tables = [None] * len(blocks) if table is None else table.split(widths, 1)
+    for block, table in zip(blocks, tables):
+        x = checkpoint(
+            _apply_blocks, [block], x, table, rows, use_reentrant=False, preserve_rng_state=False
+        )
+    return x
+
+
+def _apply_blocks(
+    blocks: Sequence[ResBlock], x: Tensor, table: Tensor | None, rows: Tensor
+) -> Tensor:
+    maps = ()
+    if table is not None:
+        widths = [width for block in blocks for width in block.widths]
+        maps = gather_vectors(table, rows).split(widths, 1)
+    for index, block in enumerate(blocks):
+        x = block(x, maps[4 * index : 4 * index + 4])
+    return x
 
 
 def down_block(in_channels: int, out_channels: int, norm: bool = True) -> nn.Sequential:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .precision import exact, lookup
+from .precision import as_float, exact, lookup
 
 
 def stride_ids(ids: Tensor, factor: int) -> Tensor:
@@ -39,14 +39,11 @@ def region_counts(ids: Tensor, grid: tuple, num_slots: int) -> Tensor:
     """
     batch, layers, height, width = ids.shape
     rows, cols = grid
-    row = torch.arange(height, device=ids.device) // (height // rows)
-    col = torch.arange(width, device=ids.device) // (width // cols)
-    cell = row[:, None] * cols + col
-    index = (ids + 1) * (rows * cols) + cell
-    counts = ids.new_zeros(batch, (num_slots + 1) * rows * cols, dtype=torch.float32)
-    ones = counts.new_ones(1).expand(batch, layers * height * width)
-    counts.scatter_add_(1, index.flatten(1), ones)
-    return counts.view(batch, num_slots + 1, rows * cols)[:, 1:]
+    cells = (ids + 1).view(batch, layers, rows, height // rows, cols, width // cols)
+    cells = cells.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * cols, -1)
+    counts = ids.new_zeros(batch, rows * cols, num_slots + 1, dtype=torch.float32)
+    counts.scatter_add_(2, cells, counts.new_ones(()).expand(cells.shape))
+    return counts[..., 1:].transpose(1, 2)
 
 
 def pool_mean(features: Tensor, weights: Tensor) -> Tensor:
@@ -85,13 +82,44 @@ def pool_noise(noise: Tensor, weights: Tensor) -> Tensor:
 def _weighted_sum(features: Tensor, weights: Tensor, total: Tensor) -> Tensor:
     """Weighted sum over the cells by ``total``; a large instance would overflow float16."""
     with exact(features):
-        kind = torch.promote_types(features.dtype, weights.dtype)
-        sums = weights.to(kind) @ features.flatten(2).transpose(1, 2).to(kind)
+        wide = as_float(features.flatten(2).transpose(1, 2))
+        sums = torch.bmm(weights.to(wide.dtype), wide)
         return (sums / total.clamp(min=1e-6)).to(features.dtype)
 
 
-def place(vectors: Tensor, ids: Tensor, empty: float = 0.0) -> Tensor:
-    r"""Write each instance's vector on its pixels, Eq. (15).
+def vector_table(vectors: Tensor) -> Tensor:
+    """Put the vectors of a batch one below the other, zeros before each image's own.
+
+    Args:
+        vectors (Tensor): One vector an instance, (B, T, D), float.
+
+    Returns:
+        Tensor: (B * (T + 1), D).
+    """
+    return F.pad(vectors, (0, 0, 1, 0)).flatten(0, 1)
+
+
+def table_rows(ids: Tensor, num_slots: int) -> Tensor:
+    """Turn ids into rows of a :func:`vector_table`.
+
+    Where one layer covers a pixel, a layer that does not takes the row of one that does: the
+    maximum over the layers, Eq. (15), is then that over the instances which cover the pixel.
+
+    Args:
+        ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
+        num_slots (int): Number of ids, ``T``.
+
+    Returns:
+        Tensor: (B, K, H, W), int64.
+    """
+    if ids.shape[1] > 1:
+        ids = torch.where(ids < 0, ids.amax(1, keepdim=True), ids)
+    first = torch.arange(len(ids), device=ids.device) * (num_slots + 1) + 1
+    return ids + first.view(-1, 1, 1, 1)
+
+
+def gather_vectors(table: Tensor, rows: Tensor) -> Tensor:
+    r"""Gather the vector of its instance for each pixel, Eq. (15).
 
     .. math:: V = \max_{1 \le i \le T} P_i \otimes V^i
 
@@ -102,57 +130,30 @@ def place(vectors: Tensor, ids: Tensor, empty: float = 0.0) -> Tensor:
             would clip every negative entry.
 
     Args:
-        vectors (Tensor): One vector an instance, (B, T, D), float.
-        ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
-        empty (float): Value of pixels that no instance covers. Defaults to 0.
+        table (Tensor): :func:`vector_table`, (B * (T + 1), D), float.
+        rows (Tensor): :func:`table_rows`, (B, K, H, W), int64.
 
     Returns:
         Tensor: (B, D, H, W). Its memory format is channels-last.
     """
-    batch, slots, _ = vectors.shape
-    offset = torch.arange(batch, device=ids.device) * (slots + 1)
-    rows = F.pad(vectors, (0, 0, 1, 0), value=empty).flatten(0, 1)
-    placed = None
-    covered = None
-    for layer in ids.unbind(1):
-        values = lookup(rows, layer + 1 + offset[:, None, None])
-        here = (layer >= 0)[..., None]
-        if placed is None:
-            placed, covered = values, here
-            continue
-        both = torch.maximum(placed, values)
-        placed = torch.where(here & covered, both, torch.where(here, values, placed))
-        covered = covered | here
-    return placed.permute(0, 3, 1, 2)
+    gathered = lookup(table, rows[:, 0])
+    for layer in range(1, rows.shape[1]):
+        gathered = torch.maximum(gathered, lookup(table, rows[:, layer]))
+    return gathered.permute(0, 3, 1, 2)
 
 
-def class_layers(ids: Tensor, instance_labels: Tensor) -> Tensor:
-    """Replace instance ids by their classes.
-
-    Args:
-        ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
-        instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for an empty slot.
-
-    Returns:
-        Tensor: (B, K, H, W), int64, class or -1.
-    """
-    table = F.pad(instance_labels, (1, 0), value=-1)
-    return table.gather(1, (ids + 1).flatten(1)).view_as(ids)
-
-
-def label_map(ids: Tensor, instance_labels: Tensor, num_classes: int, grid: tuple) -> Tensor:
+def label_map(counts: Tensor, classes: Tensor, num_classes: int) -> Tensor:
     """Gather the instances into the binary label map M (paper, 1.2.1).
 
     Args:
-        ids (Tensor): Id map, (B, K, H, W), int64, -1..T-1.
-        instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
+        counts (Tensor): Pixels of an instance in a cell, (B, T, N), float32.
+        classes (Tensor): Class of each instance, (B, T), int64, 0..L, ``L`` for an empty slot.
         num_classes (int): ``L``, number of classes.
-        grid (tuple[int, int]): Rows and columns of M; (H, W) for one entry a pixel.
 
     Returns:
-        Tensor: M, (B, L, h, w), float32, 1 where an instance of class k
-        covers (any pixel of) the cell, else 0.
+        Tensor: M, (B, L, N), float32, 1 where an instance of class k covers (any pixel of) the
+        cell, else 0.
     """
-    classes = class_layers(ids, instance_labels)
-    counts = region_counts(classes, grid, num_classes)
-    return (counts > 0).float().unflatten(2, grid)
+    sums = counts.new_zeros(len(counts), num_classes + 1, counts.shape[2])
+    sums.scatter_add_(1, classes[:, :, None].expand(counts.shape), counts)
+    return (sums[:, :num_classes] > 0).float()

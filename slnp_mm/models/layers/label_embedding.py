@@ -2,23 +2,8 @@
 
 from torch import Tensor, nn
 
-from slnp_mm.datasets.codec import UNLABELLED
-
 from .instances import region_counts
 from .precision import lookup, lowered
-
-
-def to_class_index(label: Tensor, num_classes: int) -> Tensor:
-    """Map the unlabelled id to the extra channel ``num_classes``.
-
-    Args:
-        label (Tensor): Label map, any shape, int64, 0..C-1 or 255.
-        num_classes (int): ``C``, without the unlabelled channel.
-
-    Returns:
-        Tensor: Same shape, int64, 0..C.
-    """
-    return label.masked_fill(label == UNLABELLED, num_classes)
 
 
 class LabelEmbedding(nn.Embedding):

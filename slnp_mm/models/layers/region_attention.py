@@ -1,8 +1,9 @@
 """Attention of image sub-regions over label instances."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .precision import as_float, exact
 
 
 def attention_weights(regions: Tensor, instances: Tensor, valid: Tensor) -> Tensor:
@@ -21,15 +22,18 @@ def attention_weights(regions: Tensor, instances: Tensor, valid: Tensor) -> Tens
         valid (Tensor): Which slots hold an instance, (B, T), bool.
 
     Returns:
-        Tensor: (B, N, T), float, rows sum to 1 over the valid instances;
+        Tensor: (B, N, T), float32 or float64, rows sum to 1 over the valid instances;
         all zero where an image has none.
     """
-    scores = regions @ instances.transpose(1, 2)  # Eq. (11)
-    scores = scores.masked_fill(~valid[:, None], float('-inf'))
-    return torch.softmax(scores, dim=-1).nan_to_num(0.0)  # Eq. (14)
+    some = valid.any(1, keepdim=True)
+    with exact(regions):
+        scores = torch.bmm(as_float(regions), as_float(instances).transpose(1, 2))  # Eq. (11)
+        # an image without instances keeps its scores, since a softmax of -inf alone is NaN
+        scores = scores.masked_fill((~valid & some)[:, None], float('-inf'))
+        return torch.softmax(scores, dim=-1) * some[:, None]  # Eq. (14)
 
 
-def attend(regions: Tensor, instances: Tensor, valid: Tensor) -> Tensor:
+def attend(weights: Tensor, instances: Tensor) -> Tensor:
     r"""Context vector of every sub-region.
 
     .. math:: V_{context}^j = \sum_{i=1}^T w_{j,i} v'_i
@@ -38,20 +42,14 @@ def attend(regions: Tensor, instances: Tensor, valid: Tensor) -> Tensor:
         paper: SLNP-GAN, Eq. (12) and (13).
 
     Args:
-        regions (Tensor): ``V_region``, (B, N, D), float.
+        weights (Tensor): :func:`attention_weights`, (B, N, T).
         instances (Tensor): ``v'``, (B, T, D), float.
-        valid (Tensor): Which slots hold an instance, (B, T), bool.
 
     Returns:
-        Tensor: ``V_context``, (B, N, D); zero where an image has no
-        instance.
+        Tensor: ``V_context``, (B, N, D), dtype of ``instances``.
     """
-    some = valid.any(1)
-    mask = valid | ~some[:, None]
-    context = F.scaled_dot_product_attention(
-        regions, instances, instances, attn_mask=mask[:, None], scale=1.0
-    )
-    return context * some[:, None, None]
+    with exact(instances):
+        return torch.bmm(weights, as_float(instances)).to(instances.dtype)
 
 
 def instance_context(context: Tensor, cover: Tensor) -> Tensor:
@@ -70,4 +68,4 @@ def instance_context(context: Tensor, cover: Tensor) -> Tensor:
         nothing.
     """
     weights = cover.to(context.dtype)
-    return weights @ context / weights.sum(-1, keepdim=True).clamp(min=1)
+    return torch.bmm(weights, context) / weights.sum(-1, keepdim=True).clamp(min=1)

@@ -1,6 +1,6 @@
 """Losses."""
 
-from .slnp_feature_matching_loss import SLNPFeatureMatchingLoss
+from .feature_matching_loss import feature_matching_loss
 from .slnp_gan_loss import SLNPGANLoss
 
-__all__ = ['SLNPFeatureMatchingLoss', 'SLNPGANLoss']
+__all__ = ['SLNPGANLoss', 'feature_matching_loss']

@@ -61,9 +61,8 @@ class SLNPGANLoss(nn.Module):
             if not is_disc:
                 return -logits.mean()
             return F.relu(1 - logits if target_is_real else 1 + logits).mean()
-        if is_disc:
-            logits = logits if target_is_real else -logits
-            return F.softplus(-logits).mean() / math.log(2)
-        if self.saturating:
-            return -F.softplus(logits).mean() / math.log(2)
-        return F.softplus(-logits).mean() / math.log(2)
+        if is_disc and not target_is_real:
+            return F.softplus(logits).mean() / math.log(2)  # -lb(1 - D)
+        if not is_disc and self.saturating:
+            return -F.softplus(logits).mean() / math.log(2)  # lb(1 - D)
+        return F.softplus(-logits).mean() / math.log(2)  # -lb D

@@ -120,7 +120,7 @@ class NoisePriorVAE(BaseModel):
             raise ValueError(f'recon_std must be > 0, but got {recon_std}.')
         self.image_size = image_size
         self.recon_std = recon_std
-        self._is_trained = False
+        self.is_trained = False  # until weights are loaded or a loss is computed
         narrowing = arrangement == 'vae'
         scale = 0.5**num_scales if narrowing else 2**num_scales
         side = int(image_size * scale)
@@ -152,13 +152,10 @@ class NoisePriorVAE(BaseModel):
             nn.Tanh(),
         )
 
-    @property
-    def is_trained(self) -> bool:
-        """bool: Whether the batch norms have seen data; once they have, the device is not asked."""
-        self._is_trained = self._is_trained or all(
-            int(m.num_batches_tracked) > 0 for m in self.modules() if isinstance(m, nn.BatchNorm2d)
-        )
-        return self._is_trained
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Note that weights are loaded."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.is_trained |= f'{prefix}encoder.0.weight' in state_dict
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Enc: posterior of the latent, Eq. (1) and (4).
@@ -282,9 +279,10 @@ class NoisePriorVAE(BaseModel):
             share in [0, 1] of latent units whose posterior mean varies over the batch;
             ``sample_std``, mean over pixels of the spread of Dec(z) over z, image units.
         """
+        self.is_trained = True
         image = F.adaptive_avg_pool2d(image, self.image_size)
         mean, log_var = self.encode(image)
-        latent = mean + torch.randn_like(mean) * (0.5 * log_var).exp()
+        latent = mean + torch.randn_like(mean) * (0.5 * log_var).exp()  # h
         recon = self.decode(latent)
         values = image[0].numel()
         kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)

@@ -35,8 +35,7 @@ def test_forward_is_figure_7_in_one_hot_form(pair):
     image, label = pair
     image = image.double()
     net = make(norm='none').double()
-    index = torch.where(label == 255, CLASSES, label)
-    one_hot = F.one_hot(index, CLASSES + 1).permute(0, 3, 1, 2).double()
+    one_hot = F.one_hot(label, CLASSES + 1).permute(0, 3, 1, 2).double()
     embedded = torch.einsum('bchw,cd->bdhw', one_hot, net.embedding.weight)
     x = torch.cat([image, embedded], 1)
     for layer in net.layers:
@@ -68,6 +67,15 @@ def test_stages_are_judged_by_their_own_network(pair):
     outputs = StageDiscriminators(nets)([small, image], [small_label, label])
     assert outputs[0].logits.equal(nets[0](small, small_label).logits)
     assert outputs[1].logits.equal(nets[1](image, label).logits)
+
+
+@pytest.mark.parametrize('detach', [True, False])
+def test_detached_images_get_no_gradient(detach, pair):
+    image, label = pair
+    net = make()
+    net(image.requires_grad_(), label, detach).logits.sum().backward()
+    assert (image.grad is None) == detach
+    assert net.layers[0][0].weight.grad.any()
 
 
 def test_unknown_norm_is_refused():

@@ -10,7 +10,8 @@ from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from torch.nn import functional as F
 
-from slnp_mm.models import SLNPPretrainedDiscriminator
+from slnp_mm.errors import SLNPError
+from slnp_mm.models import SLNPPretrainedDiscriminator, StageDiscriminators
 from slnp_mm.models.layers import lite_state_dict
 from slnp_mm.models.layers.pretrained_features import CHANNELS, PretrainedFeatures
 
@@ -26,7 +27,7 @@ def pair(size=64, batch=2):
     rng = torch.Generator().manual_seed(1)
     image = torch.rand(batch, 3, size, size, generator=rng) * 2 - 1
     label = torch.randint(0, CLASSES, (batch, size, size), generator=rng)
-    label[0, :3] = 255
+    label[0, :3] = CLASSES
     return image, label
 
 
@@ -58,21 +59,72 @@ def test_decisions_have_the_documented_shape(size):
     torch.testing.assert_close(output.features[0], F.avg_pool2d(pair(size)[0], 2))
 
 
-@pytest.mark.parametrize('size, seen', [(64, 96), (222, 333), (224, 224)])
-def test_small_images_are_enlarged_for_the_frozen_network(size, seen):
+@pytest.mark.parametrize('factor', [1.5, (1.2, 1.8)])
+@pytest.mark.parametrize('size, upsampled', [(64, 96), (72, 112), (224, 224)])
+def test_small_images_are_upsampled_for_the_frozen_network(size, upsampled, factor):
+    """Outside of a training step, a range means its mean."""
     image, label = pair(size)
-    net = make(enlarge=1.5)
-    features = net.look(image)
-    torch.testing.assert_close(features[0], F.avg_pool2d(image, 2))
-    large = F.interpolate(image, size=(seen, seen), mode='bilinear')
-    for feature, want in zip(features[1:], net._frozen[0](large)):
+    net = make(upsample_factor=factor)
+    output = net(image, label)
+    torch.testing.assert_close(output.features[0], F.avg_pool2d(image, 2))
+    large = F.interpolate(image, size=(upsampled, upsampled), mode='bilinear')
+    for feature, want in zip(output.features[1:], net._frozen[0](large)):
         torch.testing.assert_close(feature, want)
-    assert net(image, label).logits.shape == (2, 4, 8, 8)
+    assert output.logits.shape == (2, 4, 8, 8)
 
 
-def test_an_image_is_not_made_smaller():
-    with pytest.raises(ValueError, match='enlarge must be >= 1, but got 0.5'):
-        make(enlarge=0.5)
+def test_one_factor_is_drawn_a_step_for_all_stages():
+    net = StageDiscriminators([make(upsample_factor=[1.2, 1.8]) for _ in range(2)])
+    sides = []
+    for stage in net.stages:
+        stage._frozen[0].register_forward_pre_hook(lambda _, args: sides.append(args[0].shape[-1]))
+    images, labels = zip(pair(64), pair(128))
+    torch.manual_seed(3)
+    for _ in range(3):
+        with net.step():
+            net(images, labels)
+            net([image.clone() for image in images], labels)
+    torch.manual_seed(3)
+    want = []
+    for _ in range(3):
+        factor = float(torch.empty(()).uniform_(1.2, 1.8))
+        step = [int(round(factor * side / 8)) * 8 for side in (64, 128)]
+        want += step * 2
+    assert sides == want and len(set(want)) > 2
+
+
+def test_features_are_computed_once_an_image_within_a_step():
+    net, passes = StageDiscriminators([make()]), []
+    net.stages[0]._frozen[0].register_forward_hook(lambda *_: passes.append(1))
+    (image, label), other = pair(), pair()[0] / 2
+    with net.step():
+        first = net([image], [label])[0]
+        assert net([other], [label])[0].logits.shape == first.logits.shape
+        again = net([image], [label])[0]
+    assert len(passes) == 2
+    assert again.logits.equal(first.logits) and again.features[1] is first.features[1]
+    assert net([image], [label])[0].logits.equal(first.logits)  # computed anew
+    assert len(passes) == 3
+
+
+@pytest.mark.parametrize('detach', [True, False])
+def test_detached_images_get_no_gradient(detach):
+    net = make()
+    image, label = pair()
+    net(image.requires_grad_(), label, detach).logits.sum().backward()
+    assert (image.grad is None) == detach
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.parametrize('factor', [0.5, (0.9, 2), (1.8, 1.2)])
+def test_a_factor_below_one_or_no_range_is_refused(factor):
+    with pytest.raises(ValueError, match='upsample_factor must be a number >= 1 or a range'):
+        make(upsample_factor=factor)
+
+
+def test_former_name_of_the_factor_is_refused():
+    with pytest.raises(SLNPError, match='enlarge .* is now called upsample_factor'):
+        make(enlarge=1.5)
 
 
 def test_frozen_network_is_nobodys():
@@ -119,12 +171,6 @@ def test_gradients_reach_the_image_and_every_trained_weight(tools):
     tools.assert_gradients(net)
 
 
-def test_features_at_hand_give_the_same_decisions():
-    net = make()
-    image, label = pair()
-    torch.testing.assert_close(net(image, label, net.look(image)).logits, net(image, label).logits)
-
-
 def test_the_label_matters():
     net = make()
     image, label = pair()
@@ -136,9 +182,8 @@ def test_averaged_class_vectors_are_added_to_the_features():
     net = make().double()
     image, label = pair(32, batch=1)
     image = image.double()
-    index = torch.where(label == 255, CLASSES, label).flatten()
-    mean = sum(net.embedding.weight[i] for i in index.tolist()) / len(index)
-    head, feature = net.heads[-1], net.look(image)[-1]
+    mean = sum(net.embedding.weight[i] for i in label.flatten().tolist()) / label.numel()
+    head, feature = net.heads[-1], net(image, label).features[-1]
     told = head.feature(feature) + head.label(mean[None, :, None, None])
     want = head.decide(head.body(told))[0, 0, 0, 0]
     logits = net(image, label).logits[0, 3]

@@ -125,14 +125,14 @@ def test_without_instance_pathway_instances_are_not_read(inputs, tools):
 
 
 def test_classes_as_instances_lists_what_is_there():
-    label = torch.tensor([[[0, 2], [255, 2]], [[1, 1], [1, 1]]])
+    label = torch.tensor([[[0, 2], [3, 2]], [[1, 1], [1, 1]]])
     ids, classes = classes_as_instances(label, 3)
     assert ids.tolist() == [[[[0, 2], [-1, 2]]], [[[1, 1], [1, 1]]]]
     assert classes.tolist() == [[0, -1, 2], [-1, 1, -1]]
 
 
 def test_an_image_without_instances_stays_finite(inputs, tools):
-    none = {**without_instances(inputs), 'label': torch.full_like(inputs['label'], 255)}
+    none = {**without_instances(inputs), 'label': torch.full_like(inputs['label'], tools.CLASSES)}
     images = make(tools)(**none).images
     assert all(image.isfinite().all() for image in images)
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from slnp_mm.models import SLNPGlobalGenerator
 from slnp_mm.models.generators.slnp_global_generator import resize_noise
+from slnp_mm.models.layers import table_rows
 
 SIZE, CELL, GRID = 16, 4, (4, 4)
 
@@ -49,7 +50,7 @@ def test_residual_blocks_get_label_map_mu_noise_and_codes(scene, tools):
     masks = tools.naive_masks(ids, tools.SLOTS)
     parts = seen['fused'].split([net.encoder[-1][0].out_channels, tools.CLASSES, 4, 3, 6], 1)
     assert parts[1].equal(tools.naive_label_map(masks, labels, GRID))
-    vectors = net.embedding.weight[torch.where(label == 255, tools.CLASSES, label)]
+    vectors = net.embedding.weight[label]
     torch.testing.assert_close(parts[2], F.avg_pool2d(vectors.permute(0, 3, 1, 2), CELL))
     assert parts[3].equal(spread(noise))
     codes = tools.naive_place(seen['codes'], masks[..., ::CELL, ::CELL])
@@ -75,8 +76,9 @@ def test_resampled_instance_takes_other_noise_and_no_other_code_moves(scene, too
     net, (label, ids, labels, noise), _ = scene
     net.noise_kind = kind
     other = torch.randn_like(noise)
-    both = [net.encode(label.clamp(max=tools.CLASSES), ids, labels, x) for x in (noise, other)]
-    _, codes, _ = net.encode(label.clamp(max=tools.CLASSES), ids, labels, noise, {1: other})
+    maps = (label, ids, table_rows(ids[..., ::CELL, ::CELL], tools.SLOTS), labels)
+    both = [net.encode(*maps, x) for x in (noise, other)]
+    _, codes, _ = net.encode(*maps, noise, {1: other})
     assert codes[:, 1].equal(both[1][1][:, 1]) and not codes[:, 1].equal(both[0][1][:, 1])
     rest = [i for i in range(tools.SLOTS) if i != 1]
     assert codes[:, rest].equal(both[0][1][:, rest])

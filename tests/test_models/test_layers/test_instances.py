@@ -4,14 +4,19 @@ import pytest
 import torch
 
 from slnp_mm.models.layers import (
-    class_layers,
+    gather_vectors,
     label_map,
-    place,
     pool_mean,
     pool_noise,
     region_counts,
     stride_ids,
+    table_rows,
+    vector_table,
 )
+
+
+def gather(vectors, ids):
+    return gather_vectors(vector_table(vectors), table_rows(ids, vectors.shape[1]))
 
 
 @pytest.fixture(scope='module', params=[1, 2])
@@ -45,35 +50,35 @@ def test_region_counts_match_masks(scene, grid, tools):
     assert counts.double().equal(tools.naive_counts(masks, *grid))
 
 
-def test_place_matches_masks(scene, tools):
+def test_gathered_vectors_match_masks(scene, tools):
     ids, _, masks = scene
     vectors = torch.randn(2, tools.SLOTS, 3, dtype=torch.float64)
-    assert place(vectors, ids).equal(tools.naive_place(vectors, masks))
+    assert gather(vectors, ids).equal(tools.naive_place(vectors, masks))
 
 
-def test_place_takes_maximum_of_negative_vectors():
+def test_maximum_of_negative_vectors_is_negative():
     vectors = torch.tensor([[[-1.0, -4.0], [-2.0, -3.0]]])
     ids = torch.tensor([0, 0, -1, -1, -1, 1, 1, -1]).view(1, 2, 1, 4)
-    placed = place(vectors, ids)
+    placed = gather(vectors, ids)
     assert placed[0, :, 0].T.tolist() == [[-1, -4], [-1, -3], [-2, -3], [0, 0]]
 
 
-def test_place_gradient_matches_masks(scene, tools):
+def test_gradient_of_gathered_vectors_matches_masks(scene, tools):
     ids, _, masks = scene
     vectors = torch.randn(2, tools.SLOTS, 3, dtype=torch.float64)
     weight = torch.randn(2, 3, 16, 16, dtype=torch.float64)
     grads = []
-    for write in (lambda v: place(v, ids), lambda v: tools.naive_place(v, masks)):
+    for write in (lambda v: gather(v, ids), lambda v: tools.naive_place(v, masks)):
         leaf = vectors.clone().requires_grad_()
         (write(leaf) * weight).sum().backward()
         grads.append(leaf.grad)
     torch.testing.assert_close(*grads, rtol=1e-12, atol=1e-12)
 
 
-def test_place_ignores_order_of_layers(tools):
+def test_order_of_layers_does_not_matter(tools):
     ids, _, _ = tools.make_instances(16)
     vectors = torch.randn(2, tools.SLOTS, 3)
-    assert place(vectors, ids).equal(place(vectors, ids.flip(1)))
+    assert gather(vectors, ids).equal(gather(vectors, ids.flip(1)))
 
 
 def test_pool_mean_matches_loop(tools):
@@ -109,16 +114,17 @@ def test_pool_noise_keeps_unit_variance_for_any_size(cells):
     assert pool_noise(noise, weights).var().item() == pytest.approx(1, abs=0.06)
 
 
-def test_class_layers_replace_ids(scene):
-    ids, labels, _ = scene
-    classes = class_layers(ids, labels)
-    for b in range(2):
-        for i, k in zip(ids[b].flatten().tolist(), classes[b].flatten().tolist()):
-            assert k == (labels[b, i] if i >= 0 else -1)
+def test_rows_are_those_of_the_table_and_fill_uncovered_layers():
+    ids = torch.tensor([[[[0, -1, -1]], [[2, 1, -1]]]]).expand(2, -1, -1, -1)
+    vectors = torch.tensor([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]])
+    assert vector_table(vectors).flatten().tolist() == [0, 1, 2, 3, 0, 4, 5, 6]
+    rows = table_rows(ids, 3)
+    assert rows[:, :, 0].tolist() == [[[1, 2, 0], [3, 2, 0]], [[5, 6, 4], [7, 6, 4]]]
 
 
 @pytest.mark.parametrize('grid', [(16, 16), (4, 4)])
 def test_label_map_matches_masks(scene, grid, tools):
     ids, labels, masks = scene
-    found = label_map(ids, labels, tools.CLASSES, grid)
-    assert found.double().equal(tools.naive_label_map(masks, labels, grid))
+    classes = torch.where(labels < 0, tools.CLASSES, labels)
+    found = label_map(region_counts(ids, grid, tools.SLOTS), classes, tools.CLASSES)
+    assert found.unflatten(2, grid).double().equal(tools.naive_label_map(masks, labels, grid))

@@ -2,17 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from slnp_mm.models.layers import UNLABELLED, LabelEmbedding, to_class_index
-
-
-def test_unlabelled_becomes_the_last_index():
-    label = torch.tensor([0, 4, UNLABELLED])
-    assert to_class_index(label, 5).tolist() == [0, 4, 5]
+from slnp_mm.models.layers import LabelEmbedding
 
 
 def test_lookup_equals_convolution_of_one_hot_map(tools):
-    _, _, label = tools.make_instances(8)
-    index = to_class_index(label, tools.CLASSES)
+    _, _, index = tools.make_instances(8)
     assert (index == tools.CLASSES).any()
     embedding = LabelEmbedding(tools.CLASSES, 3).double()
     one_hot = F.one_hot(index, tools.CLASSES + 1).permute(0, 3, 1, 2).double()
@@ -22,8 +16,7 @@ def test_lookup_equals_convolution_of_one_hot_map(tools):
 
 @pytest.mark.parametrize('grid', [(2, 2), (4, 8), (1, 1)])
 def test_pooled_vectors_are_the_average_of_the_map(grid, tools):
-    _, _, label = tools.make_instances(8)
-    index = to_class_index(label, tools.CLASSES)
+    _, _, index = tools.make_instances(8)
     embedding = LabelEmbedding(tools.CLASSES, 3).double()
     want = F.adaptive_avg_pool2d(embedding(index), grid)
     torch.testing.assert_close(embedding.pooled(index, grid), want, rtol=1e-6, atol=1e-6)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slnp_mm.models.layers import LabelEmbedding, group_norm, place, pool_mean
+from slnp_mm.models.layers import LabelEmbedding, gather_vectors, group_norm, pool_mean
 from slnp_mm.models.layers.precision import lookup
 
 
@@ -27,9 +27,8 @@ def test_maps_have_the_type_of_the_region():
     assert embedding(label).dtype == torch.float32
     with bf16():
         assert embedding(label).dtype == torch.bfloat16
-        assert (
-            place(torch.nn.Linear(2, 3)(torch.ones(1, 2, 2)), label[None]).dtype == torch.bfloat16
-        )
+        table = torch.nn.Linear(2, 3)(torch.ones(3, 2))
+        assert gather_vectors(table, label[None]).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize('affine', [False, True])

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from slnp_mm.models.layers import attend, attention_weights, instance_context, place
+from slnp_mm.models.layers import (
+    attend,
+    attention_weights,
+    gather_vectors,
+    instance_context,
+    table_rows,
+    vector_table,
+)
 
 DEPTH = 3
 
@@ -30,13 +37,18 @@ def test_weights_are_one_for_a_lone_instance(vectors):
 
 def test_context_matches_the_equations(vectors, tools):
     want = tools.naive_weights(*vectors) @ vectors[1]
-    torch.testing.assert_close(attend(*vectors), want)
+    torch.testing.assert_close(attend(attention_weights(*vectors), vectors[1]), want)
 
 
-def test_context_equals_returned_weights(vectors):
-    regions, instances, valid = (v.float() if v.is_floating_point() else v for v in vectors)
-    want = attention_weights(regions, instances, valid) @ instances
-    torch.testing.assert_close(attend(regions, instances, valid), want)
+def test_bfloat16_rounds_the_context_once(vectors):
+    """Scores, weights and their product are float32."""
+    low = [v.bfloat16() if v.is_floating_point() else v for v in vectors]
+    want = attention_weights(*(v.double() if v.is_floating_point() else v for v in low))
+    with torch.autocast('cpu', torch.bfloat16):
+        weights = attention_weights(*low)
+        context = attend(weights, low[1])
+    torch.testing.assert_close(weights, want.float())
+    assert context.equal((want.float() @ low[1].float()).bfloat16())
 
 
 def test_image_without_instances_gives_zero_and_finite_gradient(vectors):
@@ -44,16 +56,17 @@ def test_image_without_instances_gives_zero_and_finite_gradient(vectors):
     valid[0] = False
     regions.requires_grad_()
     instances.requires_grad_()
-    context = attend(regions, instances, valid)
+    weights = attention_weights(regions, instances, valid)
+    context = attend(weights, instances)
     assert context[0].eq(0).all() and context[1].ne(0).any()
-    assert attention_weights(regions, instances, valid)[0].eq(0).all()
+    assert weights[0].eq(0).all()
     context.sum().backward()
     assert regions.grad.isfinite().all()
     assert instances.grad[0].eq(0).all()
 
 
 def test_instance_context_is_the_mean_of_covered_regions(vectors, tools):
-    context = attend(*vectors)
+    context = attend(attention_weights(*vectors), vectors[1])
     cover = torch.rand(2, tools.SLOTS, 4) > 0.5
     cover[0, 0] = True  # the full image
     cover[0, 2] = False  # empty
@@ -68,7 +81,9 @@ def test_detail_map_from_regions_to_pixels_matches_the_equations(vectors, tools)
     valid = labels >= 0
     masks = tools.naive_masks(ids, tools.SLOTS)
     cover = tools.naive_counts(masks, 2, 2) > 0
-    found = place(instance_context(attend(regions, instances, valid), cover), ids)
+    context = attend(attention_weights(regions, instances, valid), instances)
+    table = vector_table(instance_context(context, cover))
+    found = gather_vectors(table, table_rows(ids, tools.SLOTS))
 
     context = tools.naive_weights(regions, instances, valid) @ instances
     want = tools.naive_place(tools.naive_instance_context(context, cover), masks)

@@ -1,5 +1,6 @@
 """The noise prior: equations (1)-(7), both arrangements, collapse."""
 
+import copy
 import math
 
 import pytest
@@ -113,9 +114,15 @@ def test_sample_std_leaves_mode_and_statistics(prior):
     assert all(v.equal(before[k]) for k, v in prior.state_dict().items())
 
 
-def test_is_trained_once_batch_norms_saw_data(prior, tools):
+def test_is_trained_once_a_loss_is_computed_or_weights_are_loaded(prior, tools):
+    other = copy.deepcopy(prior)
     assert not prior.is_trained
     assert tools.train_statistics(prior).is_trained
+    assert not other.is_trained
+    other.load_state_dict({}, strict=False)
+    assert not other.is_trained
+    other.load_state_dict(prior.state_dict())
+    assert other.is_trained
 
 
 def test_noise_prior_is_encoder_of_decoder(prior, tools):

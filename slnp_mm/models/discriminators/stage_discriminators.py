@@ -1,0 +1,65 @@
+"""The discriminators of all stages as one network."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .slnp_discriminator import DiscriminatorOutput
+from .slnp_pretrained_discriminator import SLNPPretrainedDiscriminator
+
+
+class StageDiscriminators(BaseModule):
+    """One discriminator a stage, called as one network.
+
+    Args:
+        stages (Sequence[nn.Module]): Lowest resolution first.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+
+    def compile(self, **options) -> None:
+        """Compile every stage, which holds more than its forward pass."""
+        for stage in self.stages:
+            stage.compile(**options)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """One training step: each image goes through the frozen networks once.
+
+        Where a config gives a range of ``upsample_factor``, one factor is drawn for the step, the
+        same for all stages of that range, and for real and generated images.
+        """
+        drawn: dict[tuple[float, float], float] = {}
+        frozen = [s for s in self.stages if isinstance(s, SLNPPretrainedDiscriminator)]
+        for stage in frozen:
+            bounds = stage.upsample_range
+            if bounds not in drawn and bounds[0] < bounds[1]:
+                drawn[bounds] = float(torch.empty(()).uniform_(*bounds))
+            stage.start_step(drawn.get(bounds))
+        try:
+            yield
+        finally:
+            for stage in frozen:
+                stage.end_step()
+
+    def forward(
+        self, images: Sequence[Tensor], labels: Sequence[Tensor], detach: bool = False
+    ) -> list[DiscriminatorOutput]:
+        """Judge every stage's image.
+
+        Args:
+            images (Sequence[Tensor]): One a stage, (B, 3, H, W).
+            labels (Sequence[Tensor]): One a stage, (B, H, W), int64.
+            detach (bool): Whether no gradient may reach the images. Defaults to False.
+
+        Returns:
+            list[DiscriminatorOutput]: One a stage.
+        """
+        return [
+            stage(image, label, detach) for stage, image, label in zip(self.stages, images, labels)
+        ]
