@@ -49,10 +49,10 @@ def test_figures_match_loops(prior):
     variances = [sum((v - m) ** 2 for v in u) / 39 for u, m in zip(units, middles)]
     torch.manual_seed(7)
     spread = prior.decode(torch.randn(32, 4, 2, 2))[:5].std(0).mean()
-    assert found['recon_mae'] == pytest.approx(sum(errors) / len(errors), abs=1e-6)
-    assert found['kl_per_unit'] == pytest.approx(sum(kl) / len(kl), abs=1e-6)
+    assert found['recon_mae'] == pytest.approx(sum(errors) / len(errors), abs=2e-6)
+    assert found['kl_per_unit'] == pytest.approx(sum(kl) / len(kl), abs=2e-6)
     assert found['active_units'] == pytest.approx(sum(v > 0.01 for v in variances) / 16)
-    assert found['sample_std'] == pytest.approx(spread.item(), abs=1e-6)
+    assert found['sample_std'] == pytest.approx(spread.item(), abs=2e-6)
     assert metric.last_report['protocol'] == dict(latent_shape=[4, 2, 2], num_samples=5)
 
 
