@@ -7,5 +7,6 @@ _base_ = [
 
 model = dict(data_preprocessor=dict(num_classes=11))
 train_dataloader = dict(batch_size=32, dataset=dict(image_size=64))
-val_dataloader = None
-test_dataloader = None
+val_dataloader = dict(dataset=dict(image_size=64))
+test_dataloader = val_dataloader
+default_hooks = dict(checkpoint=dict(save_best=None))

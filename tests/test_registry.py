@@ -38,7 +38,7 @@ NAMES = dict(
         'SLNPLabelToImage',
         'SLNPPackInputs',
     ],
-    METRICS=['SLNPSegMetric'],
+    METRICS=['SLNPSegMetric', 'SLNPPriorMetric'],
     HOOKS=['SLNPCheckpointHook', 'SLNPPriorHook', 'SLNPVisualizationHook', 'SLNPWatchHook'],
     DATA_SAMPLERS=['SLNPBatchSampler'],
     LOG_PROCESSORS=['SLNPLogProcessor'],

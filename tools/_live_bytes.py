@@ -1,21 +1,16 @@
-"""How much memory tensors take at once, on any device, without a look at the process."""
+"""How much memory tensors take at once, on any device."""
 
 import weakref
 from typing import Any
 
-from torch import Tensor, UntypedStorage
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 
 class LiveBytes(TorchDispatchMode):
-    """Count the bytes of the tensors made inside it, backward passes included.
-
-    Attributes:
-        now (int): Bytes of those that are alive.
-        peak (int): The most there have been at once. Scratch memory of kernels is not in it.
-    """
+    """Count the bytes of tensors made inside it: alive ``now``, at most so far (``peak``)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,6 +34,5 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def _storages(tree: Any) -> list[UntypedStorage]:
-    """Memory behind the tensors of nested containers."""
+def _storages(tree: Any) -> list[Any]:
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

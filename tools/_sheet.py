@@ -1,4 +1,4 @@
-"""Samples of a data set in one picture: image, labels, instances."""
+"""Samples of a data set on one sheet: image, labels, instances."""
 
 import os
 
@@ -11,13 +11,13 @@ from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
 from slnp_mm.evaluation.functional.grid import color_label, make_grid
 
-HEIGHT, LEGEND = 200, 136  # of a picture on the sheet, pixels
+HEIGHT, LEGEND = 200, 136  # of an image on the sheet, pixels
 
 
 def overlay(
     image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
 ) -> np.ndarray:
-    """Lay label colors over a picture, with white instance borders.
+    """Lay label colors over an image, with white instance borders.
 
     Args:
         image (ndarray): (H, W, 3), RGB, uint8.
@@ -55,9 +55,9 @@ def legend(sample: dict, metainfo: dict) -> np.ndarray:
 
 
 def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
-    """Draw a sheet of samples, one a row, evenly spread over the set: (H, W, 3), RGB, uint8.
+    """Draw samples evenly spread over the set, one a row: (H, W, 3), RGB, uint8.
 
-    Samples with a problem are left out, so that a set which is not sound yet can be looked at too.
+    Samples with a problem are left out, so that an unfinished set can be drawn, too.
 
     Raises:
         DataError: If none of the samples can be drawn.
@@ -82,10 +82,10 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
             f'no sample of {dataset.data_root} can be drawn; see the problems that the check lists'
         )
 
-    # white to the right of narrow pictures, so that none is stretched
-    width = max(picture.shape[1] for row in rows for picture in row)
+    # white to the right of narrow images, so that none is stretched
+    width = max(image.shape[1] for row in rows for image in row)
     for row in rows:
-        for i, picture in enumerate(row):
-            room = ((0, 0), (0, width - picture.shape[1]), (0, 0))
-            row[i] = np.pad(picture, room, constant_values=255)
+        for i, image in enumerate(row):
+            room = ((0, 0), (0, width - image.shape[1]), (0, 0))
+            row[i] = np.pad(image, room, constant_values=255)
     return make_grid(rows, ('image', 'labels', 'instances, classes'), HEIGHT)

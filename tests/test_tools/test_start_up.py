@@ -18,7 +18,7 @@ except SystemExit as stop:
     code = stop.code
 print('code', code, 'loaded', [name for name in {HEAVY} if name in sys.modules])
 """
-TOOLS = 'train test generate painter score show_prior train_scorer make_toyscenes check_dataset'
+TOOLS = 'train test generate painter score train_scorer make_toyscenes check_dataset'
 
 
 def run(*words):

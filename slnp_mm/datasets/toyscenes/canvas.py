@@ -1,188 +1,87 @@
-"""The drawing surface of ToyScenes: color, class and object in one go."""
+"""The drawing surface of ToyScenes: color, class and object at once."""
 
-from collections.abc import Sequence
 from functools import cache
 
 import cv2
 import numpy as np
 
 from ..codec import UNLABELLED
-from .palette import Light
-
-_NOISE_SIZE = 1024
+from .palette import LIGHTS, bgr
 
 
 @cache
-def make_noise() -> tuple[np.ndarray, np.ndarray]:
-    """Make the fine and the coarse noise field that all textures are cut from.
-
-    Returns:
-        tuple[ndarray]: (1024, 1024) each, float32, mean 0, standard deviation 1.
-    """
-    rng = np.random.default_rng(7)
-    fields = []
-    for octaves in ((1, 2, 4), (16, 32, 64)):
-        total = np.zeros((_NOISE_SIZE, _NOISE_SIZE), np.float32)
-        for step in octaves:
-            small = rng.standard_normal((_NOISE_SIZE // step,) * 2)
-            total += cv2.resize(
-                small.astype(np.float32), (_NOISE_SIZE,) * 2, interpolation=cv2.INTER_CUBIC
-            )
-        fields.append((total - total.mean()) / total.std())
-    return fields[0], fields[1]
+def _noise(width: float) -> np.ndarray:
+    """Blurred noise, (1024, 1024), float32, mean 0, standard deviation 1."""
+    white = np.random.default_rng(7).standard_normal((1024, 1024), np.float32)
+    field = cv2.GaussianBlur(white, (0, 0), width)
+    return (field - field.mean()) / field.std()
 
 
 class Canvas:
-    """A scene in the making, drawn at twice its final size.
+    """A scene of twice its final size; colors are BGR, 0..255, points (x, y) in its pixels."""
 
-    Later shapes hide earlier ones (painter's algorithm) in the picture, the label map and the
-    instance map alike.
-
-    Args:
-        size (int): Side of the finished scene, pixels.
-        light (Light): Time of day.
-        sun (float): Horizontal position of the sun, 0 (left) .. 1 (right).
-        rng (Generator): Random source.
-    """
-
-    def __init__(self, size: int, light: Light, sun: float, rng: np.random.Generator) -> None:
-        self.side = 2 * size
-        self.light, self.sun, self.rng, self.noise = light, sun, rng, make_noise()
-        self.tint = np.asarray(light.tint, np.float32)
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self.side, self.rng = 2 * size, rng
+        light = LIGHTS[rng.choice(len(LIGHTS), p=[odds for odds, *_ in LIGHTS])]
+        _, sky, tint, self.contrast, self.lit = light
+        self.tint, (self.zenith, self.haze, self.glow) = np.float32(tint), bgr(sky)
+        self.street, self.sun = rng.random() < 0.5, rng.uniform(0.05, 0.95) * self.side
+        self.lean = 1 if self.sun < self.side / 2 else -1  # where shadows fall
+        self.horizon = self.side * rng.uniform(0.34, 0.46 if self.street else 0.56)
+        self.rows = np.arange(self.side, dtype=np.float32)[:, None, None]
+        self.cols = self.rows.reshape(1, -1, 1)
         self.image = np.zeros((self.side, self.side, 3), np.uint8)
         self.label = np.full((self.side, self.side), UNLABELLED, np.uint8)
-        self.ids = np.full((self.side, self.side), UNLABELLED, np.uint8)
-        self.cls = self.obj = UNLABELLED
-        self.num_ids = 0
+        self.ids, self.num_ids = self.label.copy(), 0
 
     def begin(self, cls: int) -> None:
         """Let all that is drawn next be one new object of a class, or unlabelled."""
-        self.cls = self.obj = cls
-        if cls != UNLABELLED:
-            self.obj, self.num_ids = self.num_ids, self.num_ids + 1
+        self.cls, self.obj = cls, UNLABELLED if cls == UNLABELLED else self.num_ids
+        self.num_ids += cls != UNLABELLED
 
-    def texture(
-        self,
-        height: int,
-        width: int,
-        amount: float,
-        coarse: bool = False,
-        stretch: tuple[float, float] = (1, 1),
-    ) -> np.ndarray:
-        """Cut a random piece of noise.
+    def pick(self, colors: np.ndarray) -> np.ndarray:
+        """One of the colors, slightly changed."""
+        return np.clip(self.rng.choice(colors) + np.float32(self.rng.uniform(-12, 12, 3)), 0, 255)
 
-        Args:
-            height (int): Pixels.
-            width (int): Pixels.
-            amount (float): Standard deviation, no unit.
-            coarse (bool): Slow noise instead of fine.
-            stretch (tuple[float]): Magnification in y and x.
+    def texture(self, amount: float, tall: float = 1, wide: float = 1, blur: int = 1) -> np.ndarray:
+        """Stretched noise, (side, side, 1), of mean 1 and standard deviation ``amount``."""
+        height, width = (min(1024, int(self.side / scale)) for scale in (tall, wide))
+        top, left = self.rng.integers((1024 - height + 1, 1024 - width + 1))
+        piece = _noise(blur)[top : top + height, left : left + width]
+        return 1 + amount * cv2.resize(piece, (self.side, self.side))[..., None]
 
-        Returns:
-            ndarray: Factors around 1, (height, width, 1), float32.
-        """
-        field = self.noise[1 if coarse else 0]
-        rows = max(1, int(np.ceil(height / stretch[0])))
-        cols = max(1, int(np.ceil(width / stretch[1])))
-        top = self.rng.integers(max(1, _NOISE_SIZE - rows))
-        left = self.rng.integers(max(1, _NOISE_SIZE - cols))
-        piece = field[top : top + rows, left : left + cols]
-        if piece.shape != (height, width):
-            piece = cv2.resize(piece, (width, height))
-        return (1.0 + amount * piece)[..., None]
+    def fill(self, points: np.ndarray, color: np.ndarray, factor: np.ndarray | float = 1) -> None:
+        """Fill a polygon with a color times a brightness or a texture."""
+        self.paint(self.inside(points), color * self.tint, factor)
 
-    def box(self, points: np.ndarray) -> tuple[int, int, int, int]:
-        """Bounding box of a polygon, cut to the canvas: x0, y0, x1, y1."""
-        x0, y0 = np.floor(points.min(0)).astype(int)
-        x1, y1 = np.ceil(points.max(0)).astype(int) + 1
-        return (max(x0, 0), max(y0, 0), min(x1, self.side), min(y1, self.side))
+    def paint(self, mask: np.ndarray, colors: np.ndarray, factor: np.ndarray | float = 1) -> None:
+        """Paint a mask, (side, side), with a color or an image, light included, times a factor."""
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        area = slice(y, y + height), slice(x, x + width)
+        colors, factor = (np.broadcast_to(v, self.image.shape)[area] for v in (colors, factor))
+        mask = mask[area] > 0
+        self.image[area][mask] = np.clip((colors * factor)[mask], 0, 255)
+        self.label[area][mask], self.ids[area][mask] = self.cls, self.obj
 
-    def cut_out(self, points: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-        """Mask of a polygon in its :meth:`box`, (h, w), float32, 0 or 1; its top left corner."""
-        x0, y0, x1, y1 = self.box(points)
-        mask = np.zeros((max(y1 - y0, 0), max(x1 - x0, 0)), np.float32)
-        if mask.size:
-            cv2.fillPoly(mask, [np.round(points - (x0, y0)).astype(np.int32)], 1)
-        return mask, (x0, y0)
+    def decorate(self, points: np.ndarray, color: np.ndarray) -> None:
+        """Fill a polygon in the image only, not in label and ids."""
+        self.image[self.inside(points) > 0] = np.clip(color * self.tint, 0, 255)
 
-    def polygon(
-        self,
-        points: Sequence,
-        color: np.ndarray,
-        factor: np.ndarray | float = 1.0,
-        grain: float = 0.0,
-        detail: bool = False,
-    ) -> None:
-        """Fill a polygon.
+    def shade(self, x: float, y: float, width: float) -> None:
+        """Throw a flat shadow on what is drawn."""
+        self.image[self.inside(ellipse(x, y, width, 0.18 * width)) > 0] //= 2
 
-        Args:
-            points (Sequence): Corners (x, y) in canvas pixels.
-            color (ndarray): Unlit BGR color, 0..255.
-            factor (ndarray | float): Brightness, broadcast to the box.
-            grain (float): Amount of fine noise.
-            detail (bool): Paint the picture only, not label and ids.
-        """
-        points = np.asarray(points, np.float32)
-        if grain or np.ndim(factor):
-            mask, corner = self.cut_out(points)
-            if mask.size:
-                self.paint(mask > 0, corner, color, factor, grain)
-            return
-
-        # one color: much faster
-        corners = [np.round(points).astype(np.int32)]
-        paint = np.clip(color * self.tint * factor, 0, 255)
-        cv2.fillPoly(self.image, corners, paint.astype(int).tolist())
-        if not detail:
-            cv2.fillPoly(self.label, corners, self.cls)
-            cv2.fillPoly(self.ids, corners, self.obj)
-
-    def paint(
-        self,
-        mask: np.ndarray,
-        corner: tuple[int, int],
-        color: np.ndarray,
-        factor: np.ndarray | float = 1.0,
-        grain: float = 0.0,
-        lit: bool = True,
-    ) -> None:
-        """Paint a boolean mask, whose top left corner lies at ``corner``.
-
-        ``color`` is one BGR color or an array (h, w, 3) of the mask's size; ``lit=False`` leaves
-        the light's tint off (sky, lamps).
-        """
-        height, width = mask.shape
-        paint = np.broadcast_to(color, (height, width, 3)) * (self.tint if lit else 1) * factor
-        if grain:
-            paint = paint * self.texture(height, width, grain)
-        area = (slice(corner[1], corner[1] + height), slice(corner[0], corner[0] + width))
-        np.copyto(self.image[area], np.clip(paint, 0, 255).astype(np.uint8), where=mask[..., None])
-        self.label[area][mask] = self.cls
-        self.ids[area][mask] = self.obj
-
-    def darken(self, points: np.ndarray, amount: float) -> None:
-        """Throw a shadow on what is already drawn; labels stay."""
-        mask, (x0, y0) = self.cut_out(np.asarray(points, np.float32))
-        if mask.size:
-            mask = cv2.blur(mask, (5, 5))[..., None] * amount
-            view = self.image[y0 : y0 + len(mask), x0 : x0 + mask.shape[1]]
-            view[:] = view * (1 - mask)
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reduce to the final size: area for colors, nearest for ids.
-
-        Returns:
-            tuple[ndarray]: Image (S, S, 3), BGR uint8; label and object ids, (S, S), uint8, 255 =
-            none.
-        """
-        size = self.side // 2
-        image = cv2.resize(self.image, (size, size), interpolation=cv2.INTER_AREA)
-        return image, self.label[1::2, 1::2].copy(), self.ids[1::2, 1::2].copy()
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Pixels of a polygon, (side, side), uint8, 0 or 1."""
+        return cv2.fillPoly(np.zeros_like(self.label), [np.round(points).astype(np.int32)], 1)
 
 
-def ellipse_points(
-    centre: tuple[float, float], axes: tuple[float, float], num: int = 20
-) -> np.ndarray:
-    """Corners of an ellipse, (num, 2), x and y in canvas pixels."""
-    angle = np.linspace(0, 2 * np.pi, num, endpoint=False)
-    return np.stack([centre[0] + axes[0] * np.cos(angle), centre[1] + axes[1] * np.sin(angle)], 1)
+def ellipse(x: float, y: float, width: float, height: float) -> np.ndarray:
+    """Corners of an ellipse with these half axes, (24, 2)."""
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    return np.stack([x + width * np.cos(angle), y + height * np.sin(angle)], 1)
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    """Corners of an upright rectangle, (4, 2)."""
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])

@@ -8,14 +8,7 @@ from .palette import CLASSES, PALETTE
 
 @DATASETS.register_module()
 class SLNPToyScenes(SLNPDataset):
-    """Drawn street and landscape scenes, written by make_toyscenes.
-
-    ::
-
-        ROOT/images/{train2017,val2017}/*.jpg
-        ROOT/stuffthingmaps/{train2017,val2017}/*.png   0..9, 255
-        ROOT/instances/{train2017,val2017}/*.png        ids, 255 = none
-    """
+    """Drawn street and landscape scenes, laid out as COCO-Stuff; 255 = unlabelled, no instance."""
 
     METAINFO = dict(classes=CLASSES, palette=PALETTE)
     DATA_ROOT = 'data/toyscenes'

@@ -110,7 +110,7 @@ def sample_row(
     Args:
         sample (DataSample): With ``fake_img`` and, where known, ``gt_sem_seg``, ``stage_imgs``,
             ``attention`` (one (N_h, N_w, T) tensor or a list of them, a refiner each, the last is
-            shown), ``gt_img``. Images are (3, H, W) BGR 0..255.
+            shown), ``sampled_img`` (of a noise prior), ``gt_img``. Images are (3, H, W) BGR 0..255.
         palette (Sequence[Sequence[int]]): RGB of each class.
         classes (np.ndarray, optional): (T,) classes of its instances.
 
@@ -127,6 +127,10 @@ def sample_row(
     for i, image in enumerate(stages):
         pictures.append(_rgb(image))
         titles.append(f'stage {i}' if len(stages) > 1 else 'generated')
+    if sample.get('sampled_img') is not None:  # of a noise prior
+        titles[-1] = 'reconstructed'
+        pictures.append(_rgb(sample.get('sampled_img')))
+        titles.append('sampled')
     attention = sample.get('attention')
     if isinstance(attention, (list, tuple)):
         attention = attention[-1] if attention else None

@@ -305,8 +305,9 @@ class NoisePriorVAE(BaseModel):
             mode (str): 'loss', 'predict' or 'tensor'.
 
         Returns:
-            dict | list[DataSample] | tuple: Losses; one sample an image with
-            ``fake_img`` (reconstruction) and ``gt_img``, BGR in [0, 255]; mean and log variance.
+            dict | list[DataSample] | tuple: Losses; one sample an image with ``fake_img``
+            (reconstruction), ``gt_img`` and ``sampled_img`` (Dec of a new z), BGR in [0, 255],
+            ``code_mean`` and ``code_log_var``; mean and log variance.
         """
         image = inputs['img']
         if mode == 'loss':
@@ -314,11 +315,15 @@ class NoisePriorVAE(BaseModel):
         mean, log_var = self.encode(image)
         if mode == 'tensor':
             return mean, log_var
-        restore = self.data_preprocessor.destruct
         images = F.adaptive_avg_pool2d(image, self.image_size)
+        sampled = self.decode(self.sample_codes(torch.randn_like(mean)))
+        parts = [self.data_preprocessor.destruct(x) for x in (self.decode(mean), images, sampled)]
+        metas = data_samples.metainfo if data_samples is not None else {}
+        names = ('fake_img', 'gt_img', 'sampled_img', 'code_mean', 'code_log_var')
         return [
-            DataSample(fake_img=fake, gt_img=real)
-            for fake, real in zip(
-                restore(self.decode(mean), data_samples), restore(images, data_samples)
+            DataSample(
+                metainfo={key: value[index] for key, value in metas.items()},
+                **dict(zip(names, values)),
             )
+            for index, values in enumerate(zip(*parts, mean, log_var))
         ]
