@@ -44,6 +44,7 @@ setup(
     install_requires=read_requirements('requirements/runtime.txt'),
     extras_require={
         'painter': read_requirements('requirements/painter.txt'),
+        'coco': read_requirements('requirements/coco.txt'),
         'export': read_requirements('requirements/export.txt'),
         'tests': read_requirements('requirements/tests.txt'),
         'lint': read_requirements('requirements/lint.txt'),

@@ -1,23 +1,23 @@
-"""Samples of a data set in one picture: image, labels, instances."""
+"""Samples of a data set in one image: image, labels, instances."""
 
 import os
 
 import cv2
 import numpy as np
 
-from slnp_mm.datasets import SLNPDataset, SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
+from slnp_mm.datasets import SLNPDataset
 from slnp_mm.datasets.check import spread
 from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
 from slnp_mm.evaluation.functional.grid import color_label, make_grid
 
-HEIGHT, LEGEND = 200, 136  # of a picture on the sheet, pixels
+HEIGHT, LEGEND = 200, 136  # of an image on the sheet, pixels
 
 
 def overlay(
     image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
 ) -> np.ndarray:
-    """Lay label colors over a picture, with white instance borders.
+    """Lay label colors over an image, with white instance borders.
 
     Args:
         image (ndarray): (H, W, 3), RGB, uint8.
@@ -62,14 +62,11 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     Raises:
         DataError: If none of the samples can be drawn.
     """
-    own = [one for one in dataset.pipeline.transforms if isinstance(one, SLNPLoadInstances)]
-    steps = [SLNPLoadImage(None), SLNPLoadLabel(), (own or [SLNPLoadInstances()])[0]]
+    dataset.make_rules()
     rows = []
     for sample in spread(dataset.samples(dataset.find_all()), num_samples):
-        sample.update(dataset.rules())
         try:
-            for step in steps:
-                sample = step(sample)
+            sample = dataset.load_files(sample)
         except DataError:
             continue
         image, palette = sample['img'][..., ::-1].copy(), dataset.metainfo['palette']
@@ -82,10 +79,10 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
             f'no sample of {dataset.data_root} can be drawn; see the problems that the check lists'
         )
 
-    # white to the right of narrow pictures, so that none is stretched
-    width = max(picture.shape[1] for row in rows for picture in row)
+    # white to the right of narrow images, so that none is stretched
+    width = max(image.shape[1] for row in rows for image in row)
     for row in rows:
-        for i, picture in enumerate(row):
-            room = ((0, 0), (0, width - picture.shape[1]), (0, 0))
-            row[i] = np.pad(picture, room, constant_values=255)
+        for i, image in enumerate(row):
+            room = ((0, 0), (0, width - image.shape[1]), (0, 0))
+            row[i] = np.pad(image, room, constant_values=255)
     return make_grid(rows, ('image', 'labels', 'instances, classes'), HEIGHT)
