@@ -45,6 +45,7 @@ setup(
     extras_require={
         'lite': read_requirements('requirements/lite.txt'),
         'painter': read_requirements('requirements/painter.txt'),
+        'coco': read_requirements('requirements/coco.txt'),
         'export': read_requirements('requirements/export.txt'),
         'tests': read_requirements('requirements/tests.txt'),
         'lint': read_requirements('requirements/lint.txt'),

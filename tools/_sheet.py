@@ -1,11 +1,11 @@
-"""Samples of a data set on one sheet: image, labels, instances."""
+"""Samples of a data set in one image: image, labels, instances."""
 
 import os
 
 import cv2
 import numpy as np
 
-from slnp_mm.datasets import SLNPDataset, SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
+from slnp_mm.datasets import SLNPDataset
 from slnp_mm.datasets.check import spread
 from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
@@ -62,14 +62,11 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
     Raises:
         DataError: If none of the samples can be drawn.
     """
-    own = [one for one in dataset.pipeline.transforms if isinstance(one, SLNPLoadInstances)]
-    steps = [SLNPLoadImage(None), SLNPLoadLabel(), (own or [SLNPLoadInstances()])[0]]
+    dataset.make_rules()
     rows = []
     for sample in spread(dataset.samples(dataset.find_all()), num_samples):
-        sample.update(dataset.rules())
         try:
-            for step in steps:
-                sample = step(sample)
+            sample = dataset.load_files(sample)
         except DataError:
             continue
         image, palette = sample['img'][..., ::-1].copy(), dataset.metainfo['palette']

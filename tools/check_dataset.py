@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', type=cli.path, help='config file with *_dataloader')
     parser.add_argument('--split', nargs='+', choices=SPLITS, help='default: all there are')
     parser.add_argument('--json', type=cli.path, metavar='FILE', help='write the report')
-    sheet = 'write a picture of samples with their labels'
+    sheet = 'write an image of samples with their labels'
     parser.add_argument('--sheet', type=cli.path, metavar='FILE', help=sheet)
     parser.add_argument('--workers', type=int, help='processes (all cores)')
     parser.add_argument(

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import random
 import sys
@@ -11,15 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
+import torch
 from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
+from torch.utils.data import DataLoader
 
 from ..errors import CorruptFileError, DataError
 from .codec import UNLABELLED
 from .slnp_dataset import SKIP_ADVICE, SLNPDataset
-from .transforms import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
+from .transforms import SLNPLoadImage, SLNPLoadLabel
 
-_STATE: dict = {}
 _TITLES = dict(
     folder='Folder or setting',
     pair='Pair incomplete',
@@ -32,64 +32,56 @@ _TITLES = dict(
     instances='Instance map',
     data='Other',
 )
-# the title of an error that says nothing of its own, by the step that raised it
-_KINDS = {SLNPLoadLabel: 'ids', SLNPLoadInstances: 'instances'}
 
 
-def check_sample(info: dict, steps: Sequence[Callable]) -> dict:
-    """Run a pipeline on one sample and collect what it refuses.
+def check_sample(dataset: SLNPDataset, info: dict) -> dict:
+    """Run the pipeline on one sample and collect what it refuses.
 
-    After a problem only the label is read still, so that a file which is wrong on both sides is
+    After a problem image and label are still read, so that a pair which is wrong on both sides is
     listed with both.
-
-    Args:
-        info (dict): Paths and rules, as the data set hands to its pipeline.
-        steps (Sequence[Callable]): Of :func:`steps_of`.
 
     Returns:
         dict: ``problems``, a list of (kind, sentence); ``pixels``, (256, ), int64, pixels of each
         class and of 255, or None; ``instances``, count or -1.
     """
-    record = dict(problems=[], pixels=None, instances=-1)
-    problems, results, orientation = record['problems'], dict(info), 1
-    for step in steps:
-        if problems and not isinstance(step, SLNPLoadLabel):
-            continue
-        try:
-            results = step(results)
-        except CorruptFileError as error:
-            problems.append(('unreadable', f'{error}{SKIP_ADVICE}'))
-        except DataError as error:
-            kind = _KINDS.get(type(step), 'data') if error.kind == 'data' else error.kind
-            problems.append((kind, str(error)))
-        else:
-            if isinstance(step, SLNPLoadImage):
-                orientation = results['orientation']
-            if isinstance(step, SLNPLoadLabel):
-                record['pixels'] = np.bincount(results['label'].ravel(), minlength=256)
-            if isinstance(step, SLNPLoadInstances):
-                record['instances'] = len(results['instance_labels'])
-    if orientation != 1 and info.get('exif_orientation') is None:
+    info, problems, seen = info | dataset.rules(), [], {}
+    image, label = SLNPLoadImage(None), SLNPLoadLabel(dataset.codec)
+    for steps in (dataset.pipeline.transforms, (image, label), (label,)):
+        if not {'label', 'orientation'} <= seen.keys():
+            problem = _run(steps, dict(info), seen)
+            problems += [problem] if problem and problem not in problems else []
+    orientation = seen.get('orientation', 1)
+    if orientation != 1 and dataset.exif_orientation is None:
         problems.append(
             (
                 'orientation',
                 f'{info["img_path"]} has EXIF orientation {orientation}: viewers turn it, but its '
-                'pixels are used as stored, so labels drawn on the displayed picture do not lie on '
+                'pixels are used as stored, so labels drawn on the displayed image do not lie on '
                 "them; set exif_orientation of the data set: 'images' if the labels fit the "
-                "displayed picture, 'both' to turn pictures and labels, 'ignore' if the labels fit "
-                'the stored pixels',
+                "displayed image, 'both' to turn images and labels, 'ignore' if the labels fit the "
+                'stored pixels',
             )
         )
-    return record
+    return dict(
+        problems=problems,
+        pixels=np.bincount(seen['label'].ravel(), minlength=256) if 'label' in seen else None,
+        instances=len(seen['instance_labels']) if 'instance_labels' in seen else -1,
+    )
 
 
-def steps_of(dataset: SLNPDataset) -> list[Callable]:
-    """The data set's pipeline; picture and label are read at any rate."""
-    steps = list(dataset.pipeline.transforms)
-    for kind in (SLNPLoadLabel, SLNPLoadImage):
-        if not any(isinstance(step, kind) for step in steps):
-            steps.insert(0, kind())
-    return steps
+def _run(steps: Sequence[Callable], results: dict, seen: dict) -> tuple[str, str] | None:
+    """Run steps up to the first problem, which is returned; note in ``seen`` what they read."""
+    for step in steps:
+        try:
+            results = step(results)
+        except CorruptFileError as error:
+            return 'unreadable', f'{error}{SKIP_ADVICE}'
+        except DataError as error:
+            kind = getattr(step, 'PROBLEM', 'data') if error.kind == 'data' else error.kind
+            return kind, str(error)
+        for key in {'label', 'orientation', 'instance_labels'} & results.keys():
+            seen.setdefault(key, results[key])
+    return None
 
 
 def check_dataset(
@@ -114,26 +106,23 @@ def check_dataset(
     start = time.time()
 
     # the files
-    steps = steps_of(dataset)
-    slots = [step.max_instances for step in steps if isinstance(step, SLNPLoadInstances)]
-    report = CheckReport(dataset.metainfo['classes'], dataset.data_root, *slots[:1])
+    report = CheckReport(dataset.metainfo['classes'], dataset.data_root)
     try:
         dataset.make_rules()
         found = dataset.find_all()
-        if slots:
-            dataset.source.prepare()  # once, before the processes part
+        samples = dataset.chosen(dataset.samples(found))
     except DataError as error:
         report.add_problem('folder', str(error))
         return report
     for text in dataset.unpaired(found):
         report.add_problem('pair', text)
+    if dataset.instance_loader:
+        report.max_instances = dataset.instance_loader.max_instances
 
     # the samples
-    samples = dataset.chosen(dataset.samples(found))
     report.num_listed = len(found['img'])
     samples = spread(samples, limit)
-    workers = min(num_workers or os.cpu_count() or 1, len(samples))
-    records = _walk(dataset.rules(), steps, samples, workers)
+    records = _walk(dataset, samples, num_workers or os.cpu_count() or 1)
     if progress:
         records = track_iter_progress((records, len(samples)), 24, sys.stderr)
     for record in records:
@@ -152,26 +141,19 @@ def spread(samples: Sequence, limit: int | None) -> list:
     return [samples[i] for i in places]
 
 
-def _walk(rules: dict, steps: list, samples: list, workers: int) -> Iterator[dict]:
-    """Check samples, in this process or in several."""
-    if workers <= 1:
-        with _same_randomness():
-            for info in samples:
-                yield check_sample({**info, **rules}, steps)
-        return
-    with multiprocessing.Pool(workers, _start_worker, (rules, steps)) as pool:
-        yield from pool.imap_unordered(_work, samples, chunksize=8)
-
-
-def _start_worker(rules: dict, steps: list) -> None:
-    """Keep the rules in the worker; one OpenCV thread a process."""
-    cv2.setNumThreads(1)
-    _STATE.update(rules=rules, steps=steps)
-
-
-def _work(info: dict) -> dict:
-    """Check one sample in a worker."""
-    return check_sample({**info, **_STATE['rules']}, _STATE['steps'])
+def _walk(dataset: SLNPDataset, samples: list[dict], workers: int) -> Iterator[dict]:
+    """Check samples, in this process or in several, one OpenCV thread each."""
+    loader = DataLoader(
+        samples,
+        batch_size=8,
+        num_workers=min(workers, len(samples)) if workers > 1 else 0,
+        collate_fn=lambda batch: [check_sample(dataset, info) for info in batch],
+        worker_init_fn=lambda _: cv2.setNumThreads(1),
+        generator=torch.Generator(),  # leaves torch's own as it is
+    )
+    with _same_randomness():
+        for records in loader:
+            yield from records
 
 
 @contextlib.contextmanager
@@ -188,7 +170,7 @@ def _same_randomness() -> Iterator[None]:
 def quick_check(dataset: SLNPDataset, num_samples: int = 64, max_seconds: float = 10.0) -> int:
     """Check a few samples and raise on the first problem.
 
-    A sample that ``skip_corrupt`` will replace, and a picture that viewers turn, are only logged.
+    A sample that ``skip_corrupt`` will replace, and an image that viewers turn, are only logged.
 
     Args:
         dataset (SLNPDataset): The set.
@@ -203,8 +185,9 @@ def quick_check(dataset: SLNPDataset, num_samples: int = 64, max_seconds: float 
     """
     dataset.full_init()
     start, checked, warned = time.time(), 0, False
-    samples = [dataset.get_data_info(i) for i in spread(range(len(dataset)), num_samples)]
-    for record in _walk(dataset.rules(), steps_of(dataset), samples, 1):
+    for index in spread(range(len(dataset)), num_samples):
+        with _same_randomness():
+            record = check_sample(dataset, dataset.get_data_info(index))
         for kind, text in record['problems'][:1]:
             if kind == 'unreadable' and dataset.skip_corrupt:
                 text = f'skip_corrupt will replace a sample: {text}'
@@ -226,12 +209,11 @@ class CheckReport:
     Args:
         classes (Sequence[str]): Class names.
         name (str): What the set is called in the text.
-        max_instances (int, optional): T_max of the pipeline, to tell how many images reach it.
     """
 
-    def __init__(self, classes: Sequence[str], name: str, max_instances: int | None = None) -> None:
+    def __init__(self, classes: Sequence[str], name: str) -> None:
         self.classes, self.name = tuple(classes), name
-        self.max_instances = max_instances
+        self.max_instances: int | None = None  # T_max of the pipeline
         self.problems: dict[str, list[str]] = {}
         self.pixels = np.zeros(256, np.int64)
         self.images = np.zeros(256, np.int64)

@@ -35,7 +35,7 @@ def coco_raw_to_train() -> dict[int, int]:
 
 @DATASETS.register_module()
 class SLNPCOCOStuff(SLNPDataset):
-    """COCO-Stuff 164k: pictures, ``stuffthingmaps`` and instances.
+    """COCO-Stuff 164k: images, ``stuffthingmaps`` and instances.
 
     ::
 

@@ -71,7 +71,10 @@ def list_files(folder: str, suffix: Suffix) -> tuple[dict[str, str], Counter]:
         path = os.path.join(folder, below)
         first = files.setdefault(one_form(stem), path)
         if first is not path:
-            raise DataError(f'{first} and {path} have one name; remove one or narrow the suffix')
+            raise DataError(
+                f'{first} and {path} have one name; remove one, or set img_suffix or label_suffix '
+                'to the ending that tells them apart'
+            )
     return dict(sorted(files.items())), other
 
 

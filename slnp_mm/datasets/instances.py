@@ -1,27 +1,25 @@
-"""Instances: where they come from, and layers of ids (K, H, W) with the class of each."""
+"""Instances: where they come from, and layers of ids (K, H, W) with the class of each.
 
-import json
-import logging
-import os
-import pickle
+A label is (H, W), uint8, 0..C-1 or 255 = unlabelled. A path is the file that error texts name.
+"""
+
 from collections.abc import Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from mmengine.logging import print_log
 
 from ..errors import DataError
+from .coco import draw_object
 from .codec import UNLABELLED, whole
-from .files import decode_ids, id24, one_form, read_bytes
+from .files import decode_ids, id24, read_bytes
 
 _SLIVER = 0.1
 _MOST_IDS = 32767
 
 
 class Instances(NamedTuple):
-    """Instances of one picture, ordered by decreasing area.
+    """Instances of one image, ordered by decreasing area.
 
     Args:
         layers (ndarray): (K, H, W), int16, ids 0..n-1, -1 = none. The mask of instance i is
@@ -34,14 +32,7 @@ class Instances(NamedTuple):
 
 
 def from_label(label: np.ndarray) -> Instances:
-    """Take the connected components (8 neighbors) of each class.
-
-    Args:
-        label (ndarray): (H, W), uint8, 0..C-1 or 255.
-
-    Returns:
-        Instances: One layer; each labelled pixel has exactly one id.
-    """
+    """Take the connected components (8 neighbors) of each class: one layer."""
     ids = np.full(label.shape, -1, np.int32)
     classes: list[int] = []
     for cls in _present(label):
@@ -66,9 +57,9 @@ def from_ids(
 
     Args:
         raw (ndarray): (H, W), integers.
-        label (ndarray): (H, W), uint8, 0..C-1 or 255.
+        label (ndarray): (H, W), uint8.
         background (Sequence[int]): Ids that mean "no object"; one instance a class.
-        path (str): Name of the file, for the error text.
+        path (str): The id map.
 
     Returns:
         Instances: One layer; each labelled pixel has exactly one id.
@@ -116,19 +107,10 @@ def from_ids(
 def from_masks(
     masks: Sequence[np.ndarray], classes: Sequence[int], label: np.ndarray, max_overlap: int
 ) -> Instances:
-    """Pack masks that may overlap into ``max_overlap`` layers.
+    """Pack masks, (H, W), bool, that may overlap into K = ``max_overlap`` layers.
 
     Where more masks meet than there are layers, the smallest are kept.
     Labelled pixels under no mask become one instance a class.
-
-    Args:
-        masks (Sequence[ndarray]): Each (H, W), bool.
-        classes (Sequence[int]): Class of each mask, 0..C-1.
-        label (ndarray): (H, W), uint8, 0..C-1 or 255.
-        max_overlap (int): Number of layers K, >= 1.
-
-    Returns:
-        Instances: K layers; each labelled pixel has at least one id.
     """
     layers = np.full((max_overlap, *label.shape), -1, np.int32)
     depth = np.zeros(label.shape, np.int32)
@@ -149,15 +131,7 @@ def from_masks(
 
 
 def keep_largest(found: Instances, max_instances: int, path: str) -> Instances:
-    """Order by area and merge the smallest, class by class.
-
-    Args:
-        found (Instances): Any number of instances, in any order.
-        max_instances (int): T_max, >= 1; merged instances count within it.
-        path (str): Name of the file, for the error text.
-
-    Returns:
-        Instances: At most T_max, by decreasing area, none of them empty.
+    """Order by area and merge the smallest, class by class, to at most T_max; drop empty ones.
 
     Raises:
         DataError: If there are more classes than ``max_instances``.
@@ -218,7 +192,7 @@ def _present(label: np.ndarray) -> list[int]:
 
 
 class InstanceSource:
-    """Makes the instances of a picture from id map, JSON or label.
+    """Makes the instances of an image from its id map, its objects in a COCO JSON or its label.
 
     Args:
         background_ids (Sequence[int]): Ids in id maps that mean "no object".
@@ -240,29 +214,26 @@ class InstanceSource:
         self.background_ids = tuple(background_ids)
         self.background_below = background_below
         self.json_file = json_file
-        if category_map is not None:
-            category_map = dict(zip(whole('category_map', category_map), category_map.values()))
-        self.index = COCOIndex(json_file, category_map, num_classes) if json_file else None
-
-    def prepare(self) -> None:
-        """Read the JSON now, so that processes forked later share it."""
-        if self.index is not None:
-            _ = self.index.content
+        if category_map is None:
+            category_map = {cls + 1: cls for cls in range(num_classes)}
+        self.category_map = dict(zip(whole('category_map', category_map), category_map.values()))
+        self.num_classes = num_classes
 
     def make(
         self,
         label: np.ndarray,
         img_path: str,
-        instances: str | np.ndarray | None,
+        instances: str | np.ndarray | list[dict] | None,
         max_instances: int,
         max_overlap: int,
     ) -> Instances:
-        """Make the instances of one picture.
+        """Make the instances of one image.
 
         Args:
             label (ndarray): (H, W), uint8, 0..C-1 or 255.
-            img_path (str): The picture; its name is looked up in the JSON.
-            instances (str | ndarray, optional): The id map, a file or (H, W) integers.
+            img_path (str): The image, for the error text.
+            instances (str | ndarray | list[dict], optional): The id map, a file or (H, W) integers;
+                or what ``find_image`` found in the JSON.
             max_instances (int): T_max.
             max_overlap (int): Layers K.
 
@@ -270,10 +241,10 @@ class InstanceSource:
             Instances: At most T_max, by decreasing area.
 
         Raises:
-            DataError: If sizes differ or ids cannot be read.
+            DataError: If sizes differ or ids or objects cannot be read.
         """
-        if self.index is not None:
-            found = from_masks(*self.index.masks(img_path, label.shape), label, max_overlap)
+        if isinstance(instances, list):
+            found = from_masks(*self.masks(instances, img_path, label.shape), label, max_overlap)
         else:
             given = isinstance(instances, np.ndarray) or instances
             layers, classes = self._from_map(label, instances) if given else from_label(label)
@@ -299,179 +270,33 @@ class InstanceSource:
             background |= set(np.unique(raw[raw < self.background_below]).tolist())
         return from_ids(raw, label, sorted(background), path)
 
-
-class COCOIndex:
-    """Masks of each picture of a COCO ``instances_*.json``.
-
-    See :class:`InstanceSource` for the arguments.
-    """
-
-    def __init__(
-        self, json_file: str, category_map: dict[int, int] | None, num_classes: int
-    ) -> None:
-        self.json_file = json_file
-        self.category_map = category_map
-        self.num_classes = num_classes
-
-    @cached_property
-    def content(self) -> tuple[dict[str, list[dict]], dict[object, bytes]]:
-        """Pictures by file name and objects by picture id; objects without outline are told.
-
-        The objects of a picture are one pickle: counting references to each number of COCO's
-        polygons would copy gigabytes into every worker.
-        """
-        if not os.path.isfile(self.json_file):
-            raise DataError(
-                f'instance file {self.json_file} not found; '
-                "check instance=dict(json_file='...') in the config"
-            )
-        try:
-            data = json.loads(read_bytes(self.json_file).decode('utf-8-sig'))
-            pictures: dict[str, list[dict]] = {}
-            names = {}
-            for info in data['images']:
-                names[info['id']] = _slashes(info['file_name'])
-                pictures.setdefault(os.path.basename(names[info['id']]), []).append(info)
-            objects: dict[object, list[dict]] = {}
-            for one in data['annotations']:
-                objects.setdefault(one['image_id'], []).append(one)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f'{self.json_file} is not a COCO instances file ({error!r}); '
-                'expected images (id, file_name, height, width), annotations '
-                '(id, image_id, category_id, segmentation) and categories'
-            ) from error
-        self._warn(objects, names)
-        return pictures, {key: pickle.dumps(many) for key, many in objects.items()}
-
-    def _warn(self, objects: dict, names: dict) -> None:
-        """Count the objects that give no mask; raise if none belongs to a picture."""
-        listed, strays = [], []
-        for key, many in objects.items():
-            (listed if key in names else strays).extend(many)
-        if not listed:
-            raise DataError(
-                f'{self.json_file} has {len(strays)} annotations, none of a picture that it lists; '
-                'expected annotations whose image_id is the id of an image'
-            )
-        bare = [one for one in listed if not _outline(one)]
-        for what, many in (
-            ('of a picture that it does not list', strays),
-            ('without an outline (segmentation empty, absent or of fewer than three points)', bare),
-        ):
-            if many:
-                key = many[0]['image_id']
-                print_log(
-                    f'{self.json_file}: {len(many)} annotations {what} are skipped, first '
-                    f'annotation {many[0].get("id")} of picture {names.get(key, key)}',
-                    'current',
-                    logging.WARNING,
-                )
-
-    def find(self, img_path: str) -> dict:
-        """Entry of a picture: by name, and by folder where names repeat."""
-        path = '/' + one_form(os.path.abspath(img_path)).lstrip('/')
-        found = self.content[0].get(os.path.basename(path), [])
-        if len(found) > 1:
-            found = [one for one in found if path.endswith('/' + _slashes(one['file_name']))]
+    def masks(
+        self, found: list[dict], img_path: str, shape: tuple[int, int]
+    ) -> tuple[list[np.ndarray], list[int]]:
+        """Draw the objects that ``find_image`` found: masks, (H, W) bool, and the class of each."""
         if len(found) != 1:
             raise DataError(
                 f'{img_path} is listed {len(found)} times in {self.json_file}, expected once; is '
                 'it the JSON of another split, or do its file names lack their folders?'
             )
-        return found[0]
-
-    def masks(self, img_path: str, shape: tuple[int, int]) -> tuple[list[np.ndarray], list[int]]:
-        """Masks, (H, W) bool, and classes of one picture.
-
-        Crowd regions are left out: their pixels become one instance a class.
-
-        Args:
-            img_path (str): The picture; its file name is looked up.
-            shape (tuple[int]): Height and width its label has.
-
-        Raises:
-            DataError: If the picture is not listed once, sizes differ or an object cannot be read.
-        """
-        info = self.find(img_path)
-        size = info.get('height'), info.get('width')
-        if None in size:
+        (image,) = found
+        name, height, width = image['file_name'], image['height'], image['width']
+        if height is None or width is None:
+            raise DataError(f'{self.json_file}: image {name} has no height or width; add them')
+        if (height, width) != shape:
             raise DataError(
-                f'{self.json_file}: picture {info["file_name"]} has no height or width; add them'
-            )
-        if size != tuple(shape):
-            raise DataError(
-                f'{self.json_file} says {info["file_name"]} is {size[1]}x{size[0]}, its label is '
+                f'{self.json_file} says {name} is {width}x{height}, its label is '
                 f'{shape[1]}x{shape[0]} (width x height); resized labels need resized instances'
             )
         masks, classes = [], []
-        objects = self.content[1].get(info['id'])
-        for one in pickle.loads(objects) if objects else []:
-            outline = _outline(one)
-            if one.get('iscrowd') or not outline:
-                continue
-            where = f'annotation {one.get("id")} of {info["file_name"]} in {self.json_file}'
-            classes.append(self._class_of(one.get('category_id'), where))
-            masks.append(_mask(outline, tuple(shape), where))
+        for one in image['objects']:
+            where = f'annotation {one["id"]} of {name} in {self.json_file}'
+            cls = self.category_map.get(one['category_id'], -1)
+            if not 0 <= cls < self.num_classes:
+                raise DataError(
+                    f'{where}: category id {one["category_id"]} has no class in '
+                    f'0..{self.num_classes - 1}; check category_map'
+                )
+            classes.append(cls)
+            masks.append(draw_object(one, image, where))
         return masks, classes
-
-    def _class_of(self, category: object, where: str) -> int:
-        """Class index of a category id."""
-        if category is None:
-            raise DataError(f'{where} has no category_id; export the file anew')
-        cls = category - 1 if isinstance(category, int) else -1
-        if self.category_map is not None:
-            cls = self.category_map.get(category, -1)
-        if not 0 <= cls < self.num_classes:
-            raise DataError(
-                f'{where}: category id {category} has no class in 0..{self.num_classes - 1}; '
-                'check category_map'
-            )
-        return cls
-
-
-def _slashes(name: str) -> str:
-    """A file name as this system writes it; some tools export backslashes."""
-    return one_form(name.replace('\\', '/'))
-
-
-def _outline(one: dict) -> list | dict:
-    """Polygons of three points or more, or the run lengths, of an object."""
-    outline = one.get('segmentation') or []
-    if isinstance(outline, list):  # what is no polygon stays, to be named when it is drawn
-        return [one for one in outline if not isinstance(one, list) or len(one) >= 6]
-    return outline
-
-
-def _mask(outline: list | dict, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Draw one object, (H, W) bool."""
-    try:
-        from pycocotools import mask as tools
-    except ImportError as error:
-        raise DataError(
-            'instances from a COCO JSON need pycocotools; install it with: pip install pycocotools'
-        ) from error
-    try:
-        if isinstance(outline, dict):
-            size, counts = tuple(outline['size']), outline['counts']
-            if size != shape:
-                raise DataError(
-                    f'{where}: its run lengths are of {size[1]}x{size[0]}, its picture is '
-                    f'{shape[1]}x{shape[0]} (width x height); export it anew'
-                )
-            if isinstance(counts, list) and sum(counts) != shape[0] * shape[1]:
-                raise DataError(
-                    f'{where}: its run lengths add up to {sum(counts)} pixels, expected '
-                    f'{shape[0] * shape[1]}; export it anew'
-                )
-            code = tools.frPyObjects(outline, *shape) if isinstance(counts, list) else outline
-        else:
-            if any(len(polygon) % 2 for polygon in outline):
-                raise ValueError('a polygon of an odd number of values')
-            code = tools.merge(tools.frPyObjects(outline, *shape))
-        return tools.decode(code).astype(bool)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DataError(
-            f'{where}: its segmentation cannot be drawn ({error!r}); expected polygons '
-            '[[x, y, x, y, ...], ...] or run lengths (size, counts)'
-        ) from error

@@ -1,6 +1,7 @@
-"""Any folder pair of pictures and label maps as a data set."""
+"""Any folder pair of images and label maps as a data set."""
 
 import colorsys
+import copy
 import difflib
 import inspect
 import os
@@ -12,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from ..errors import CorruptFileError, DataError
+from .coco import find_image, read_coco
 from .codec import LabelCodec
 from .files import (
     IMAGE_SUFFIXES,
@@ -24,7 +26,7 @@ from .files import (
     read_bytes,
 )
 from .instances import InstanceSource
-from .transforms import SLNPLoadInstances
+from .transforms import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
 
 _WORDS = dict(img='image', label='label', instance='instance map')
 SKIP_ADVICE = ', or set skip_corrupt=True of the data set to replace it'
@@ -54,7 +56,7 @@ _NAMES = dict(
 
 @DATASETS.register_module()
 class SLNPDataset(BaseDataset):
-    """Pictures with label maps and, optionally, instance maps.
+    """Images with label maps and, optionally, instance maps.
 
     Files are paired by their path below the folder, without suffix. The pipeline starts from paths;
     ``SLNPLoadImage``, ``SLNPLoadLabel`` and ``SLNPLoadInstances`` read them by the rules given
@@ -71,7 +73,7 @@ class SLNPDataset(BaseDataset):
             triples, made up if missing).
         ann_file (str): File of names, one a line, with or without suffix, relative to
             ``data_root``: only these samples belong to the set. Defaults to '', which takes all.
-        img_suffix (str | Sequence[str], optional): Endings of pictures; upper and lower case are
+        img_suffix (str | Sequence[str], optional): Endings of images; upper and lower case are
             alike.
         label_suffix (str | Sequence[str], optional): Endings of label files.
         instance_suffix (str | Sequence[str], optional): Endings of instance files.
@@ -82,11 +84,11 @@ class SLNPDataset(BaseDataset):
         image_size (int | tuple[int], optional): Side, or (height, width), that transforms without a
             size of their own use, so that one setting changes it:
             ``train_dataloader.dataset.image_size``.
-        exif_orientation (str, optional): Where a picture's EXIF data say that it is shown turned:
-            'images' turns the picture (labels were drawn on what a viewer shows), 'both' turns
-            picture, label and instances (labels lie on the stored pixels), 'ignore' turns neither.
+        exif_orientation (str, optional): Where an image's EXIF data say that it is shown turned:
+            'images' turns the image (labels were drawn on what a viewer shows), 'both' turns
+            image, label and instances (labels lie on the stored pixels), 'ignore' turns neither.
             Defaults to None: as 'ignore', but the check asks.
-        skip_corrupt (bool): Log, count and replace a picture that cannot be decoded, instead of
+        skip_corrupt (bool): Log, count and replace an image that cannot be decoded, instead of
             stopping.
         pipeline (Sequence): Transforms. Defaults to none.
         indices (int | Sequence[int], optional): Use this part of the set.
@@ -164,7 +166,7 @@ class SLNPDataset(BaseDataset):
             data_root=os.path.expanduser(self.DATA_ROOT if data_root is None else data_root),
             data_prefix=self._folders(split or self.SPLIT, data_prefix or {}),
             metainfo=self._fill_metainfo(metainfo),
-            pipeline=list(pipeline),
+            pipeline=copy.deepcopy(list(pipeline)),  # its loaders keep the rules of this set
             indices=indices,
             serialize_data=serialize_data,
             test_mode=test_mode,
@@ -235,12 +237,10 @@ class SLNPDataset(BaseDataset):
         """Set up the file rules, then list the files."""
         if not self._fully_initialized:
             self.make_rules()
-            if any(isinstance(step, SLNPLoadInstances) for step in self.pipeline.transforms):
-                self.source.prepare()
         super().full_init()
 
     def make_rules(self) -> None:
-        """Make the label codec and the instance source."""
+        """Make the label codec and the instance source, and set those of the pipeline's steps."""
         num = len(self._metainfo['classes'])
         _check_keys('label', self._label_cfg, LabelCodec)
         _check_keys('instance', self._instance_cfg, InstanceSource)
@@ -250,6 +250,12 @@ class SLNPDataset(BaseDataset):
         if cfg.get('json_file'):
             cfg['json_file'] = os.path.join(self.data_root, os.path.expanduser(cfg['json_file']))
         self.source = InstanceSource(num_classes=num, **cfg)
+        self.instance_loader = None
+        for step in self.pipeline.transforms:
+            if isinstance(step, SLNPLoadLabel):
+                step.codec = self.codec
+            elif isinstance(step, SLNPLoadInstances):
+                step.source, self.instance_loader = self.source, step
 
     def _check_instance_settings(self) -> None:
         """Raise if a setting asks for files that the set does not have."""
@@ -270,15 +276,7 @@ class SLNPDataset(BaseDataset):
             )
 
     def load_data_list(self) -> list[dict]:
-        """List the samples, sorted by name.
-
-        Returns:
-            list[dict]: ``name`` (see ``find_files``), ``img_path``, ``label_path`` and
-            ``instance_path`` ('' if there is none) of each.
-
-        Raises:
-            DataError: If a folder or a partner file is missing.
-        """
+        """List the samples; a DataError if a folder or a partner file is missing."""
         found = self.find_all()
         problems = self.unpaired(found)
         if problems:
@@ -288,6 +286,9 @@ class SLNPDataset(BaseDataset):
     def find_all(self) -> dict[str, dict[str, str]]:
         """Find the files of every kind that the set has."""
         found = {key: self.find_files(key) for key in self.data_prefix}
+        for key in found.keys() - {'img'}:
+            if os.path.samefile(self.data_prefix['img'], self.data_prefix[key]):
+                self._tell_apart(found['img'], found[key], key)
         if not self.ann_file:
             return found
         names = self._listed(found['img'])
@@ -295,6 +296,24 @@ class SLNPDataset(BaseDataset):
             key: {name: files[name] for name in names if name in files}
             for key, files in found.items()
         }
+
+    def _tell_apart(self, images: dict[str, str], others: dict[str, str], key: str) -> None:
+        """Let the longer suffix say what a file is, where two kinds share a folder."""
+        names = {
+            os.path.relpath(path, self.data_prefix[key]): name for name, path in others.items()
+        }
+        for name, path in list(images.items()):
+            other = names.get(os.path.relpath(path, self.data_prefix['img']), '')
+            if len(name) == len(other):
+                raise DataError(
+                    f'{self.data_prefix["img"]} is the folder of both images and {_WORDS[key]}s, '
+                    f'and {path} would be both; set img_suffix and {key}_suffix to what tells them '
+                    f"apart, for example img_suffix='.jpg', {key}_suffix='_mask.png'"
+                )
+            if other and len(other) < len(name):
+                del images[name]
+            elif other:
+                del others[other]
 
     def _listed(self, images: dict[str, str]) -> list[str]:
         """Names in ``ann_file``, as the lister gives them."""
@@ -332,13 +351,23 @@ class SLNPDataset(BaseDataset):
         return None
 
     def samples(self, found: dict[str, dict[str, str]]) -> list[dict]:
-        """Complete samples among the files found, sorted by name."""
+        """Complete samples among the files found, sorted by name.
+
+        Returns:
+            list[dict]: ``name`` (see :meth:`find_files`), ``img_path``, ``label_path`` and, for
+            instances, ``instance_path`` or ``coco``, what ``find_image`` found in the JSON; as the
+            list is serialized, workers share the objects' memory.
+        """
         stems = sorted(set.intersection(*map(set, found.values())))
-        paths = {f'{key}_path': files for key, files in found.items()}
-        return [
-            dict(name=stem, instance_path='') | {key: files[stem] for key, files in paths.items()}
+        samples = [
+            dict(name=stem) | {f'{key}_path': files[stem] for key, files in found.items()}
             for stem in stems
         ]
+        if self.source.json_file and self.instance_loader:
+            images = read_coco(self.source.json_file)
+            for sample in samples:
+                sample['coco'] = find_image(images, sample['img_path'])
+        return samples
 
     def chosen(self, samples: list[dict]) -> list[dict]:
         """The samples that ``indices`` takes."""
@@ -428,8 +457,7 @@ class SLNPDataset(BaseDataset):
             raise IndexError(f'the data set has {len(self)} samples, got index {idx}')
         for step in range(len(self)):
             try:
-                info = self.get_data_info((idx + step) % len(self))
-                return self.pipeline({**info, **self.rules()})
+                return self.pipeline(self.get_data_info((idx + step) % len(self)) | self.rules())
             except CorruptFileError as error:
                 if not self.skip_corrupt:
                     raise CorruptFileError(f'{error}{SKIP_ADVICE}') from error
@@ -443,11 +471,20 @@ class SLNPDataset(BaseDataset):
             f'not one of the {len(self)} samples of {self.data_root} can be decoded'
         )
 
+    def load_files(self, info: dict) -> dict:
+        """Read image, label and instances of a sample as the files hold them, untransformed."""
+        results = info | self.rules()
+        for step in (
+            SLNPLoadImage(None),
+            SLNPLoadLabel(self.codec),
+            self.instance_loader or SLNPLoadInstances(source=self.source),
+        ):
+            results = step(results)
+        return results
+
     def rules(self) -> dict:
-        """What the transforms read besides the paths of a sample."""
+        """Settings that the transforms read besides the paths of a sample."""
         return dict(
-            label_codec=self.codec,
-            instance_source=self.source,
             palette=self._metainfo['palette'],
             image_size=self.image_size,
             exif_orientation=self.exif_orientation,

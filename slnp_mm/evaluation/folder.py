@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.utils import track_iter_progress
 
-from slnp_mm.datasets import SLNPCrop, SLNPLoadImage, SLNPResize
+from slnp_mm.datasets import SLNPLoadImage
 from slnp_mm.datasets.files import (
     IMAGE_SUFFIXES,
     decode_image,
@@ -234,15 +234,13 @@ def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
     One of the size of the real file is resized by the data set's pipeline, so that a photograph is
     equal to itself; another is scored as it is.
     """
-    real = dataset.get_data_info(index)['img_path']
-    steps = [SLNPLoadImage(None)]
-    if _size(path) == _size(real):
-        kinds = (SLNPLoadImage, SLNPResize, SLNPCrop)
-        steps = [step for step in dataset.pipeline.transforms if isinstance(step, kinds)]
-    info = {**dataset.rules(), 'img_path': path}
-    for step in steps:
-        info = step(info)
-    return torch.from_numpy(info['img']).permute(2, 0, 1)
+    info = {**dataset.get_data_info(index), **dataset.rules()}
+    same = _size(path) == _size(info['img_path'])
+    info['img_path'] = path
+    if same:
+        return dataset.pipeline(info)['inputs']['img']
+    image = SLNPLoadImage(None)(info)['img']
+    return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def _size(path: str) -> tuple[int, int]:

@@ -232,6 +232,9 @@ def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys):
         path.write_bytes(b'x')
     assert tool(folder_pair, '--sheet', tmp_path / 's.png') == 1
     assert 'can be drawn' in capsys.readouterr().err and not (tmp_path / 's.png').exists()
+    misspelt = config(folder_pair, label=dict(unlabeled_ids=(0,)))
+    assert tool(f'val_dataloader = dict(dataset={misspelt!r})', '--sheet', tmp_path / 's.png') == 1
+    assert 'no sheet: label=dict(...) takes' in capsys.readouterr().err
 
 
 def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys):

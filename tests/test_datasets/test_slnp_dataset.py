@@ -89,6 +89,43 @@ def test_image_ending_that_the_labels_lack_is_suggested(folder_pair):
         build(folder_pair)
 
 
+@pytest.fixture
+def one_folder(folder_pair):
+    """Images and masks in one folder, as Roboflow exports them: 0.jpg and 0_mask.png."""
+    for path in (folder_pair / 'labels').iterdir():
+        path.rename(folder_pair / f'images/{path.stem}_mask.png')
+    return folder_pair
+
+
+@pytest.mark.parametrize(
+    'suffixes', [dict(label_suffix='_mask.png'), dict(img_suffix='.jpg', label_suffix='_mask.png')]
+)
+def test_images_and_labels_in_one_folder_are_told_apart_by_their_suffixes(one_folder, suffixes):
+    both = dict(data_prefix=dict(img='images', label='./images'))
+    words = (
+        r'is the folder of both images and labels, and .*0_mask\.png would be both; set img_suffix '
+        r"and label_suffix .* label_suffix='_mask\.png'"
+    )
+    with pytest.raises(DataError, match=words):
+        build(one_folder, **both)
+    dataset = build(one_folder, **both, **suffixes)
+    paths = [dataset.get_data_info(i) for i in range(3)]
+    assert [info['img_path'][-5:] for info in paths] == ['0.jpg', '1.jpg', '2.jpg']
+    assert [info['label_path'][-10:] for info in paths] == [f'{i}_mask.png' for i in range(3)]
+    # images of the same ending: the longer suffix says what a file is
+    for i in range(3):
+        (one_folder / f'images/{i}.jpg').rename(one_folder / f'images/{i}.png')
+    assert len(build(one_folder, **both, label_suffix='_mask.png')) == 3
+
+
+def test_sets_that_share_transforms_keep_their_own_rules(folder_pair):
+    steps = list(build(folder_pair).pipeline.transforms)
+    one = build(folder_pair, pipeline=steps)
+    two = build(folder_pair, pipeline=steps, label=dict(label_map={0: 2, 1: 1, 2: 0, 255: 255}))
+    for dataset, classes in ((one, [0, 1, 2]), (two, [2, 1, 0])):
+        assert dataset[0]['inputs']['label'][0, 0, [1, 5, 9]].tolist() == classes
+
+
 def test_folder_that_holds_nothing_is_named(folder_pair):
     (folder_pair / 'none').mkdir()
     with pytest.raises(DataError, match='which holds no file at all'):
@@ -151,13 +188,6 @@ def test_image_size_of_the_set_is_used_by_the_pipeline(folder_pair):
     pipeline[3] = dict(type='SLNPResize')
     dataset = build(folder_pair, pipeline=pipeline, image_size=(8, 12))
     assert dataset[0]['inputs']['img'].shape == (3, 8, 12)
-
-
-def test_instances_follow_a_changed_label(folder_pair, files):
-    dataset = build(folder_pair)
-    assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 3
-    files.png(folder_pair / 'labels/0.png', files.blocks([1, 0, 1, 0, 2]).astype(np.uint8))
-    assert (dataset[0]['inputs']['instance_labels'] >= 0).sum() == 5
 
 
 def test_coco_instances_source_is_checked():

@@ -1,4 +1,4 @@
-# CamVid, 11 classes. Pictures are 4:3.
+# CamVid, 11 classes. Images are 4:3.
 _base_ = './pairs.py'
 every = dict(type='SLNPCamVid', data_root='data/camvid', image_size=256)
 

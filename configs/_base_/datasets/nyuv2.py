@@ -1,4 +1,4 @@
-# NYUv2, 40 classes. Pictures are 4:3.
+# NYUv2, 40 classes. Images are 4:3.
 _base_ = './pairs.py'
 every = dict(type='SLNPNYUv2', data_root='data/nyuv2', image_size=256)
 

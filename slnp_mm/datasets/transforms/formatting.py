@@ -1,4 +1,4 @@
-"""Turn a sample into the tensors of the batch contract, or into pictures."""
+"""Turn a sample into the tensors of the batch contract, or into images."""
 
 from collections.abc import Sequence
 
@@ -74,18 +74,18 @@ class SLNPPackInputs(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SLNPLabelToImage(BaseTransform):
-    """Add the label as a color picture or as one-hot planes.
+    """Add the label as a color image or as one-hot planes.
 
     So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use our data sets:
-    ``img_{label_domain}`` is made of the label and ``img_{image_domain}`` is the picture. mmagic
-    calls the generated picture ``fake_{image_domain}`` and our scores read ``fake_img``.
+    ``img_{label_domain}`` is made of the label and ``img_{image_domain}`` is the image. mmagic
+    calls the generated image ``fake_{image_domain}`` and our scores read ``fake_img``.
 
     Args:
         mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled; 'onehot': (H, W, C + 1),
             float32, 0 or 255 so that the model's preprocessor maps it to -1..1; last plane =
             unlabelled.
         label_domain (str): What is made of the label.
-        image_domain (str): The picture.
+        image_domain (str): The image.
 
     Raises:
         ValueError: If the mode is unknown.
@@ -101,7 +101,7 @@ class SLNPLabelToImage(BaseTransform):
         self.keys = (f'img_{label_domain}', f'img_{image_domain}')
 
     def transform(self, results: dict) -> dict:
-        """Add the two pictures."""
+        """Add the two images."""
         if 'label' not in results:
             raise DataError('SLNPLabelToImage needs SLNPLoadLabel before it')
         label = results['label']
@@ -109,11 +109,11 @@ class SLNPLabelToImage(BaseTransform):
             table = np.zeros((256, 3), np.uint8)
             colors = np.asarray(results['palette'], np.uint8)[:, ::-1]
             table[: len(colors)] = colors
-            picture = table[label]
+            image = table[label]
         else:
-            num = results['label_codec'].num_classes
+            num = len(results['palette'])
             planes = np.where(label == UNLABELLED, num, label)
-            picture = np.eye(num + 1, dtype=np.float32)[planes] * 255
-        results[self.keys[0]] = picture
+            image = np.eye(num + 1, dtype=np.float32)[planes] * 255
+        results[self.keys[0]] = image
         results[self.keys[1]] = results['img']
         return results

@@ -1,10 +1,11 @@
-"""Read picture, label and instances of a sample."""
+"""Read image, label and instances of a sample."""
 
 import numpy as np
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...errors import DataError
+from ..codec import LabelCodec
 from ..files import (
     decode_ids,
     decode_image,
@@ -14,6 +15,7 @@ from ..files import (
     reduction,
     turned,
 )
+from ..instances import InstanceSource
 from .processing import as_sides
 
 
@@ -65,34 +67,42 @@ class SLNPLoadImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SLNPLoadLabel(BaseTransform):
-    """Read ``label_path`` by the data set's ``LabelCodec``.
+    """Read ``label_path``.
 
     Adds ``label`` (H, W), uint8, 0..C-1 and 255 = unlabelled.
 
+    Args:
+        codec (LabelCodec, optional): How label files are written. A data set sets its own.
+
     Raises:
         CorruptFileError: If the file cannot be decoded.
-        DataError: If an id is out of range or the size is not the picture's.
+        DataError: If an id is out of range or the size is not the image's.
     """
+
+    PROBLEM = 'ids'  # title of its errors in the check
+
+    def __init__(self, codec: LabelCodec | None = None) -> None:
+        self.codec = codec
 
     def transform(self, results: dict) -> dict:
         """Add ``label``."""
         path = results['label_path']
-        codec = results['label_codec']
-        raw = turned(decode_ids(read_bytes(path), path, codec.reads_colors), label_turn(results))
+        ids = decode_ids(read_bytes(path), path, self.codec.reads_colors)
+        raw = turned(ids, label_turn(results))
         shape = tuple(results.get('ori_shape', raw.shape[:2]))
         if raw.shape[:2] != shape:
             hint = ''
             if raw.shape[1::-1] == shape:
                 hint = (
                     '; does the JPEG carry an EXIF rotation? Then set exif_orientation of the data '
-                    "set to 'images' if the labels were drawn on the picture as it is shown"
+                    "set to 'images' if the labels were drawn on the image as it is shown"
                 )
             raise DataError(
                 f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image {results["img_path"]} '
                 f'is {shape[1]}x{shape[0]} (width x height); both must have one size{hint}',
                 kind='size',
             )
-        results['label'] = codec(raw, path)
+        results['label'] = self.codec(raw, path)
         return results
 
 
@@ -106,27 +116,33 @@ class SLNPLoadInstances(BaseTransform):
     Args:
         max_instances (int): T_max, 1..32767: the largest are kept, the rest merged class by class.
         max_overlap (int): Layers K, >= 1; above 1 only helps with masks from a COCO JSON.
+        source (InstanceSource, optional): How instance files are written. A data set sets its own.
 
     Raises:
         DataError: If a setting is out of range or the instance map does not fit the label.
     """
 
-    def __init__(self, max_instances: int = 64, max_overlap: int = 1) -> None:
+    PROBLEM = 'instances'
+
+    def __init__(
+        self, max_instances: int = 64, max_overlap: int = 1, source: InstanceSource | None = None
+    ) -> None:
         if not 1 <= max_instances <= 32767:
             raise DataError(f'max_instances must be 1..32767, got {max_instances}')
         if max_overlap < 1:
             raise DataError(f'max_overlap must be >= 1, got {max_overlap}')
         self.max_instances = max_instances
         self.max_overlap = max_overlap
+        self.source = source
 
     def transform(self, results: dict) -> dict:
         """Add ``instances`` and ``instance_labels``."""
         # instances are made as the files lie on disk
         turn = label_turn(results)
-        layers, classes = results['instance_source'].make(
+        layers, classes = self.source.make(
             turned(results['label'], turn, back=True),
             results['img_path'],
-            results.get('instance_path', ''),
+            results.get('coco', results.get('instance_path')),
             self.max_instances,
             self.max_overlap,
         )

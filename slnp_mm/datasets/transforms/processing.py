@@ -1,4 +1,4 @@
-"""Change picture, label and instances together."""
+"""Change image, label and instances together."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ MODES = ('square', 'short_side')
 class SLNPResize(BaseTransform):
     """Resize to one size, or so that the shorter side has a length.
 
-    The picture is averaged over areas where it shrinks and interpolated bicubically where it grows;
+    The image is averaged over areas where it shrinks and interpolated bicubically where it grows;
     ids are taken from the nearest pixel, so no id is invented.
 
     Args:
@@ -27,7 +27,7 @@ class SLNPResize(BaseTransform):
     Raises:
         ValueError: If the mode is unknown or the size does not fit it.
         DataError: If neither transform nor data set gives a size, or
-            ``SLNPLoadImage`` decoded a picture smaller than this size.
+            ``SLNPLoadImage`` decoded an image smaller than this size.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None, mode: str = 'square') -> None:
@@ -39,7 +39,7 @@ class SLNPResize(BaseTransform):
         self.mode = mode
 
     def target(self, shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width that a picture of ``shape`` gets."""
+        """Height and width that an image of ``shape`` gets."""
         if self.mode == 'square':
             return size
         short = min(size)
@@ -85,13 +85,13 @@ def _check_detail(results: dict, height: int, width: int) -> None:
     if reduced and (height > now[0] or width > now[1]):
         raise DataError(
             f'SLNPResize wants {width}x{height}, but SLNPLoadImage decoded '
-            f'{results.get("img_path", "the picture")} at {now[1]}x{now[0]} only (width x height); '
+            f'{results.get("img_path", "the image")} at {now[1]}x{now[0]} only (width x height); '
             'give decode_size of SLNPLoadImage the size of SLNPResize, or None'
         )
 
 
 def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a picture by area (both sides shrink) or bicubically.
+    """Resize an image by area (both sides shrink) or bicubically.
 
     Averaging is done in two steps, bilinearly to a whole multiple of the new size and then by the
     mean of blocks: half the time of OpenCV's own fractional area filter, and within 1 grey level
@@ -119,7 +119,7 @@ class SLNPCrop(BaseTransform):
 
     Raises:
         ValueError: If the mode or the size is wrong.
-        DataError: If a picture is smaller than the window.
+        DataError: If an image is smaller than the window.
     """
 
     def __init__(self, size: int | tuple[int, int], mode: str = 'random') -> None:
@@ -133,14 +133,14 @@ class SLNPCrop(BaseTransform):
         shape = results['img'].shape[:2]
         if 'label' in results and results['label'].shape != shape:
             raise DataError(
-                'SLNPCrop needs picture and label of one size, got '
+                'SLNPCrop needs image and label of one size, got '
                 f'{shape} and {results["label"].shape}; put SLNPResize '
                 'before it where SLNPLoadImage has decode_size'
             )
         room = [s - c for s, c in zip(shape, self.size)]
         if min(room) < 0:
             raise DataError(
-                f'{results.get("img_path", "picture")} is {shape[1]}x{shape[0]}, smaller than the '
+                f'{results.get("img_path", "image")} is {shape[1]}x{shape[0]}, smaller than the '
                 f'crop {self.size[1]}x{self.size[0]} (width x height); put SLNPResize before'
             )
         if self.mode == 'random':

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from slnp_mm.datasets import DataError, SLNPLabelToImage, SLNPPackInputs
-from slnp_mm.datasets.codec import LabelCodec
 
 
 def sample():
@@ -45,7 +44,6 @@ def test_a_part_of_the_keys_can_be_packed():
 PLAIN = dict(
     img=np.zeros((1, 3, 3), np.uint8),
     label=np.uint8([[0, 1, 255]]),
-    label_codec=LabelCodec(2),
     palette=[[10, 20, 30], [1, 2, 3]],
 )
 
