@@ -132,7 +132,7 @@ def check_dataset(
     samples = dataset.chosen(dataset.samples(found))
     report.num_listed = len(found['img'])
     samples = spread(samples, limit)
-    workers = min(num_workers or os.cpu_count() or 1, len(samples))
+    workers = min(num_workers or len(os.sched_getaffinity(0)), len(samples))
     records = _walk(dataset.rules(), steps, samples, workers)
     if progress:
         records = track_iter_progress((records, len(samples)), 24, sys.stderr)

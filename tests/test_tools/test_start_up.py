@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy(tool, repository):
         (('make_toyscenes.py', '--out', 'setup.py'), 'error: setup.py is a file, but --out='),
         (
             ('train.py', 'configs/slnp_toy.py', '--cfg-options', 'log_level.x=1'),
-            "error: --cfg-options do not fit configs/slnp_toy.py: log_level is 'INFO' there",
+            'error: --cfg-options log_level.x does not fit configs/slnp_toy.py: ',
         ),
     ],
 )
