@@ -106,7 +106,7 @@ class SLNPCheckpointHook(CheckpointHook):
                 'max_iters, or batch_sampler=None of train_dataloader'
             )
         if runner.iter and seeded:
-            self._skip_batches(runner, loop, batches)
+            self._skip_batches(runner, batches)
         elif runner.iter:
             runner.logger.warning(
                 'train_dataloader has no batch_sampler=dict(type="SLNPBatchSampler"): the run '
@@ -119,8 +119,13 @@ class SLNPCheckpointHook(CheckpointHook):
         self._training, self._signal, self._handlers = True, None, {}
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
-                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                    self._handlers[number] = signal.signal(number, self._note_signal)
+                found = signal.getsignal(number)
+                before = getattr(found, '__self__', None)  # a training that an error has ended
+                if isinstance(before, SLNPCheckpointHook):
+                    found = before._handlers[number]
+                if found in (signal.SIG_DFL, signal.default_int_handler):
+                    self._handlers[number] = found
+                    signal.signal(number, self._note_signal)
 
     def after_train(self, runner: Runner) -> None:
         """Leave signals as they were found."""
@@ -129,11 +134,9 @@ class SLNPCheckpointHook(CheckpointHook):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _skip_batches(
-        self, runner: Runner, loop: IterBasedTrainLoop, batches: SLNPBatchSampler
-    ) -> None:
+    def _skip_batches(self, runner: Runner, batches: SLNPBatchSampler) -> None:
         """Start the loader at the place of the checkpoint."""
-        info = runner.message_hub.runtime_info
+        loop, info = runner.train_loop, runner.message_hub.runtime_info
         if 'data_place' in info:
             batches.start(info['data_seed'], info['data_place'])
         else:
@@ -176,7 +179,6 @@ class SLNPCheckpointHook(CheckpointHook):
             hub.update_info('data_place', place)
             hub.update_info('data_seed', batches.seed)
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-
         self._stop_if_asked(runner, runner.iter + 1)
 
     def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:

@@ -354,6 +354,19 @@ def test_only_a_late_second_ctrl_c_ends_at_once(stopping, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
 
+def test_a_training_after_one_that_failed_has_its_signals(stopping, make_cfg):
+    hook, wait = stopping
+    wait()  # an error ends it: no after_train
+    later = SLNPCheckpointHook()
+    runner = cli.build_runner(make_cfg('later'))
+    later.before_train(runner)
+    signal.raise_signal(signal.SIGTERM)
+    assert later._signal == 'SIGTERM' and hook._signal is None
+    later.after_train(runner)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
 def test_a_full_disk_leaves_the_old_checkpoint(make_cfg, monkeypatch):
     def put(self, data, path):
         if 'full' in disk:

@@ -147,11 +147,9 @@ def test_signs_are_told_once_an_onset(make, caplog):
         iterate(hook, runner, fake_std=value, saturated=0.5, d_accuracy=0.99)
     text = 'the images are of one color: their standard deviation was'
     assert caplog.messages == [
-        f'iteration 4: {text} 0.015 over 2 iterations, below 0.02 '
-        '(docs/scaling.md, "Bad numbers")',
+        f'iteration 4: {text} 0.015 over 2 iterations, below 0.02 (docs/scaling.md, "Bad numbers")',
         'iteration 8: fake_std is 0.35 again',
-        f'iteration 10: {text} 0 over 2 iterations, below 0.02 '
-        '(docs/scaling.md, "Bad numbers")',
+        f'iteration 10: {text} 0 over 2 iterations, below 0.02 (docs/scaling.md, "Bad numbers")',
     ]
 
 
