@@ -25,6 +25,7 @@ _KNOWN = {
     'CUDA out of memory': 'the GPU has no memory left: lower batch_size of train_dataloader or '
     'image_size of the data set, or end other programs on this GPU (nvidia-smi lists them)',
     'EADDRINUSE': 'another run uses this port: give torchrun another one (--master_port=29501)',
+    'gloo/transport/tcp/pair': 'another process of this training has ended: its message says why',
     'does not match meta information of the first dataset': 'the parts of a ConcatDataset have '
     'other classes or colors: give each the same metainfo=dict(classes=..., palette=...)',
 }

@@ -128,6 +128,10 @@ def _raise(error):
     [
         (lambda: _joined([1], [2]), 'the parts of a ConcatDataset have other classes or colors'),
         (lambda: _raise(torch.OutOfMemoryError('CUDA out of memory. Tried')), 'lower batch_size'),
+        (
+            lambda: _raise(RuntimeError('[/x/gloo/transport/tcp/pair.cc:538] Connection closed')),
+            'its message says why',
+        ),
         (lambda: open('/dev/null/x', 'w'), 'choose another folder'),
         (lambda: os.mkdir('/'), 'choose another folder'),
     ],
