@@ -117,11 +117,20 @@ def one_sentence(error: BaseException) -> str | None:
     """Give the sentence of an error that the user can mend, None for a bug.
 
     Besides :class:`SLNPError` that is the system's refusal to read or write a file, and what
-    ``_KNOWN`` lists. Of a bug the traceback is wanted.
+    ``_KNOWN`` lists; so may be what was raised while one of them was handled, as when torch reports
+    a dead worker in the middle of anything. Of a bug the traceback is wanted.
     """
-    if isinstance(error, SLNPError):
-        return ' '.join(str(error).split())
-    if isinstance(error, OSError) and error.errno in _NO_WRITING:
-        where = f' at {error.filename}' if error.filename else ''
-        return f'{error.strerror}{where}: make room, mend the permissions, or choose another folder'
-    return next((text for part, text in _KNOWN.items() if part in str(error)), None)
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SLNPError):
+            return ' '.join(str(seen).split())
+        if isinstance(seen, OSError) and seen.errno in _NO_WRITING:
+            where = f' at {seen.filename}' if seen.filename else ''
+            return (
+                f'{seen.strerror}{where}: make room, mend the permissions, or choose another folder'
+            )
+        for part, sentence in _KNOWN.items():
+            if part in str(seen):
+                return sentence
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -105,7 +105,11 @@ class _Dying(Dataset):
 def test_a_killed_worker_has_a_sentence():
     """pytorch issue 8976, maskrcnn-benchmark issue 195."""
     error = _caught(next, iter(DataLoader(_Dying(), num_workers=1)))
-    assert one_sentence(error).startswith('a process that loads data was killed, most likely for')
+    sentence = one_sentence(error)
+    assert sentence.startswith('a process that loads data was killed, most likely for want of mem')
+    other = SyntaxError('mmengine could not set the config')  # what it raises of any error
+    other.__context__ = error
+    assert one_sentence(other) == sentence
 
 
 def test_a_bug_has_no_sentence():
