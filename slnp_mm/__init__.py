@@ -13,7 +13,7 @@ provide_operators()
 
 from mmagic.registry import MODELS  # noqa: E402
 
-from . import datasets, engine, evaluation  # noqa: E402
+from . import datasets, engine, errors, evaluation  # noqa: E402
 from .checkpoint import allow_checkpoint_globals  # noqa: E402
 from .version import __version__  # noqa: E402
 
@@ -33,4 +33,4 @@ MODULE2PACKAGE['slnp_mm'] = 'slnp_mm.registry'
 # mmengine's own `torch.load` then resumes its checkpoints
 allow_checkpoint_globals()
 
-__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = ['__version__', 'datasets', 'engine', 'errors', 'evaluation', 'models']

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -14,41 +13,34 @@ _NO_WRITING = [
     getattr(errno, name)
     for name in 'EACCES EPERM EROFS ENOSPC EDQUOT EFBIG EEXIST ENOTDIR EISDIR'.split()
 ]
-_SMALL = 'the pictures are too small for these networks: raise image_size of the data set'
-# Errors of other packages that a setting causes: a part of their text, and what to do.
-_KNOWN = (
-    (
-        'Expected more than 1 value per channel',
-        'a batch norm met a batch that leaves it one value a channel: set batch_size of the '
-        'loader to 2 or more, and drop_last=True if the last batch may hold one picture',
-    ),
-    ("Kernel size can't be greater than actual input size", _SMALL),
-    ('Expected more than 1 spatial element', _SMALL),
-    (
-        'CUDA out of memory',
-        'the GPU has no memory left: lower batch_size of train_dataloader or image_size of the '
-        'data set, or end other programs on this GPU (nvidia-smi lists them)',
-    ),
-    (
-        'out of shared memory',
-        'the processes that load data have no shared memory left: lower num_workers of the '
-        'loader (0 needs none), or give the container more (docker run --shm-size=8g)',
-    ),
-    ('EADDRINUSE', 'another run uses this port: give torchrun another one (--master_port=29501)'),
-    (
-        'does not match meta information of the first dataset',
-        'the parts of a ConcatDataset have other classes or colors: give each the same '
-        'metainfo=dict(classes=..., palette=...)',
-    ),
+_WORKER = (
+    'a process that loads data was killed, most likely for want of memory: lower num_workers or '
+    'batch_size of the loader, or give the job more memory; in a container /dev/shm may be too '
+    'small (docker run --shm-size=8g)'
 )
-_WORKER = re.compile(r'Caught \w+ in DataLoader worker process')
+# What only a running training can meet: a part of the error's text, and what to do.
+_KNOWN = {
+    'DataLoader worker (pid': _WORKER,
+    'unable to allocate shared memory': _WORKER,
+    'CUDA out of memory': 'the GPU has no memory left: lower batch_size of train_dataloader or '
+    'image_size of the data set, or end other programs on this GPU (nvidia-smi lists them)',
+    'EADDRINUSE': 'another run uses this port: give torchrun another one (--master_port=29501)',
+    'gloo/transport/tcp/pair': 'another process of this training has ended: its message says why',
+    'does not match meta information of the first dataset': 'the parts of a ConcatDataset have '
+    'other classes or colors: give each the same metainfo=dict(classes=..., palette=...)',
+}
 
 
-class SLNPError(RuntimeError):
-    r"""A problem the user can mend, in one sentence; bytes that are no text become ``\xNN``."""
+class SLNPError(ValueError):
+    r"""A problem the user can mend, in one sentence; bytes that are no text become ``\xNN``.
+
+    torch raises an error of a data loader's worker again in the training, with the worker's
+    traceback before the text; only the text is kept.
+    """
 
     def __init__(self, text: str = '') -> None:
-        super().__init__(str(text).encode(errors='backslashreplace').decode())
+        text = str(text).rpartition(f'{__name__}.{type(self).__name__}: ')[2]
+        super().__init__(text.encode(errors='backslashreplace').decode())
 
 
 class DataError(SLNPError):
@@ -65,27 +57,29 @@ class DataError(SLNPError):
 
 
 class CorruptFileError(DataError):
-    """A file cannot be read or decoded (truncated, damaged, not a picture).
+    """A file cannot be read or decoded (truncated, damaged, not an image).
 
     Only this kind of error may be skipped by ``skip_corrupt=True``.
     """
 
 
-def check_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
+def check_file(
+    path: str | os.PathLike, what: str, remedy: str, there: Callable = os.path.isfile
+) -> Path:
     """Check that a file which the user names is there.
 
     Args:
         path (str or PathLike): The file.
         what (str): What it should be, for example 'config'.
         remedy (str): What to do if it is missing.
+        there (Callable): Says whether it is there.
 
     Raises:
-        SLNPError: If there is no such file.
+        SLNPError: If it is not.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not there(path):
         raise SLNPError(f'no {what} at {path}: {remedy}')
-    return path
+    return Path(path)
 
 
 def check_device(device: str) -> str:
@@ -119,49 +113,23 @@ def check_device(device: str) -> str:
     return device
 
 
-def _raised_by_us(error: BaseException) -> bool:
-    """Whether a `raise` statement of this package made the error."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return False
-    last = frames[-1]
-    ours = PACKAGE in Path(last.filename).resolve().parents
-    return ours and (last.line or '').lstrip().startswith('raise ')
-
-
-def _worker_sentence(text: str) -> str | None:
-    """Find our sentence in the text of a data loader worker's error."""
-    frames = re.findall(r'^  File "(.+)", line \d+.*\n    (.*)$', text, re.M)
-    if not _WORKER.search(text) or not frames:
-        return None
-    path, line = frames[-1]
-    if PACKAGE not in Path(path).parents or not line.startswith('raise '):
-        return None
-    last = [row for row in text.splitlines() if row.strip()][-1]
-    return last.split(': ', 1)[-1]
-
-
 def one_sentence(error: BaseException) -> str | None:
     """Give the sentence of an error that the user can mend, None for a bug.
 
-    Such an error is one that a `raise` statement of this package made on purpose, here or in a data
-    loader's worker process, a :class:`SLNPError` from anywhere, the system's refusal to read or
-    write a file, or one that other packages are known to make of a setting. Anything else is a bug,
-    of which the traceback is wanted.
+    Besides :class:`SLNPError` that is the system's refusal to read or write a file, and what
+    ``_KNOWN`` lists; so may be what was raised while one of them was handled, as when torch reports
+    a dead worker in the middle of anything. Of a bug the traceback is wanted.
     """
     seen: BaseException | None = error
     while seen is not None:
-        found = _worker_sentence(str(seen))
-        if found is not None:
-            return found
-        if isinstance(seen, SLNPError) or _raised_by_us(seen):
-            return ' '.join(str(seen.args[0] if seen.args else seen).split())
+        if isinstance(seen, SLNPError):
+            return ' '.join(str(seen).split())
         if isinstance(seen, OSError) and seen.errno in _NO_WRITING:
             where = f' at {seen.filename}' if seen.filename else ''
             return (
                 f'{seen.strerror}{where}: make room, mend the permissions, or choose another folder'
             )
-        for part, sentence in _KNOWN:
+        for part, sentence in _KNOWN.items():
             if part in str(seen):
                 return sentence
         seen = seen.__cause__ or seen.__context__

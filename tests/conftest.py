@@ -213,7 +213,7 @@ def load_tool(monkeypatch):
 
 @pytest.fixture
 def use(load_tool):
-    """Run a tool as from the command line: its exit code, or the sentence that stopped it."""
+    """Run a tool as from the command line: its exit code."""
 
     def run(name, *words):
         tool = load_tool(name, *words)

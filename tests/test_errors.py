@@ -1,6 +1,7 @@
 """One sentence for what a user can mend, a traceback for a bug."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -8,15 +9,30 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from torch.utils.data import DataLoader, Dataset
 
 from slnp_mm.checkpoint import history_statistic
-from slnp_mm.errors import SLNPError, check_device, check_file, one_sentence
+from slnp_mm.errors import (
+    CorruptFileError,
+    DataError,
+    SLNPError,
+    check_device,
+    check_file,
+    one_sentence,
+)
 
 
 class _Refusing(Dataset):
+    """Refuses its one sample as a data set or transform does."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
     def __len__(self):
         return 1
 
     def __getitem__(self, idx):
-        return history_statistic(dict, 'mean')
+        try:
+            raise KeyError('inside')
+        except KeyError as error:
+            raise self.kind('a.png holds the id 7: expected\n0 to 3') from error
 
 
 def _caught(call, *args):
@@ -55,23 +71,45 @@ def test_check_device_says_how_many_there_are(monkeypatch):
         check_device('cuda:2')
 
 
+def test_children_of_one_error():
+    assert issubclass(CorruptFileError, DataError) and issubclass(DataError, SLNPError)
+    assert issubclass(SLNPError, ValueError)
+    assert DataError('text', 'id').kind == 'id' and DataError('text').kind == 'data'
+    assert str(SLNPError('\udcff.png')) == r'\udcff.png'
+
+
 def test_sentence_of_our_own_errors():
+    assert one_sentence(SLNPError('two\n  lines')) == 'two lines'
     error = _caught(history_statistic, dict, 'mean')
     assert one_sentence(error).startswith('a checkpoint may look up only')
-    assert one_sentence(SLNPError('two\n  lines')) == 'two lines'
 
 
-def test_sentence_of_an_error_with_a_cause():
-    outer = RuntimeError('while building')
-    outer.__cause__ = _caught(history_statistic, dict, 'mean')
-    assert 'may look up only' in one_sentence(outer)
+@pytest.mark.parametrize('kind', [SLNPError, DataError, CorruptFileError])
+def test_a_worker_raises_the_same_error(kind):
+    error = _caught(next, iter(DataLoader(_Refusing(kind), num_workers=1)))
+    assert type(error) is kind
+    assert str(error) == 'a.png holds the id 7: expected\n0 to 3\n'
+    assert one_sentence(error) == 'a.png holds the id 7: expected 0 to 3'
 
 
-def test_sentence_from_a_worker_process():
-    loader = DataLoader(_Refusing(), num_workers=1)
-    error = _caught(next, iter(loader))
-    assert one_sentence(error).startswith('a checkpoint may look up only')
-    assert '\n' not in one_sentence(error)
+class _Dying(Dataset):
+    """As if the system had killed the worker for want of memory."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, idx):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_has_a_sentence():
+    """pytorch issue 8976, maskrcnn-benchmark issue 195."""
+    error = _caught(next, iter(DataLoader(_Dying(), num_workers=1)))
+    sentence = one_sentence(error)
+    assert sentence.startswith('a process that loads data was killed, most likely for want of mem')
+    other = SyntaxError('mmengine could not set the config')  # what it raises of any error
+    other.__context__ = error
+    assert one_sentence(other) == sentence
 
 
 def test_a_bug_has_no_sentence():
@@ -85,14 +123,6 @@ def _joined(*colors):
     return ConcatDataset(sets, lazy_init=True)
 
 
-def _batch_of_one():
-    torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
-
-
-def _tiny_picture():
-    torch.nn.Conv2d(1, 1, 4)(torch.zeros(1, 1, 2, 2))
-
-
 def _raise(error):
     raise error
 
@@ -100,11 +130,12 @@ def _raise(error):
 @pytest.mark.parametrize(
     'call, sentence',
     [
-        (_batch_of_one, 'set batch_size of the loader to 2 or more'),
-        (_tiny_picture, 'raise image_size of the data set'),
-        (lambda: torch.nn.InstanceNorm2d(2)(torch.zeros(1, 2, 1, 1)), 'raise image_size of the'),
         (lambda: _joined([1], [2]), 'the parts of a ConcatDataset have other classes or colors'),
         (lambda: _raise(torch.OutOfMemoryError('CUDA out of memory. Tried')), 'lower batch_size'),
+        (
+            lambda: _raise(RuntimeError('[/x/gloo/transport/tcp/pair.cc:538] Connection closed')),
+            'its message says why',
+        ),
         (lambda: open('/dev/null/x', 'w'), 'choose another folder'),
         (lambda: os.mkdir('/'), 'choose another folder'),
     ],

@@ -1,7 +1,7 @@
 """What the command-line tools share: arguments, config, error sentences.
 
-Arguments are read and the files they name are looked for before torch, mmengine and mmagic are
-imported, which takes seconds: every import of them stands inside a function.
+Arguments are read and the files they name are looked for before torch, mmagic and the package are
+imported, which takes seconds; what needs them is in ``_runner.py``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import argparse
 import ctypes
 import os
 import re
+import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
-from importlib.util import find_spec
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import ModuleType
+from typing import Any
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-    from mmengine.runner import Runner
+from mmengine.config import Config, DictAction
 
 # Waiting threads must not spin: with several processes on few cores that slows training down by a
 # factor of six (measured on two cores). It has to be set before torch is loaded.
@@ -38,9 +37,26 @@ _LAUNCHERS = dict(
 )
 
 
-def stop(sentence: str) -> NoReturn:
-    """End the tool with a sentence, exit code 1; needs no import."""
-    raise SystemExit(f'error: {sentence}')
+def __getattr__(name: str) -> Any:
+    """Import what builds runners, and with it torch and the package, when a tool first asks."""
+    if name.startswith('__'):
+        raise AttributeError(name)
+    return getattr(import_module('_runner'), name)
+
+
+def _load_errors() -> ModuleType:
+    """Load the package's errors without the package."""
+    name = 'slnp_mm.errors'
+    if name not in sys.modules:
+        place = Path(find_spec('slnp_mm').origin).with_name('errors.py')
+        spec = spec_from_file_location(name, place)
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+errors = _load_errors()
+SLNPError, need = errors.SLNPError, errors.check_file
 
 
 def run_tool(main: Callable[[], int | None]) -> int:
@@ -54,6 +70,8 @@ def run_tool(main: Callable[[], int | None]) -> int:
         ``SLNP_MM_TRACEBACK=1`` shows every traceback.
     """
     _keep_freed_memory()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a worker's tensors are open files
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):  # a file name may hold bytes that are no text
             stream.reconfigure(errors='backslashreplace')
@@ -63,9 +81,7 @@ def run_tool(main: Callable[[], int | None]) -> int:
         print('error: stopped', file=sys.stderr)
         return 130
     except Exception as error:
-        from slnp_mm.errors import one_sentence
-
-        sentence = one_sentence(error)
+        sentence = errors.one_sentence(error)
         if sentence is None or os.environ.get('SLNP_MM_TRACEBACK') == '1':
             raise
         print(f'error: {sentence}', file=sys.stderr)
@@ -97,20 +113,18 @@ def _keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
 
 
-class ConfigOptions(argparse.Action):
-    """``--cfg-options``: mmengine's rules, but spaces in a path stay, and a missing = is named."""
+class ConfigOptions(DictAction):
+    """``--cfg-options``: mmengine's, but ``~`` and spaces in a path work, a missing = is named."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         """Add ``key=value`` to what was given before."""
-        from mmengine.config import DictAction
-
         options = dict(getattr(namespace, self.dest) or {})
         for text in values:
             key, found, value = text.partition('=')
             if not found:
                 parser.error(f'{option_string} takes key=value, but got {text}')
             plain = ' ' in value and not re.search(r'[\[(,]', value)
-            options[key] = value if plain else DictAction._parse_iterable(value)
+            options[key] = path(value) if plain else self._parse_iterable(path(value))
         setattr(namespace, self.dest, options)
 
 
@@ -166,21 +180,17 @@ def number(text: str) -> int:
     return int(text)
 
 
-def need(place: str, what: str, remedy: str, there: Callable = os.path.isfile) -> None:
-    """End the tool if a file (or what ``there`` looks for) that the user names is missing."""
-    if not there(place):
-        stop(f'no {what} at {place}: {remedy}')
-
-
 def need_folder(out: str) -> None:
-    """End the tool if the folder to write to, or one above it, is a file."""
+    """Refuse a folder to write to that is a file, or is below one."""
     for place in (Path(out), *Path(out).parents):
         if place.exists() and not place.is_dir():
-            stop(f'{place} is a file, but --out={out} needs a folder there: choose another --out')
+            raise SLNPError(
+                f'{place} is a file, but --out={out} needs a folder there: choose another --out'
+            )
 
 
 def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
-    """End the tool before it writes over the files it reads, or pictures among them.
+    """Refuse to write over the files that are read, or images among them.
 
     Args:
         out (str): File or folder to be written.
@@ -192,7 +202,7 @@ def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
     for place in inputs:
         source = Path(place).resolve()
         if target == source or (source in target.parents and not report):
-            stop(
+            raise SLNPError(
                 f'{option} {out} would write over or among what is read from {place}: '
                 'choose another place'
             )
@@ -203,11 +213,9 @@ def find_checkpoint(place: str) -> str:
     if os.path.isdir(place):
         folder, place = place, None
         if any(Path(folder).glob('*.pth')):
-            from slnp_mm.checkpoint import last_checkpoint
-
-            place = last_checkpoint(folder)
+            place = import_module('slnp_mm.checkpoint').last_checkpoint(folder)
         if place is None:
-            stop(
+            raise SLNPError(
                 f'no checkpoint in the work dir {folder}: train one with tools/train.py, '
                 'or give a file'
             )
@@ -216,39 +224,36 @@ def find_checkpoint(place: str) -> str:
 
 
 def read_config(place: str, options: dict | None = None) -> Config:
-    """Read a config file and merge overrides; what it imports is up to :func:`import_custom`.
+    """Read a config file and merge overrides; what it imports is up to ``import_custom``.
 
-    A ``~`` at the start of a text is the home folder; a loader loses what only workers take if it
-    has none, and what only a loader without a batch sampler takes.
+    A loader loses what only workers take if it has none, and what only a loader without a batch
+    sampler takes.
 
     Args:
         place (str): The file.
         options (dict, optional): Of ``--cfg-options``.
+
+    Raises:
+        SLNPError: If there is no such file, it is no config, or an option does not fit it.
     """
     if not os.path.isfile(place):  # outside the repository, configs/... is the package's
-        own = Path(find_spec('slnp_mm').origin).parent / '.mim/configs' / place
+        own = errors.PACKAGE / '.mim/configs' / place
         place = str(own) if own.is_file() else place
     need(place, 'config', 'runnable ones are configs/*.py')
-    from mmengine.config import Config
-
     if 'slnp_mm::' in Path(place).read_text(errors='replace'):
-        import slnp_mm  # noqa: F401  tells mmengine where these configs are
+        import_module('slnp_mm')  # tells mmengine where these configs are
     try:
         cfg = Config.fromfile(place, import_custom_modules=False)
     except Exception as error:  # what a config file may raise has no end
-        if os.environ.get('SLNP_MM_TRACEBACK') == '1':
-            raise
-        reason = ' '.join(str(error).split())
-        stop(f'{place} cannot be read as a config: {type(error).__name__}: {reason}')
+        reason = f'{type(error).__name__}: {error}'
+        raise SLNPError(f'{place} cannot be read as a config: {reason}') from error
 
-    try:
-        cfg.merge_from_dict(options or {})
-    except (KeyError, TypeError, AttributeError) as error:
-        # merging changes the config: look at what the file says
-        reason = _misfit(Config.fromfile(place, import_custom_modules=False), options)
-        stop(f'--cfg-options do not fit {place}: {reason or error}')
+    for key, value in (options or {}).items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SLNPError(f'--cfg-options {key} does not fit {place}: {error}') from error
 
-    _expand_home(cfg)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loaders = cfg.get(name) or []
         for loader in loaders if isinstance(loaders, list) else [loaders]:
@@ -261,39 +266,11 @@ def read_config(place: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def _expand_home(node: Config | dict | list) -> None:
-    """Put the home folder for ``~`` in all texts below, in place."""
-    for key, value in list(enumerate(node) if isinstance(node, list) else node.items()):
-        if isinstance(value, str) and value.startswith('~'):
-            node[key] = os.path.expanduser(value)
-        elif isinstance(value, (dict, list)):
-            _expand_home(value)
-
-
-def _misfit(cfg: Config, options: dict) -> str | None:
-    """Say which override goes below something that has nothing below it."""
-    for key in options:
-        value, parts = cfg, key.split('.')
-        for count, part in enumerate(parts):
-            above = '.'.join(parts[:count])
-            if isinstance(value, (list, tuple)):
-                if not part.isdigit() or int(part) >= len(value):
-                    return f'{key} needs an index from 0 to {len(value) - 1} after {above}'
-                value = value[int(part)]
-            elif not hasattr(value, 'items'):
-                return f'{above} is {value!r} there, so it has no {part}; leave {key} out'
-            elif part in value:
-                value = value[part]
-            else:
-                break
-    return None
-
-
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config of a command line and apply the options of :func:`add_runner_args`."""
     start = _LAUNCHERS.get(args.launcher)
     if start and start[0] not in os.environ:
-        stop(
+        raise SLNPError(
             f'--launcher {args.launcher} needs {start[0]}, which {start[1].split()[0]} sets: '
             f'start with `{start[1]} {sys.argv[0]} ...`, or leave --launcher out'
         )
@@ -305,182 +282,31 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
-    """Say where a run writes, and let it not write over its config.
-
-    That is ``work_dir`` of the command line, else the config's own, else
-    ``work_dirs/<config name>``. mmengine copies the config that a run uses there under the config's
-    own name. In an old work dir that is the config itself: it will be kept as ``<name>_rerun.py``.
-    """
-    from mmengine.config import Config
-
+    """Say where a run writes: ``work_dir``, else the config's own, else ``work_dirs/<name>``."""
     source = Path(cfg.filename).resolve()
-    cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', source.stem)
-    if source.parent != Path(cfg.work_dir).resolve():
-        return cfg
-    kept = source.with_stem(f'{source.stem}_rerun')
-    return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(kept))
-
-
-def made_by() -> str:
-    """Commit, versions and hardware, on which figures may depend."""
-    import torch
-
-    from slnp_mm.evaluation.report import versions
-
-    git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty']
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:  # no git
-        commit = ''
-    software = [f'commit {commit or "unknown"}', *map(' '.join, versions().items())]
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
-    return ', '.join([*software, f'{os.cpu_count()} CPU cores', gpu])
+    own = cfg.get('work_dir') or os.path.join('work_dirs', source.stem)
+    cfg.work_dir = path(work_dir or own)
+    if source.parent == Path(cfg.work_dir).resolve():
+        # mmengine writes a copy there: without a name it gets the time as its name
+        return Config(cfg.to_dict(), cfg_text=cfg.text)
+    return cfg
 
 
 def log_to(cfg: Config, package: str, backend: str) -> None:
     """Send figures and pictures to TensorBoard or W&B as well."""
     if find_spec(package) is None:
-        stop(f'--{package} needs the package {package}, which is not installed: pip install it')
+        raise SLNPError(
+            f'--{package} needs the package {package}, which is not installed: pip install it'
+        )
     cfg.visualizer = cfg.get('visualizer') or dict(type='Visualizer', vis_backends=[])
     cfg.visualizer.vis_backends.append(dict(type=backend))
-
-
-def import_custom(cfg: Config) -> None:
-    """Import the modules that a config names, and this package."""
-    from mmengine.utils import import_modules_from_strings
-
-    import_modules_from_strings('slnp_mm')
-    import_modules_from_strings(**(cfg.get('custom_imports') or dict(imports=None)))
-
-
-def enable_amp(cfg: Config) -> None:
-    """Switch every optimizer wrapper of a config to mixed precision.
-
-    Raises:
-        SLNPError: If a wrapper is of another type.
-    """
-    import torch
-
-    from slnp_mm.errors import SLNPError
-
-    old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
-    wrappers = [cfg.optim_wrapper]
-    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each network
-        wrappers = [w for w in cfg.optim_wrapper.values() if isinstance(w, dict)]
-    for wrapper in wrappers:
-        kind = wrapper.get('type', 'OptimWrapper')
-        if kind == 'OptimWrapper':
-            wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
-        elif kind not in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
-            raise SLNPError(
-                '--amp needs optimizer wrappers of the type OptimWrapper, '
-                f'but the config has {kind}'
-            )
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
     """Let the runner scale learning rates with the total batch size."""
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-        stop(
+        raise SLNPError(
             '--auto-scale-lr needs the batch size that the learning rates '
             'are for: add --cfg-options auto_scale_lr.base_batch_size=N'
         )
     cfg.auto_scale_lr.enable = True
-
-
-def build_runner(cfg: Config, whole: bool = False) -> Runner:
-    """Build the runner; look at the checkpoint before it is loaded.
-
-    Args:
-        cfg (Config): With ``load_from``, or ``resume`` and ``work_dir``.
-        whole (bool): Whether the checkpoint must hold each entry of the model; when training is
-            resumed, it always must.
-
-    Raises:
-        SLNPError: If the checkpoint to resume or load from cannot be read or does not fit the
-            model, a device is not there, or the config asks for a strategy.
-    """
-    _refuse_strategies(cfg)
-    place = cfg.get('load_from')
-    if place and '://' not in place:
-        need(place, 'checkpoint', 'check the path')
-
-    import torch
-    from mmengine.model import is_model_wrapper
-    from mmengine.runner import Runner
-
-    from slnp_mm.checkpoint import check_checkpoint, last_checkpoint, read_checkpoint
-    from slnp_mm.errors import check_device
-
-    import_custom(cfg)
-    if cfg.get('device'):
-        check_device(cfg.device)
-    if cfg.get('randomness', {}).get('deterministic'):
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # or cuBLAS refuses
-    _join_processes(cfg)
-    if torch.cuda.is_available() and cfg.get('train_dataloader'):
-        cfg.train_dataloader.setdefault('pin_memory', True)
-    compiled = cfg.pop('compile', False)  # mmengine compiles train_step, optimizers and all
-    if cfg.get('resume') and not place:
-        place = cfg.load_from = last_checkpoint(cfg.work_dir)
-    runner = Runner.from_cfg(cfg)
-    if compiled:
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        model.compile(**({} if compiled is True else compiled))
-    if place and '://' not in place:
-        resume = bool(cfg.get('resume'))
-        check_checkpoint(place, runner.model, whole or resume)
-        done = (read_checkpoint(place, 'meta').get('meta') or {}).get('iter', 0) if resume else 0
-        length = (cfg.get('train_cfg') or {}).get('max_iters')
-        if length and done >= length:
-            runner.logger.warning(
-                f'nothing is left to train: {place} is at iteration {done} of '
-                f'train_cfg.max_iters={length}; raise it to go on'
-            )
-    return runner
-
-
-def _refuse_strategies(cfg: Config) -> None:
-    """Refuse what splits a model of two optimizers over devices, or would be ignored."""
-    from slnp_mm.errors import SLNPError
-
-    wrapper = str((cfg.get('model_wrapper_cfg') or {}).get('type', ''))
-    asked = [f'{key}={cfg[key]}' for key in ('strategy', 'runner_type') if cfg.get(key)]
-    asked += [f'model_wrapper_cfg.type={wrapper}'] * ('FullySharded' in wrapper)
-    if asked:
-        raise SLNPError(
-            f'{asked[0]} is not supported: FSDP, DeepSpeed and ColossalAI drive one optimizer, '
-            'but generator and discriminator have one each; leave it out and start with '
-            '--launcher pytorch or slurm'
-        )
-
-
-def _join_processes(cfg: Config) -> None:
-    """Without CUDA, start distributed training through gloo.
-
-    mmengine's own start sets a CUDA device whatever the backend is, and leaves that out where
-    processes are joined already; it gives every model a GPU unless the config says otherwise.
-    """
-    import torch
-
-    from slnp_mm.errors import SLNPError, check_device
-
-    if cfg.launcher == 'none':
-        return
-    if torch.cuda.is_available():
-        check_device(f'cuda:{os.environ["LOCAL_RANK"]}')
-        return
-    if cfg.launcher != 'pytorch':
-        raise SLNPError(
-            f'--launcher {cfg.launcher} needs CUDA, but torch finds no CUDA device here: start '
-            'with torchrun and --launcher pytorch, which trains on CPUs too'
-        )
-    seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
-    cfg.model_wrapper_cfg = {
-        'type': 'MMDistributedDataParallel',
-        'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **(cfg.get('model_wrapper_cfg') or {}),
-        'device_ids': None,
-    }
-    torch.distributed.init_process_group('gloo', timeout=seconds and timedelta(seconds=seconds))

@@ -52,11 +52,10 @@ def build(cfg: dict, split: str) -> SLNPDataset:
     from mmagic.registry import DATASETS
 
     from slnp_mm.datasets import SLNPDataset
-    from slnp_mm.errors import SLNPError
 
     dataset = DATASETS.build({**cfg, 'lazy_init': True})
     if not isinstance(dataset, SLNPDataset):
-        raise SLNPError(
+        raise cli.SLNPError(
             f'the check knows SLNPDataset and the sets made of it, but '
             f'{split}_dataloader has {cfg["type"]}'
         )
@@ -68,13 +67,12 @@ def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
     from _sheet import make_sheet
 
     from slnp_mm.datasets.wrappers import places
-    from slnp_mm.errors import DataError
     from slnp_mm.files import write_picture
 
     cli.keep_inputs(path, places(dataset), '--sheet')
     try:
         sheet = make_sheet(dataset)
-    except DataError as error:
+    except cli.errors.DataError as error:
         print(f'no sheet: {error}', file=sys.stderr)
         return False
     write_picture(path, sheet)
@@ -82,8 +80,9 @@ def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
     return True
 
 
-def run(args: argparse.Namespace) -> int:
+def main() -> int:
     """Check every split; 0 if no problem was found, 1 otherwise."""
+    args = parse_args()
     config = cli.read_config(args.config, args.cfg_options)
 
     cli.import_custom(config)
@@ -91,7 +90,6 @@ def run(args: argparse.Namespace) -> int:
 
     from slnp_mm.datasets import check_dataset
     from slnp_mm.datasets.wrappers import part_configs, places
-    from slnp_mm.errors import SLNPError
     from slnp_mm.files import replace_file
 
     init_default_scope('mmagic')
@@ -102,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         loader = config.get(f'{split}_dataloader')
         if not loader or not loader.get('dataset'):
             if args.split:
-                raise SLNPError(f'{args.config} has no data set for {split}')
+                raise cli.SLNPError(f'{args.config} has no data set for {split}')
             continue
         parts, own = list(part_configs(loader['dataset'])), []
         for number, cfg in enumerate(parts, 1):
@@ -119,28 +117,13 @@ def run(args: argparse.Namespace) -> int:
             own.append(report)
         check_batches(f'{split}_dataloader', loader, own)
     if not reports:
-        raise SLNPError(f'{args.config} has no data set for {", ".join(SPLITS)}')
+        raise cli.SLNPError(f'{args.config} has no data set for {", ".join(SPLITS)}')
     for name, report in reports.items():
         print(f'{name}: {report.to_text()}')
     if args.json:
         with replace_file(args.json) as draft, open(draft, 'w') as file:
             json.dump({name: report.to_dict() for name, report in reports.items()}, file, indent=1)
     return 0 if all(report.ok for report in reports.values()) else 1
-
-
-def main() -> int:
-    """Check, with mmagic's registry."""
-    args = parse_args()
-    try:
-        return run(args)
-    except OSError as error:  # --sheet or --json
-        if error.filename is None:
-            raise
-        from slnp_mm.errors import SLNPError
-
-        raise SLNPError(
-            f'cannot write {error.filename}: {error.strerror}; choose another place'
-        ) from error
 
 
 if __name__ == '__main__':

@@ -3,12 +3,8 @@
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import _cli as cli
-
-if TYPE_CHECKING:
-    from mmengine.hooks import Hook
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,23 +22,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def save_scores(path: str) -> 'Hook':
-    """Make the hook that writes the scores: mmagic's test loop gives them to hooks only."""
-    import mmengine
-    from mmengine.dist import master_only
-    from mmengine.hooks import Hook
-
-    from slnp_mm.files import replace_file
-
-    class SaveScoresHook(Hook):
-        @master_only
-        def after_test_epoch(self, runner, metrics=None) -> None:
-            with replace_file(path) as draft:
-                mmengine.dump(metrics or {}, draft)
-
-    return SaveScoresHook()
-
-
 def main() -> None:
     """Test, and say where the results are."""
     args = parse_args()
@@ -57,7 +36,7 @@ def main() -> None:
 
     runner = cli.build_runner(cfg, whole=True)
     if args.out:
-        runner.register_hook(save_scores(args.out), 'LOWEST')
+        runner.register_hook(cli.SaveScoresHook(args.out), 'LOWEST')
     runner.logger.info(f'Working directory: {cfg.work_dir}')
     runner.test()
 

@@ -122,7 +122,7 @@ def check_dataset(
     # the samples
     report.num_listed = len(found['img'])
     samples = spread(samples, limit)
-    records = _walk(dataset, samples, num_workers or os.cpu_count() or 1)
+    records = _walk(dataset, samples, num_workers or len(os.sched_getaffinity(0)))
     if progress:
         records = track_iter_progress((records, len(samples)), 24, sys.stderr)
     for record in records:

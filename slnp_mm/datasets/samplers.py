@@ -1,6 +1,8 @@
 """Batches that can be made again from any place of a run."""
 
+import atexit
 import itertools
+import multiprocessing.queues
 import os
 import random
 import signal
@@ -12,7 +14,7 @@ from mmagic.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.registry import FUNCTIONS
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def seed_all(*key: int) -> None:
@@ -25,13 +27,26 @@ def seed_all(*key: int) -> None:
 
 @FUNCTIONS.register_module()
 def slnp_worker(worker_id: int) -> None:
-    """Let no signal that asks the training to save and stop break it through a worker process.
+    """Keep a loader's worker alive until the training, which a scheduler stops too, has saved.
 
-    SIGTERM, by which Python ends workers too, ends one without an error for the training.
+    A batch that finds no room in shared memory would never arrive: it ends the worker, which torch
+    reports to the training.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(lambda *_: os._exit(1))
+
+
+@atexit.register
+def end_workers() -> None:
+    """Kill the workers that are left when the program ends.
+
+    Python ends them by SIGTERM, which they ignore, and then waits for them without end.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report them as killed
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 class SeededIndices:

@@ -256,7 +256,7 @@ def test_tool_names_what_it_cannot_check(tool, capsys, folder_pair, tmp_path):
     for text, options, words in (
         (f'train_dataloader = dict(dataset={foreign})', (), 'train_dataloader has BasicImage'),
         ('a = 1', (), 'has no data set for train'),
-        (folder_pair, ('--json', folder_pair / 'images/0.jpg/r.json'), 'error: cannot write'),
+        (folder_pair, ('--json', folder_pair / 'images/0.jpg/r.json'), 'choose another folder'),
         (folder_pair, ('--limit', 0), 'at least 1 sample, but the limit is 0'),
         (folder_pair, ('--split', 'train', 'val'), 'has no data set for val'),
     ):
@@ -275,3 +275,10 @@ def test_tool_says_when_a_loader_gives_no_batch(folder_pair, tool, capsys):
     assert tool(endless) == 0
     twice = "loader['dataset'] = dict(type='RepeatDataset', times=2, dataset=loader['dataset'])"
     assert tool(f'{text}{twice}\nval_dataloader = loader') == 0
+
+
+def test_no_more_processes_than_the_job_has_cores(folder_pair, monkeypatch):
+    """galilai-group/stable-pretraining issue 24: a scheduler gives some cores of the node."""
+    monkeypatch.setattr('os.sched_getaffinity', lambda pid: {3})
+    monkeypatch.setattr('multiprocessing.Pool', None)  # one core needs no other process
+    assert check_dataset(DATASETS.build(config(folder_pair))).ok

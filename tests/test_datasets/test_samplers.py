@@ -2,6 +2,9 @@
 
 import itertools
 import random
+import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader, Dataset
 
 from slnp_mm.datasets import SLNPBatchSampler
+from slnp_mm.datasets.samplers import end_workers, slnp_worker
+from slnp_mm.errors import one_sentence
 
 SIZE = 10
 
@@ -72,3 +77,41 @@ def test_processes_share_the_samples_of_one(monkeypatch):
     assert [sample for pair in zip(*parts) for sample in pair] == whole
     dist(1, 2)  # from a place that two processes do not share evenly
     assert flat(batches(2, place=5, rank=1, world=2)) == whole[5:12:2]
+
+
+class Stuck(Drawn):
+    """A first sample that cannot be sent, or a second that is never made."""
+
+    def __getitem__(self, index):
+        return time.sleep(1000) if index else lambda: None
+
+
+def test_a_batch_that_finds_no_room_in_shared_memory_ends_the_worker_and_the_wait():
+    """mmaction2 issue 421; here the batch, a function, cannot be pickled."""
+    loader = DataLoader(Stuck(), num_workers=1, worker_init_fn=slnp_worker, collate_fn=list)
+    with pytest.raises(RuntimeError, match='DataLoader worker') as caught:
+        next(iter(loader))
+    assert '/dev/shm may be too small' in one_sentence(caught.value)
+
+
+def test_a_stuck_worker_is_killed_when_the_program_ends():
+    """KempnerInstitute/KempnerForge pull request 203: the exit waits for shielded workers."""
+    before = signal.getsignal(signal.SIGCHLD)
+    loader = DataLoader(Stuck(), batch_sampler=[[1]], num_workers=1, worker_init_fn=slnp_worker)
+    iterator = iter(loader)
+    (worker,) = iterator._workers
+    while signal.SIGTERM not in ignored(worker.pid):
+        time.sleep(0.1)
+    worker.terminate()
+    worker.join(1)
+    assert worker.is_alive()
+    end_workers()
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
+    signal.signal(signal.SIGCHLD, before)
+
+
+def ignored(pid):
+    """Signals that a process ignores."""
+    (line,) = [row for row in Path(f'/proc/{pid}/status').open() if row.startswith('SigIgn')]
+    return {number for number in signal.Signals if int(line.split()[1], 16) >> (number - 1) & 1}

@@ -166,8 +166,10 @@ def test_tool_compares_equal_protocols_only(use, tmp_path, capsys):
         data = dict(format=1, figures=dict(PA=50.0), per_class=[], run={}, versions={})
         paths.append(tmp_path / f'{split}.json')
         paths[-1].write_text(json.dumps(dict(data, protocol=protocol)))
-    assert 'error: these reports cannot be compared; --force' in use('score', '--compare', *paths)
-    assert 'protocols differ in split: val and train' in capsys.readouterr().err
+    assert use('score', '--compare', *paths) == 1
+    said = capsys.readouterr().err
+    assert 'protocols differ in split: val and train' in said
+    assert 'error: these reports cannot be compared; --force' in said
     assert use('score', '--compare', *paths, '--force') == 0
     assert '| PA' in capsys.readouterr().out
     assert use('score', '--compare', paths[0], paths[0]) == 0

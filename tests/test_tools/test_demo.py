@@ -10,6 +10,8 @@ from pathlib import Path
 import demo
 import pytest
 
+from slnp_mm.errors import SLNPError
+
 TOOLS = Path(demo.__file__).parent
 
 
@@ -59,16 +61,16 @@ def test_finished_step_is_kept(tmp_path, runner, capsys):
 )
 def test_failed_step_is_named_and_run_again(tmp_path, runner, code, why):
     runner.steps['a'] = _step(tmp_path, 'a', code)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SLNPError) as caught:
         _run(runner, 'a')
-    assert str(caught.value) == f'error: a failed: {why} (log: {tmp_path}/out/a.part)'
+    assert str(caught.value) == f'a failed: {why} (log: {tmp_path}/out/a.part)'
     _run(demo.Demo({'a': _step(tmp_path, 'a')}, runner.out), 'a')
     assert (tmp_path / 'a.calls').read_text() == 'xx'
 
 
 def test_missing_result_is_a_failure(tmp_path, runner):
     runner.steps['a'] = _step(tmp_path, 'a', result=tmp_path / 'scores')
-    with pytest.raises(SystemExit, match='error: a ended without writing .*/scores'):
+    with pytest.raises(SLNPError, match='a ended without writing .*/scores'):
         _run(runner, 'a')
 
 
@@ -89,7 +91,7 @@ def test_failure_beside_ends_the_wait(tmp_path, runner):
     runner.steps['b'] = _step(tmp_path, 'b', 'time.sleep(60)')
     start = time.monotonic()
     runner.start('a')
-    with pytest.raises(SystemExit, match='error: a failed: no luck'):
+    with pytest.raises(SLNPError, match='a failed: no luck'):
         _run(runner, 'b')
     assert time.monotonic() - start < 30
 

@@ -125,11 +125,12 @@ def test_file_that_differs_is_not_written(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_package_names_the_extra(monkeypatch, use):
+def test_missing_package_names_the_extra(monkeypatch, use, capsys):
     without = lambda name: None if name == 'onnxscript' else name  # noqa: E731
     monkeypatch.setattr('importlib.util.find_spec', without)
-    said = use('export', 'c.py', 'a.pth', '--out', 'a.onnx')
-    assert said == 'error: this needs onnxscript: pip install slnp_mm[export]'
+    assert use('export', 'c.py', 'a.pth', '--out', 'a.onnx') == 1
+    sentence = 'error: this needs onnxscript: pip install slnp_mm[export]\n'
+    assert capsys.readouterr().err == sentence
 
 
 def test_other_endings_are_a_usage_error(use, capsys):

@@ -264,10 +264,11 @@ def test_users_wait_in_turn_and_a_full_queue_says_so(inferencer, monkeypatch):
     assert order == [0, 1, 2, 0]
 
 
-def test_port_in_use_is_named(use):
+def test_port_in_use_is_named(use, capsys):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
-        said = use('painter', '--port', port)
+        assert use('painter', '--port', port) == 1
+    said = capsys.readouterr().err
     assert re.search(f'cannot listen at 127.0.0.1:{port} .* another --port', said)
 
 

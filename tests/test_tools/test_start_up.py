@@ -22,8 +22,9 @@ TOOLS = 'train test generate painter score train_scorer make_toyscenes check_dat
 
 
 def run(*words):
-    done = subprocess.run([sys.executable, '-c', SCRIPT, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, '-c', SCRIPT, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
     return done.stdout
 
 
@@ -46,13 +47,13 @@ def test_help_imports_nothing_heavy(tool, repository):
         (('make_toyscenes.py', '--out', 'setup.py'), 'error: setup.py is a file, but --out='),
         (
             ('train.py', 'configs/slnp_toy.py', '--cfg-options', 'log_level.x=1'),
-            "error: --cfg-options do not fit configs/slnp_toy.py: log_level is 'INFO' there",
+            'error: --cfg-options log_level.x does not fit configs/slnp_toy.py: ',
         ),
     ],
 )
 def test_missing_files_are_named_before_heavy_imports(words, sentence, repository):
     said = run(*words)
-    assert f'code {sentence}' in said and said.endswith('loaded []\n')
+    assert sentence in said and said.endswith('code 1 loaded []\n')
 
 
 def test_networks_are_imported_when_a_model_is_looked_up_and_mmseg_when_one_is_scored():

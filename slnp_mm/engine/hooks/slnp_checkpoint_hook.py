@@ -1,16 +1,17 @@
-"""Save so that a run can be stopped at any moment and goes on as if it had not been."""
+"""Save so that a run can be stopped at any moment and resumes bit-exactly."""
 
 import contextlib
 import itertools
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmagic.registry import HOOKS
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
@@ -37,17 +38,18 @@ register_backend('slnp_whole_file', WholeFileBackend)
 
 @HOOKS.register_module()
 class SLNPCheckpointHook(CheckpointHook):
-    """mmengine's hook; a run that was stopped at any moment goes on with the same numbers.
+    """mmengine's hook; a run that was stopped at any moment resumes bit-exactly.
 
     - A checkpoint is written under another name and moved into place; the files it replaces are
       removed afterwards.
     - Before each iteration all random numbers are seeded by the run's seed and the iteration, and
       the loader is :class:`SLNPBatchSampler`'s: what is drawn depends on no earlier iteration. A
       checkpoint need only say at which sample of the run it was made.
-    - Ctrl-C, SIGTERM and SIGHUP save after the iteration under way and end the training; a second
-      one ends it at once. Processes agree on the iteration, every tenth.
-    - Settings of optimizers and schedules that differ from the checkpoint's, which mmengine goes
-      on with, are refused.
+    - Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save after the iteration under way, or after the next
+      batch of a validation, and end the training. Processes agree on the iteration. Schedulers
+      repeat their signals: only Ctrl-C, five seconds after the first signal or later, ends at once.
+    - Settings of optimizers and schedules that differ from the checkpoint's, which resuming would
+      restore, are refused.
 
     Args:
         save_best (str, optional): As in the parent, but a validation without this figure keeps no
@@ -60,10 +62,10 @@ class SLNPCheckpointHook(CheckpointHook):
             kwargs.setdefault('backend_args', dict(backend='slnp_whole_file'))
         super().__init__(*args, save_best=save_best, **kwargs)
         self._outdated: list[str] = []
-        self._signal: str | None = None
+        self._training = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to resume from what would not go on as the config says.
+        """Refuse to resume from what would not train as the config says.
 
         Raises:
             SLNPError: If there is no state of optimizers, or a setting differs.
@@ -74,13 +76,13 @@ class SLNPCheckpointHook(CheckpointHook):
         advice = f'start a new run from its weights (--cfg-options load_from={place})'
         if 'optimizer' not in checkpoint:
             raise SLNPError(
-                f'{place} holds no state of the optimizers, so that no run can go on from it: '
-                f'take another checkpoint, or {advice}'
+                f'{place} holds no state of the optimizers, so no run can resume from it: take '
+                f'another checkpoint, or {advice}'
             )
         differing = _differing_settings(runner, checkpoint)
         if differing:
             raise SLNPError(
-                f'{place} was trained with other settings, with which it would go on: '
+                f'{place} was trained with other settings, which resuming would restore: '
                 f'{"; ".join(differing)}: set them back, or {advice}'
             )
 
@@ -104,59 +106,60 @@ class SLNPCheckpointHook(CheckpointHook):
                 'max_iters, or batch_sampler=None of train_dataloader'
             )
         if runner.iter and seeded:
-            self._go_on(runner, loop, batches)
+            self._skip_batches(runner, batches)
         elif runner.iter:
             runner.logger.warning(
                 'train_dataloader has no batch_sampler=dict(type="SLNPBatchSampler"): the run '
-                'goes on, but not with the numbers that it would have had without the stop'
+                'resumes, but not bit-exactly'
             )
         else:
             runner.message_hub.update_info('data_place', 0)
         self._batches = batches if seeded else None
 
-        self._signal, self._handlers = None, {}
+        self._training, self._signal, self._handlers = True, None, {}
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
-                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                    self._handlers[number] = signal.signal(number, self._note_signal)
+                found = signal.getsignal(number)
+                before = getattr(found, '__self__', None)  # a training that an error has ended
+                if isinstance(before, SLNPCheckpointHook):
+                    found = before._handlers[number]
+                if found in (signal.SIG_DFL, signal.default_int_handler):
+                    self._handlers[number] = found
+                    signal.signal(number, self._note_signal)
 
     def after_train(self, runner: Runner) -> None:
         """Leave signals as they were found."""
         super().after_train(runner)
+        self._training = False
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _go_on(self, runner: Runner, loop: IterBasedTrainLoop, batches: SLNPBatchSampler) -> None:
+    def _skip_batches(self, runner: Runner, batches: SLNPBatchSampler) -> None:
         """Start the loader at the place of the checkpoint."""
-        info = runner.message_hub.runtime_info
+        loop, info = runner.train_loop, runner.message_hub.runtime_info
         if 'data_place' in info:
             batches.start(info['data_seed'], info['data_place'])
         else:
             batches.start(batches.seed, runner.iter * batches.batch_size * get_world_size())
             runner.logger.warning(
                 'the checkpoint is of an older version and does not say where in the data it was '
-                'made: the run goes on, but not with the numbers that it would have had'
+                'made: the run resumes, but not bit-exactly'
             )
             runner.message_hub.update_info('data_place', batches.place)
-        runner.logger.info(f'the data go on at sample {batches.place} of the run')
+        runner.logger.info(f'the data resume at sample {batches.place} of the run')
         # mmengine passes over so many batches, which need not be read
         passed = itertools.repeat(None, runner.iter)
         loop.dataloader_iterator = itertools.chain(passed, iter(loop.dataloader))
 
     def _note_signal(self, number: int, frame: Any) -> None:
-        """Ask for the end after this iteration; the next signal, or one later on, ends at once."""
-        for each, handler in self._handlers.items():
-            signal.signal(each, handler)
-        while frame is not None and frame.f_code is not Runner.train.__code__:
-            frame = frame.f_back
-        if frame is None:  # an error has ended the training
-            signal.raise_signal(number)
-            return
-
-        self._signal = signal.Signals(number).name
-        note = f'{self._signal}: saving after this iteration; once more stops at once\n'
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            os.write(2, note.encode())
+        """Ask for the end of the training; a late second Ctrl-C ends it here."""
+        if self._signal is None:
+            self._signal, self._asked = signal.Signals(number).name, time.monotonic()
+            note = f'{self._signal}: saving after this iteration; Ctrl-C after 5 s stops at once\n'
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                os.write(2, note.encode())
+        elif number == signal.SIGINT and time.monotonic() - self._asked > 5:
+            raise KeyboardInterrupt
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the iteration draws; ``runner.seed`` holds the rank."""
@@ -176,23 +179,28 @@ class SLNPCheckpointHook(CheckpointHook):
             hub.update_info('data_place', place)
             hub.update_info('data_seed', batches.seed)
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self._stop_if_asked(runner, runner.iter + 1)
 
-        if self._is_asked_to_stop(runner):
-            step = runner.iter + 1
-            if not str(self.last_ckpt).endswith(self.filename_tmpl.format(step)):
-                self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
-            runner.logger.warning(f'asked to stop: {self.last_ckpt} is saved, --resume goes on')
-            raise KeyboardInterrupt
+    def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Do not let a scheduler wait for the end of a validation.
 
-    def _is_asked_to_stop(self, runner: Runner) -> bool:
-        """Whether a process had a signal; all say the same."""
-        if get_world_size() == 1:
-            return self._signal is not None
-        if not self.every_n_train_iters(runner, 10):
-            return False
+        Raises:
+            KeyboardInterrupt: To end the training after a signal.
+        """
+        if self._training:
+            self._stop_if_asked(runner, runner.iter)
+
+    def _stop_if_asked(self, runner: Runner, step: int) -> None:
+        """Save and end the training if any process had a signal."""
         asked = torch.tensor(float(self._signal is not None))
         all_reduce(asked, 'max')
-        return bool(asked)
+        if not asked:
+            return
+        if not str(self.last_ckpt).endswith(self.filename_tmpl.format(step)):
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
+        barrier()  # a launcher kills the other processes as soon as one has ended
+        runner.logger.warning(f'asked to stop: {self.last_ckpt} is saved; --resume continues')
+        raise KeyboardInterrupt
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, then remove what is not to be kept."""
@@ -201,7 +209,7 @@ class SLNPCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save if the figure is better than ever, then remove the best one so far."""
-        if 'file_backend' not in vars(self):  # validation alone, without training
+        if not self._training:  # validation alone
             return
         missing = [key for key in self.save_best or () if key not in metrics and key != 'auto']
         if missing:

@@ -15,9 +15,9 @@ from slnp_mm.files import replace_file
 
 # logged value, on which side of which limit it is a bad sign, and what it says
 SIGNS = (
-    ('fake_std', 'below', 0.02, 'the pictures are of one color: their standard deviation'),
-    ('saturated', 'above', 0.5, 'the pictures are saturated: the share of black and full values'),
-    ('d_accuracy', 'above', 0.99, 'the discriminators tell all pictures apart: their accuracy'),
+    ('fake_std', 'below', 0.02, 'the images are of one color: their standard deviation'),
+    ('saturated', 'above', 0.5, 'the images are saturated: the share of black and full values'),
+    ('d_accuracy', 'above', 0.99, 'the discriminators tell all images apart: their accuracy'),
 )
 
 
@@ -132,26 +132,25 @@ class SLNPWatchHook(Hook):
         with replace_file(path) as draft:
             torch.save(batch, draft)
         raise SLNPError(
-            f'{where} is the {self._num_bad}th in a row with {terms}: training stops; no update '
-            f'took them in, and the batch is in {path}: look at it, lower the learning rates, or '
-            'go on from an earlier checkpoint'
+            f'{self._num_bad} iterations in a row, up to {where}, had {terms}: training stops; no '
+            f'weights were updated, and the batch is in {path}: look at it, lower the learning '
+            'rates, or resume from an earlier checkpoint'
         )
 
     def _look(self, runner: Runner) -> None:
         """Compare the means of the signs with their limits."""
+        logged, where = runner.message_hub.log_scalars, f'iteration {runner.iter + 1}'
         for key, side, limit, text in SIGNS:
-            history = runner.message_hub.log_scalars.get(f'train/{key}')
-            if history is None:
+            if f'train/{key}' not in logged:
                 continue
-            mean = history.mean(self.window)
+            mean = logged[f'train/{key}'].mean(self.window)
             bad = mean < limit if side == 'below' else mean > limit
-            place = f'iteration {runner.iter + 1}'
             if bad and key not in self._seen:
                 self._seen.add(key)
                 runner.logger.warning(
-                    f'{place}: {text} was {mean:.3g} over {self.window} iterations, {side} {limit} '
-                    '(docs/scaling.md, "Stopping and going on")'
+                    f'{where}: {text} was {mean:.3g} over {self.window} iterations, {side} {limit} '
+                    '(docs/scaling.md, "Bad numbers")'
                 )
             elif not bad and key in self._seen:
                 self._seen.remove(key)
-                runner.logger.info(f'{place}: {key} is {mean:.3g} again')
+                runner.logger.info(f'{where}: {key} is {mean:.3g} again')

@@ -1,9 +1,11 @@
-"""Stopped at any moment, a run goes on with the same numbers; nothing is lost."""
+"""Stopped at any moment, a run resumes bit-exactly; nothing is lost."""
 
 import errno
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from mmengine.fileio import LocalBackend
 from mmengine.logging import MessageHub
 
 from slnp_mm.checkpoint import last_checkpoint
+from slnp_mm.datasets import STOP_SIGNALS, SLNPDataset
 from slnp_mm.engine.hooks import SLNPCheckpointHook
 from slnp_mm.engine.optimizers import AMM
 from slnp_mm.errors import SLNPError, one_sentence
+from slnp_mm.evaluation import SLNPSegMetric
 
 pytestmark = pytest.mark.usefixtures('repository')
 
@@ -221,32 +225,146 @@ def test_epochs_are_refused(make_cfg):
         train(cfg)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def send_in_step(*numbers):
+    """Signals in the third iteration, between the two networks."""
+    step, count = AMM.step, iter(range(99))
+
+    def sending(optimizer, *args):
+        if next(count) == 4:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        return step(optimizer, *args)
+
+    AMM.step = sending
+
+
+def send_in_save(number):
+    """The signal again, when the checkpoint is being written (pytorch-lightning issue 21406)."""
+    put = LocalBackend.put
+
+    def sending(self, data, path):
+        os.kill(os.getpid(), number)
+        put(self, data, path)
+
+    LocalBackend.put = sending
+
+
+RARE = {'default_hooks.checkpoint.interval': 100}
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_stops(make_cfg, number):
     def send():
-        step, count = AMM.step, iter(range(99))
+        send_in_step(number, number)
+        send_in_save(number)
 
-        def sending(optimizer, *args):
-            if next(count) == 4:  # the third iteration
-                os.kill(os.getpid(), number)
-            return step(optimizer, *args)
-
-        AMM.step = sending
-
-    cfg = make_cfg('stopped', **{'default_hooks.checkpoint.interval': 100})
+    cfg = make_cfg('stopped', **RARE)
     assert in_a_fork(cfg, send) == 130
     assert Path(last_checkpoint(cfg.work_dir)).name == 'iter_3.pth'
 
 
-def test_a_signal_after_a_training_that_failed_is_not_swallowed():
-    before = signal.getsignal(signal.SIGINT)
+def test_a_signal_to_all_processes_leaves_the_workers_alive(make_cfg):
+    """pytorch-lightning issue 20542, mmsegmentation issue 2085: the training waits for a batch."""
+
+    def send():
+        os.setpgrp()
+        get, count = SLNPDataset.__getitem__, iter(range(99))
+
+        def slow(self, index):
+            if next(count) == 6:  # the fourth batch
+                time.sleep(3)
+                os.killpg(0, signal.SIGTERM)
+                time.sleep(1)
+            return get(self, index)
+
+        SLNPDataset.__getitem__ = slow
+
+    loader = {'train_dataloader.num_workers': 1, 'train_dataloader.prefetch_factor': 1}
+    cfg = make_cfg('group', **RARE, **loader)
+    assert in_a_fork(cfg, send) == 130
+    assert Path(last_checkpoint(cfg.work_dir)).name == 'iter_4.pth'
+
+
+def test_a_signal_in_a_validation_does_not_wait_for_its_end(make_cfg, scorer):
+    """goodfire-ai/spd issue 741."""
+
+    def send():
+        SLNPSegMetric.process = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+        SLNPSegMetric.evaluate = lambda *_: os._exit(1)
+
+    cfg = make_cfg('val', val=True, **RARE, **{'train_cfg.val_interval': 2})
+    cfg.val_evaluator.metrics = [dict(type='SLNPSegMetric', scorer=scorer(10))]
+    assert in_a_fork(cfg, send) == 130
+    assert Path(last_checkpoint(cfg.work_dir)).name == 'iter_2.pth'
+
+
+@pytest.mark.slow
+def test_processes_stop_together_when_one_has_a_signal(make_cfg, tmp_path):
+    """NVIDIA-NeMo/Automodel pull request 3007, kyutai-labs/pocket-tts pull request 277."""
+    cfg = make_cfg('two', **RARE, **{'train_cfg.max_iters': 1000})
+    cfg.dump(tmp_path / 'two.py')
+    script = tmp_path / 'signalled.py'
+    script.write_text(
+        'import os, signal, sys\n'
+        f'sys.path[:0] = [{os.path.dirname(cli.__file__)!r}, {str(Path(__file__).parent)!r}]\n'
+        'import train, test_slnp_checkpoint_hook as tests\n'
+        "os.environ['RANK'] == '1' and tests.send_in_step(signal.SIGUSR1)\n"
+        'sys.exit(train.cli.run_tool(train.main))\n'
+    )
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+    command += [script, tmp_path / 'two.py', '--launcher', 'pytorch']
+    hidden = {**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'}
+    done = subprocess.run(command, capture_output=True, text=True, env=hidden, timeout=300)
+    assert done.stderr.count('error: stopped\n') == 2, done.stderr[-3000:]
+    assert done.stderr.count('SIGUSR1: saving') == 1
+    assert Path(last_checkpoint(cfg.work_dir)).name == 'iter_3.pth'
+
+
+@pytest.fixture
+def stopping(make_cfg):
+    """A hook that waits for signals as in a training; signals are put back."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     hook = SLNPCheckpointHook()
-    hook._handlers = {signal.SIGINT: signal.default_int_handler}
-    signal.signal(signal.SIGINT, hook._note_signal)
+    yield hook, lambda: hook.before_train(cli.build_runner(make_cfg('waiting')))
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_handlers_of_others_and_ignored_signals_are_left_alone(stopping):
+    """facebookincubator/submitit issue 1709; nohup."""
+    hook, wait = stopping
+    seen = []
+    signal.signal(signal.SIGUSR1, lambda *_: seen.append('submitit'))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    wait()
+    signal.raise_signal(signal.SIGUSR1)
+    assert seen == ['submitit'] and hook._signal is None
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_only_a_late_second_ctrl_c_ends_at_once(stopping, monkeypatch):
+    hook, wait = stopping
+    wait()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        signal.raise_signal(number)
+    hook._asked -= 6
+    signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_training_after_one_that_failed_has_its_signals(stopping, make_cfg):
+    hook, wait = stopping
+    wait()  # an error ends it: no after_train
+    later = SLNPCheckpointHook()
+    runner = cli.build_runner(make_cfg('later'))
+    later.before_train(runner)
+    signal.raise_signal(signal.SIGTERM)
+    assert later._signal == 'SIGTERM' and hook._signal is None
+    later.after_train(runner)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(make_cfg, monkeypatch):
@@ -271,8 +389,6 @@ def test_a_full_disk_leaves_the_old_checkpoint(make_cfg, monkeypatch):
 
 def test_the_best_checkpoint_is_kept(make_cfg, scorer, monkeypatch):
     """By mIoU; a validation without that figure keeps none."""
-    from slnp_mm.evaluation import SLNPSegMetric
-
     scores = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(SLNPSegMetric, 'evaluate', lambda *_: {'mIoU': next(scores)})
     cfg = make_cfg('best', val=True, **{'train_cfg.max_iters': 3, 'train_cfg.val_interval': 1})

@@ -134,8 +134,8 @@ def test_bad_numbers_in_a_row_stop_and_leave_the_batch(make, tmp_path):
         iterate(hook, runner, math.nan, loss_a=math.nan, loss_b=1.0)
     path = tmp_path / 'bad_batch_6_rank0.pth'
     assert str(caught.value).startswith(
-        'iteration 6 is the 3th in a row with NaN or infinity in loss_a: training stops; no '
-        f'update took them in, and the batch is in {path}'
+        '3 iterations in a row, up to iteration 6, had NaN or infinity in loss_a: training stops; '
+        f'no weights were updated, and the batch is in {path}'
     )
     stored = torch.load(path, weights_only=True)
     assert stored['inputs'][0]['img'].item() == 5.0 and stored['iteration'] == 6
@@ -145,13 +145,11 @@ def test_signs_are_told_once_an_onset(make, caplog):
     hook, runner = make(window=2)
     for value in (0.5, 0.4, 0.01, 0.02, 0.0, 0.0, 0.3, 0.4, 0.0, 0.0):
         iterate(hook, runner, fake_std=value, saturated=0.5, d_accuracy=0.99)
-    text = 'the pictures are of one color: their standard deviation was'
+    text = 'the images are of one color: their standard deviation was'
     assert caplog.messages == [
-        f'iteration 4: {text} 0.015 over 2 iterations, below 0.02 '
-        '(docs/scaling.md, "Stopping and going on")',
+        f'iteration 4: {text} 0.015 over 2 iterations, below 0.02 (docs/scaling.md, "Bad numbers")',
         'iteration 8: fake_std is 0.35 again',
-        f'iteration 10: {text} 0 over 2 iterations, below 0.02 '
-        '(docs/scaling.md, "Stopping and going on")',
+        f'iteration 10: {text} 0 over 2 iterations, below 0.02 (docs/scaling.md, "Bad numbers")',
     ]
 
 
