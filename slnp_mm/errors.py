@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import traceback
+from numbers import Integral
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -86,6 +87,18 @@ def check_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
     if not path.is_file():
         raise SLNPError(f'no {what} at {path}: {remedy}')
     return path
+
+
+def check_seed(seed: int, name: str = 'seed', count: int = 1) -> int:
+    """Check a seed, of which the ``count - 1`` next ones are used too.
+
+    Raises:
+        SLNPError: If it is no integer (numpy's are) from 0, or one of them is 2**32 or above.
+    """
+    top = 2**32 - count
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= top:
+        raise SLNPError(f'{name} must be a whole number from 0 to {top}, but got {seed!r}')
+    return int(seed)
 
 
 def check_device(device: str) -> str:

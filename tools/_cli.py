@@ -166,6 +166,15 @@ def number(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """Type of a seed."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f'must be a whole number from 0 to {2**32 - 1}, but got {text!r}'
+        )
+    return int(text)
+
+
 def need(place: str, what: str, remedy: str, there: Callable = os.path.isfile) -> None:
     """End the tool if a file (or what ``there`` looks for) that the user names is missing."""
     if not there(place):
@@ -410,9 +419,12 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     from mmengine.runner import Runner
 
     from slnp_mm.checkpoint import check_checkpoint, last_checkpoint, read_checkpoint
-    from slnp_mm.errors import check_device
+    from slnp_mm.errors import check_device, check_seed
 
     import_custom(cfg)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None:
+        check_seed(seed, 'randomness.seed', 2**16)  # processes and workers add their numbers
     if cfg.get('device'):
         check_device(cfg.device)
     if cfg.get('randomness', {}).get('deterministic'):
