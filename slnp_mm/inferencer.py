@@ -102,7 +102,9 @@ class SLNPInferencer(BaseInferencer):
             config = str(check_file(config, 'config', 'runnable ones are configs/*.py'))
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        super().__init__(config, checkpoint, check_device(device), 'mmagic', show_progress)
+        # whatever default device and seed the caller has set
+        with torch.device('cpu'), torch.random.fork_rng(devices=[]):
+            super().__init__(config, checkpoint, check_device(device), 'mmagic', show_progress)
 
     def __call__(
         self,
@@ -237,12 +239,7 @@ class SLNPInferencer(BaseInferencer):
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
         """Build the generator and its prior alone, and load them."""
         stored = read_checkpoint(weights)
-        # whatever the caller set as default device, type and seed
-        with (
-            DefaultScope.overwrite_default_scope('mmagic'),
-            torch.device('cpu'),
-            torch.random.fork_rng(devices=[]),
-        ):
+        with DefaultScope.overwrite_default_scope('mmagic'):
             model = MODELS.build(sampling_config(cfg.model)).float()
         if not hasattr(model, 'noise_fn'):
             raise SLNPError(f'{cfg.filename} is no config of a GAN; use configs/slnp_*.py')

@@ -9,8 +9,8 @@ from ..errors import SLNPError
 
 # What parts of a joined set may have of their own: where their files are.
 _OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrupt')
-# What lists samples; without it no file is looked for.
-_LISTS = ('ann_file', 'instances')
+# Arguments that ask for files beside the folders, which are left alone.
+_FILES = ('ann_file', 'instances')
 
 
 def part_configs(config: dict) -> Iterator[dict]:
@@ -62,7 +62,7 @@ def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
             )
     datasets = []
     for part in settings:
-        cfg = {k: v for k, v in part.items() if k not in _LISTS}
+        cfg = {k: v for k, v in part.items() if k not in _FILES}
         instance = cfg.get('instance') or {}
         lists = ('json_file', 'category_map')
         cfg['instance'] = {k: v for k, v in instance.items() if k not in lists}
