@@ -176,15 +176,10 @@ def _class_hint(checkpoint: dict) -> str:
 
 
 def check_classes(stored: dict, metainfo: dict, path: str | os.PathLike) -> None:
-    """Check that a checkpoint's classes and colors stand at the same places in a data set's lists.
+    """Check that a checkpoint's classes and colors stand where ``metainfo`` of a data set has them.
 
     A class that has only another name, or a color that is new, is a warning. A checkpoint that does
     not hold the lists of its data set is not checked.
-
-    Args:
-        stored (dict): Of :func:`read_checkpoint`.
-        metainfo (dict): ``classes`` and ``palette`` of the data set.
-        path (str or PathLike): The checkpoint, for the error text.
 
     Raises:
         SLNPError: If classes or colors stand at other places, or the lists differ in length.

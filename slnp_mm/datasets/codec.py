@@ -229,14 +229,7 @@ class LabelCodec:
         return found[place].reshape(colors.shape[:2])
 
     def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
-        """Decode the ids or colors of one label map.
-
-        Args:
-            raw (ndarray): Ids (H, W) or colors (H, W, 3), as read by ``decode_ids``.
-            path (str): Name of the file, for the error text.
-
-        Returns:
-            ndarray: (H, W), uint8, 0..C-1 or 255.
+        """Decode ids (H, W) or colors (H, W, 3), as ``decode_ids`` gives them, to classes.
 
         Raises:
             DataError: If an id or a color is not in the rule.
@@ -268,9 +261,6 @@ class LabelCodec:
 
     def encode(self, label: np.ndarray) -> np.ndarray:
         """Write classes as the data set's own files hold them: what a call undoes.
-
-        Args:
-            label (ndarray): (H, W), uint8, 0..C-1 or 255.
 
         Returns:
             ndarray: Ids (H, W), uint8 or uint16, of several for a class the lowest; or colors

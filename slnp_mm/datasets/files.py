@@ -102,15 +102,10 @@ def _walk(folder: str, below: str = '', above: tuple[str, ...] = ()) -> Iterator
 
 
 def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, str]]:
-    """List label files.
+    """List label files: path, and name below the folder without suffix, sorted.
 
-    Args:
-        path (str): One file, a folder that is searched, or a glob (``**`` for all below).
-        suffix (str | Sequence[str]): Endings of label files, as the data set's ``label_suffix``.
-
-    Returns:
-        list[tuple[str, str]]: Path, and name below the folder (of a glob: the deepest that holds
-        all) without suffix, sorted.
+    ``path`` is one file, a folder that is searched, or a glob (``**`` for all below), whose names
+    begin below the deepest folder that holds all.
 
     Raises:
         DataError: If there is none.
@@ -178,13 +173,7 @@ def exif_orientation(data: bytes) -> int:
 
 
 def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarray:
-    """Turn an array as a viewer turns a picture.
-
-    Args:
-        array (ndarray): (H, W) or (H, W, C).
-        orientation (int): EXIF orientation, 1..8; above 4, height and width change places.
-        back (bool): Undo the turn instead.
-    """
+    """Turn an array, (H, W) or (H, W, C), as a viewer does by EXIF orientation 1..8, or back."""
     if orientation == 1:
         return array
     if back:  # of a quarter turn, the other one
@@ -257,16 +246,10 @@ def _decode_cv2(data: bytes, flag: int) -> np.ndarray | None:
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
-    """Decode a real image of any kind to 8-bit color; an EXIF orientation is not applied.
+    """Decode a real image to (H, W, 3), BGR, uint8; an EXIF orientation is not applied.
 
-    Args:
-        data (bytes): The file.
-        path (str): Its name, for the error text.
-        reduce (int): Decode a JPEG at 1/1, 1/2, 1/4 or 1/8 of its size, which is faster.
-
-    Returns:
-        ndarray: (H, W, 3), BGR, uint8, H and W divided by ``reduce`` (rounded up). Of 16 bits the
-        upper 8 are kept, floats are 0..1 or 0..255, alpha is dropped.
+    Of 16 bits the upper 8 are kept, floats are 0..1 or 0..255, alpha is dropped. ``reduce`` decodes
+    a JPEG at 1/1, 1/2, 1/4 or 1/8 of its sides (rounded up), which is faster.
 
     Raises:
         CorruptFileError: If the file is truncated, damaged or no image.
@@ -382,11 +365,10 @@ def decode_ids(data: bytes | Image.Image, path: str, colors: bool = False) -> np
         colors (bool): Labels are coded by color: read a palette file by its colors.
 
     Returns:
-        ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), RGB or RGBA uint8, for color
-        files.
+        ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), uint8, RGB or RGBA.
 
     Raises:
-        CorruptFileError: If the file is truncated, damaged or no picture.
+        CorruptFileError: If the file is truncated, damaged or no image.
         DataError: If it is a JPEG, whose compression changes ids, or its numbers are not whole.
     """
     if isinstance(data, Image.Image):
