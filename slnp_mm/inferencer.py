@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,7 @@ class SLNPInferencer(BaseInferencer):
                 'num_samples and batch_size are whole numbers that must be at least 1, but got '
                 f'{num_samples} and {batch_size}'
             )
+        num_samples, batch_size = int(num_samples), int(batch_size)
         count = len(entries) * num_samples
         # a caller's mixed precision would give other images
         with torch.no_grad(), torch.autocast(self.model.device.type, enabled=False):
@@ -277,6 +278,10 @@ class SLNPInferencer(BaseInferencer):
             [step for step in steps if not isinstance(step, (SLNPLoadLabel, SLNPLoadInstances))]
         )
 
+    def _init_collate(self, cfg: Config) -> Callable:
+        """Batches are put together by :func:`_collate`."""
+        return _collate
+
     def _init_visualizer(self, cfg: Config) -> None:
         """Images are given back, not drawn on."""
 
@@ -331,10 +336,10 @@ class SLNPInferencer(BaseInferencer):
                     )
             full = len(batch) == batch_size
             if batch and (full or batch[0]['label'].shape != sample['label'].shape):
-                yield _collate(batch, resample, return_attention)
+                yield self.collate_fn(batch, resample, return_attention)
                 batch = []
             batch.append(dict(sample, code=code))
-        yield _collate(batch, resample, return_attention)
+        yield self.collate_fn(batch, resample, return_attention)
 
     @torch.no_grad()
     def forward(self, inputs: dict) -> list[DataSample]:

