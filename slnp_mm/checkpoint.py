@@ -178,6 +178,45 @@ def _class_hint(checkpoint: dict) -> str:
     return f'its data set has {len(classes)} classes' if classes else 'another number of classes?'
 
 
+def check_classes(stored: dict, metainfo: dict, path: str | os.PathLike) -> None:
+    """Check that a checkpoint's classes and colors stand where ``metainfo`` of a data set has them.
+
+    A class that has only another name, or a color that is new, is a warning. A checkpoint that does
+    not hold the lists of its data set is not checked.
+
+    Raises:
+        SLNPError: If classes or colors stand at other places, or the lists differ in length.
+    """
+    trained = (stored.get('meta') or {}).get('dataset_meta') or {}
+    for key in ('classes', 'palette'):
+        if trained.get(key) is None or metainfo.get(key) is None:
+            continue
+        old, new = (np.asarray(lists[key]).tolist() for lists in (trained, metainfo))
+        pairs = [(i, a, b) for i, (a, b) in enumerate(zip(old, new)) if a != b]
+        if not pairs and len(old) == len(new):
+            continue
+        places = [f'{i} is {a} in the checkpoint, {b} in the config' for i, a, b in pairs[:8]]
+        places += [f'{len(pairs) - 8} more differ'] * (len(pairs) > 8)
+        text = f'{path} was trained with other {key} than the config has'
+        if len(old) != len(new):
+            raise SLNPError(f'{text}: {len(old)}, not {len(new)}; use its own config')
+        text += f' ({"; ".join(places)})'
+        # two palettes may share some colors by chance
+        moved = sorted(old) == sorted(new) if key == 'palette' else any(b in old for *_, b in pairs)
+        if moved:
+            raise SLNPError(
+                f'{text}: one class would be taken for another; list metainfo.{key} in the order '
+                'of the checkpoint, or train anew'
+            )
+        print_log(
+            f'{text}: taken as new names of the same classes; if they are other classes, train anew'
+            if key == 'classes'
+            else f'{text}: label maps of colors are read by those of the config',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
 def read_config(path: str | os.PathLike) -> Config:
     """Read the config that a checkpoint was trained with from the checkpoint itself.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -80,6 +81,18 @@ def check_file(
     if not there(path):
         raise SLNPError(f'no {what} at {path}: {remedy}')
     return Path(path)
+
+
+def check_seed(seed: int, name: str = 'seed', count: int = 1) -> int:
+    """Check a seed, of which the ``count - 1`` next ones are used too.
+
+    Raises:
+        SLNPError: If it is no integer (numpy's are) from 0, or one of them is 2**32 or above.
+    """
+    top = 2**32 - count
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= top:
+        raise SLNPError(f'{name} must be a whole number from 0 to {top}, but got {seed!r}')
+    return int(seed)
 
 
 def check_device(device: str) -> str:

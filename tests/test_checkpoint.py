@@ -1,6 +1,7 @@
 """Checkpoints of mmengine load with ``weights_only`` left on."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
-from slnp_mm.checkpoint import allow_checkpoint_globals, history_statistic
+from slnp_mm.checkpoint import allow_checkpoint_globals, check_classes, history_statistic
+from slnp_mm.engine import SLNPPreflightHook
+from slnp_mm.errors import SLNPError
 
 
 class _Line(BaseModel):
@@ -134,3 +137,59 @@ def test_arrays_of_objects_stay_forbidden(tmp_path):
 def test_other_attributes_are_refused(owner, name):
     with pytest.raises(ValueError, match='may look up only the statistics'):
         history_statistic(owner, name)
+
+
+TRAINED = dict(
+    classes=('sky', 'road', 'car'), palette=np.array([[0, 0, 9], [5, 5, 5], [200, 0, 0]])
+)
+MOVED = '(1 is road in the checkpoint, car in the config; 2 is car in the checkpoint, road in the '
+
+
+@pytest.mark.parametrize(
+    'metainfo, text',
+    [
+        (dict(classes=['sky', 'car', 'road']), MOVED),
+        (dict(classes=['sky', 'street', 'road']), '2 is car in the checkpoint, road in the config'),
+        (dict(classes=['sky', 'road']), 'other classes than the config has: 3, not 2'),
+        (dict(palette=[[5, 5, 5], [0, 0, 9], [200, 0, 0]]), 'metainfo.palette in the order of the'),
+    ],
+)
+def test_other_order_of_classes_or_colors_is_refused(metainfo, text):
+    with pytest.raises(SLNPError) as error:
+        check_classes(dict(meta=dict(dataset_meta=TRAINED)), metainfo, 'a.pth')
+    assert str(error.value).startswith('a.pth was trained with other ') and text in str(error.value)
+
+
+def test_new_name_or_color_is_a_warning_and_the_same_is_none(monkeypatch):
+    said = []
+    monkeypatch.setattr('slnp_mm.checkpoint.print_log', lambda text, **_: said.append(text))
+    palette = TRAINED['palette'].tolist()
+    checkpoint = dict(meta=dict(dataset_meta=TRAINED))
+    for stored in (checkpoint, dict(state_dict={}), dict(meta=dict(dataset_meta=None))):
+        check_classes(stored, dict(classes=['sky', 'road', 'car'], palette=palette), 'a.pth')
+    assert said == []
+    new = dict(classes=['sky', 'street', 'car'], palette=[[1, 1, 1], *palette[1:]])
+    check_classes(checkpoint, new, 'a.pth')
+    assert '1 is road in the checkpoint, street in the config' in said[0]
+    assert 'taken as new names of the same classes' in said[0]
+    assert '[0, 0, 9] in the checkpoint, [1, 1, 1] in the config' in said[1] and len(said) == 2
+
+
+@pytest.mark.parametrize('resume, training', [(True, True), (False, False), (False, True)])
+def test_run_that_resumes_or_tests_with_another_order_ends(resume, training):
+    other = SimpleNamespace(metainfo=dict(classes=('car', 'road', 'sky')))
+
+    class Loop(BaseLoop):
+        def __init__(self):
+            self.dataloader = SimpleNamespace(dataset=other)
+
+        def run(self):
+            """Not called."""
+
+    loops = dict(_train_loop=Loop() if training else dict(), _test_loop=Loop())
+    runner = SimpleNamespace(_resume=resume, _load_from='b.pth', **loops)
+    checkpoint = dict(meta=dict(dataset_meta=TRAINED))
+    if training and not resume:  # a new training from these weights may have other classes
+        return SLNPPreflightHook().after_load_checkpoint(runner, checkpoint)
+    with pytest.raises(SLNPError, match='b.pth was trained with other classes'):
+        SLNPPreflightHook().after_load_checkpoint(runner, checkpoint)

@@ -1,5 +1,8 @@
 """Pictures from label maps, by the zoo's model."""
 
+import contextlib
+import copy
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,7 +98,9 @@ def test_style_is_the_code_of_the_photograph(zoo, label, tmp_path):
         image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
         code = zoo.model.noise_prior.encode(image)[0][0]
     np.testing.assert_allclose(found['predictions'][0]['noise'], code, atol=1e-5)
-    for same in (str(tmp_path / 'a.png'), Image.fromarray(photo)):
+    path = str(tmp_path / 'a.png')
+    wide = photo.astype(np.uint16) << 8
+    for same in (path, Path(path).read_bytes(), Image.fromarray(photo), wide, photo / 255):
         picture = zoo(label, style=same)['visualization'][0]
         np.testing.assert_array_equal(picture, found['visualization'][0])
 
@@ -146,7 +151,10 @@ def test_ids_palette_and_colors_are_one_label_map(zoo, label, tmp_path):
     shuffled.save(tmp_path / 's.png')
     Image.fromarray(colors).save(tmp_path / 'c.png')
     Image.fromarray(label).save(tmp_path / 'g.TIFF')
-    forms = [label, label.astype(np.int64), colors, palette, Image.fromarray(colors)]
+    forms = [label, label.astype('>u2'), colors, palette, Image.fromarray(colors)]
+    forms += [Image.fromarray(label).convert(mode) for mode in ('I', 'F', 'LA')]
+    forms += [palette.convert('PA'), Image.fromarray(colors).convert('CMYK')]
+    forms += [(tmp_path / 'c.png').read_bytes(), (tmp_path / 'g.TIFF').read_bytes()]
     found = zoo([*forms, tmp_path / 's.png'])['predictions']
     found += zoo(str(tmp_path / '*'))['predictions']
     assert [one['name'] for one in found[-4:]] == ['c', 'g', 'p', 's']
@@ -191,7 +199,20 @@ def test_any_size_that_the_network_takes(zoo, label):
         (dict(seed=1, style=np.zeros((8, 8, 3), np.uint8)), 'seed and style each say'),
         (dict(noise=np.zeros((2, 4, 4))), r'noise of shape \(16, 4, 4\), or 1 such.*\(2, 4, 4\)'),
         (dict(noise=np.zeros((16, 4, 4)), num_samples=3), '3 samples of one noise'),
-        (dict(style=np.zeros((8, 8))), 'expected a photograph .* float64 of shape'),
+        (dict(style=np.zeros((8, 8, 2))), r'style: expected an image .* float64 of shape \(8, 8'),
+        (dict(style=np.zeros((0, 8, 3), np.uint8)), r'expected an image .* of shape \(0, 8, 3\)'),
+        (dict(style=np.full((8, 8), 256.0)), 'style has values from 256.0 to 256.0, expected'),
+        (dict(style=torch.zeros(8, 8, 3)), 'style must be a path, .* but is a Tensor'),
+        (dict(style='nope.jpg'), 'cannot read nope.jpg: No such file'),
+        # diffusers 6815, OminiControl 71: latents of NaN became a black image
+        (dict(noise=np.full((16, 4, 4), np.nan)), 'noise must be finite'),
+        (dict(noise='x'), "noise must be an array of numbers, but got 'x'"),
+        (dict(resample={0: 1.5}), 'seed must be a whole number .* got 1.5'),
+        (dict(size=0), "size must be one side, .* or 'config', but got 0"),
+        (dict(size='64'), "but got '64'"),
+        (dict(size=(64, 64, 3)), r'but got \(64, 64, 3\)'),
+        (dict(truncation=None), 'truncation must be from 0 to 1, but got None'),
+        (dict(num_samples=2.0), 'whole numbers .* at least 1, but got 2.0 and 8'),
         (dict(resample={5: 0}), 'no instance 5 to resample: the label map has 5, 0..4'),
         (dict(instances=[]), r'one instance map a label map \(1\), but got 0'),
         (dict(instances='nope.png'), 'no instance map at nope.png'),
@@ -200,7 +221,7 @@ def test_any_size_that_the_network_takes(zoo, label):
         (dict(truncation=0.5, noise=np.zeros((16, 4, 4))), 'truncation is for the noise of seeds'),
         (dict(num_samples=0), 'must be at least 1, but got 0 and 8'),
         (dict(inputs=[]), 'at least one label map'),
-        (dict(inputs=3), 'but label map 0 is a int'),
+        (dict(inputs=3), 'label map 0 must be a path, .* but is a int'),
         (dict(inputs=np.zeros((4, 4))), r'expected integers \(H, W\) or RGB colors'),
         (dict(inputs=np.full((16, 16), 77)), r'classes 0..9 and 255 = unlabelled, but got 77'),
         (dict(inputs=np.full((16, 16, 3), 7, np.uint8)), r'color \(7, 7, 7\) is of no class'),
@@ -210,6 +231,103 @@ def test_any_size_that_the_network_takes(zoo, label):
 def test_what_does_not_fit_is_one_sentence(zoo, label, arguments, text):
     with pytest.raises(SLNPError, match=text):
         zoo(**{'inputs': label, **arguments})
+
+
+@pytest.mark.parametrize('seed', [2**32, 10**20, -1, True, 3.0, '3', [1]])
+def test_seed_that_is_none_is_one_sentence(zoo, label, seed):
+    with pytest.raises(SLNPError) as error:
+        zoo(label, seed=seed)
+    assert str(error.value) == f'seed must be a whole number from 0 to 4294967295, but got {seed!r}'
+
+
+def test_integers_of_numpy_are_integers(zoo, label, first):
+    found = zoo(
+        label,
+        seed=np.uint8(5),
+        num_samples=np.int64(2),
+        size=np.int32(64),
+        resample={np.int16(0): np.int64(5)},
+    )
+    assert [one['seed'] for one in found['predictions']] == [5, 6]
+    assert far(found['visualization'][0], first['visualization'][0]) <= 1
+    assert zoo(label, seed=2**32 - 1)['predictions'][0]['seed'] == 2**32 - 1
+    with pytest.raises(SLNPError, match='from 0 to 4294967294, but got 4294967295'):
+        zoo(label, seed=2**32 - 1, num_samples=2)  # the second would be beyond
+
+
+@contextlib.contextmanager
+def surroundings(dtype=torch.float32, device='cpu'):
+    """What another library in the notebook may have set."""
+    torch.set_default_dtype(dtype)
+    torch.set_default_device(device)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize(
+    'around',
+    [
+        lambda: surroundings(dtype=torch.float64),
+        # diffusers 6501, pytorch 62152: the default device is another one
+        lambda: surroundings(device='meta'),
+        # surya 290, sdnext 4396: "Got unsupported ScalarType BFloat16"
+        lambda: torch.autocast('cpu', dtype=torch.bfloat16),
+        torch.inference_mode,
+    ],
+    ids=['float64', 'device', 'autocast', 'inference_mode'],
+)
+def test_surroundings_change_no_bit(zoo, label, around):
+    photo = np.random.default_rng(0).integers(0, 256, (96, 80, 3), np.uint8)
+    noise = np.random.default_rng(1).normal(size=(16, 4, 4))
+    calls = [dict(seed=3, truncation=0.7), dict(seed=3, resample={0: 5}), dict(style=photo)]
+    calls += [dict(noise=noise)]
+    expected = [zoo(label, **call)['visualization'][0] for call in calls]
+    with around():
+        for model in (zoo, SLNPInferencer(device='cpu', show_progress=False)):
+            found = [model(label, **call)['visualization'][0] for call in calls]
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_random_numbers_of_the_caller_go_on_as_they_would(zoo, label):
+    """pytorch-lightning 20204: loading a model changed them."""
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    SLNPInferencer(device='cpu', show_progress=False)(label)
+    assert states[0].equal(torch.get_rng_state())
+    np.testing.assert_array_equal(states[1], np.random.get_state()[1])
+
+
+def test_noise_may_be_any_array_of_these_numbers(zoo, label, first):
+    """face-alignment 259, modelscope 951: "At least one stride ... is negative"."""
+    noise = first['predictions'][0]['noise']
+    mirrored = np.ascontiguousarray(noise[..., ::-1])
+    same = [mirrored[..., ::-1], noise.astype('>f4'), noise.tolist(), noise.astype(np.float64)]
+    for one in [*same, torch.tensor(noise, requires_grad=True)]:
+        found = zoo(label, noise=one)
+        np.testing.assert_array_equal(found['predictions'][0]['noise'], noise)
+        assert far(found['visualization'][0], first['visualization'][0]) <= 1
+
+
+@pytest.mark.parametrize('key', ['inputs', 'style', 'instances'])
+def test_closed_or_cut_pil_image_is_one_sentence(zoo, label, key, tmp_path):
+    """qapyq 28: "Operation on closed image"."""
+    Image.fromarray(label).save(tmp_path / 'a.png')
+    with Image.open(tmp_path / 'a.png') as closed:
+        pass
+    cut = Image.open(io.BytesIO((tmp_path / 'a.png').read_bytes()[:-80]))
+    for image in (closed, cut):
+        with pytest.raises(SLNPError, match='is a PIL image without pixels .*call its load'):
+            zoo(**{'inputs': label, key: image})
+
+
+def test_instance_map_may_be_bytes_or_a_pil_image(zoo, label, tmp_path):
+    ids = Image.fromarray(np.where(label == CAR, 7, 3).astype(np.int32), 'I')
+    ids.save(tmp_path / 'ids.tif')
+    expected = zoo.instances(label, np.asarray(ids))
+    for same in (ids, (tmp_path / 'ids.tif').read_bytes()):
+        np.testing.assert_array_equal(zoo.instances(label, same), expected)
 
 
 def test_resample_is_for_one_label_map(zoo, label):
@@ -261,6 +379,17 @@ def test_config_and_checkpoint_must_fit(zoo, repository, tmp_path):
         SLNPInferencer('configs/slnp_toy.py')
     with pytest.raises(SLNPError, match='no checkpoint at .*last_checkpoint'):
         SLNPInferencer(checkpoint=tmp_path)
+
+
+def test_class_list_in_another_order_is_refused(zoo, label):
+    """mmdetection 10675, 8305: each class was drawn as another."""
+    cfg = copy.deepcopy(zoo.cfg)
+    classes = list(zoo.classes)
+    classes[4], classes[6] = classes[6], classes[4]
+    cfg.test_dataloader.dataset.metainfo = dict(classes=classes)
+    names = f'4 is {zoo.classes[4]} in the checkpoint, {zoo.classes[6]} in the config; 6 is '
+    with pytest.raises(SLNPError, match=names):
+        SLNPInferencer(cfg, zoo.checkpoint)
 
 
 def test_parts_of_a_joined_set_must_be_written_alike(zoo):

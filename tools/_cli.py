@@ -180,6 +180,15 @@ def number(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """Type of a seed."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f'must be a whole number from 0 to {2**32 - 1}, but got {text!r}'
+        )
+    return int(text)
+
+
 def need_folder(out: str) -> None:
     """Refuse a folder to write to that is a file, or is below one."""
     for place in (Path(out), *Path(out).parents):

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from slnp_mm.checkpoint import check_checkpoint, last_checkpoint, read_checkpoint
-from slnp_mm.errors import SLNPError, check_device, check_file
+from slnp_mm.errors import SLNPError, check_device, check_file, check_seed
 from slnp_mm.evaluation.report import versions
 from slnp_mm.files import replace_file
 
@@ -88,6 +88,9 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
         check_file(place, 'checkpoint', 'check the path')
 
     import_custom(cfg)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None:
+        check_seed(seed, 'randomness.seed', 2**16)  # processes and workers add their numbers
     if cfg.get('device'):
         check_device(cfg.device)
     if cfg.get('randomness', {}).get('deterministic'):

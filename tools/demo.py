@@ -91,7 +91,7 @@ class Demo:
 def main() -> None:
     """Run the steps, the scorer's training beside those of prior and GAN."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--seed', type=int, default=0, help='seed of prior and GAN')
+    parser.add_argument('--seed', type=cli.seed, default=0, help='seed of prior and GAN')
     seed = parser.parse_args().seed
     os.chdir(Path(__file__).resolve().parents[1])
     cli.stop_like_ctrl_c()

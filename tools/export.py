@@ -40,6 +40,7 @@ def main() -> None:
 
     inferencer = SLNPInferencer(cfg, checkpoint, 'cpu')
     network, size = Exported(inferencer.model), args.size or inferencer.image_size
+    inferencer.check_size(size, '--size')
     inputs = make_inputs(network, size, inferencer._loader.max_overlap)
     facts = describe(network, inputs, inferencer.classes, args.config, checkpoint)
     difference = export(network, inputs, args.out, facts)

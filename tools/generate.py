@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     add('--out', type=cli.path, required=True, help=out)
     instances = 'folder of instance maps with the same names (else each connected region of a class'
     add('--instances', type=cli.path, help=f'{instances} is one instance)')
-    add('--seed', type=int, default=0)
+    add('--seed', type=cli.seed, default=0)
     truncation = 'from 0 to 1: below 1 pictures vary less and look more usual'
     add('--truncation', type=float, default=1.0, help=truncation)
     add('--num-noises', type=cli.number, default=1, help='pictures a label map')

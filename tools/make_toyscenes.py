@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-train', type=cli.number, default=800)
     parser.add_argument('--num-val', type=cli.number, default=100)
     parser.add_argument('--size', type=int, default=128, help='side, pixels')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=cli.seed, default=0)
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import _cli as cli
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 try:
     import uvicorn
@@ -198,7 +198,6 @@ class Painter:
 
         def encode() -> bytes:
             photo = open_picture(data, ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP'))
-            photo = ImageOps.exif_transpose(photo).convert('RGB')
             blank = np.zeros(self.inferencer.image_size, np.uint8)
             found = self.inferencer(blank, style=photo)['predictions'][0]['noise']
             return found.astype('<f4').tobytes()

@@ -1,12 +1,13 @@
 """Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
 
+import os
 from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
 from ..errors import DataError
-from .files import id24
+from .files import Source, decode_ids, id24, open_source
 
 UNLABELLED = 255
 """int: Id of unlabelled pixels, in label maps and in the batch."""
@@ -72,12 +73,6 @@ class LabelCodec:
         pairs = self.label_map or {c + self._first: c for c in range(num_classes)}
         for raw, cls in {**pairs, **dict.fromkeys(self._nothing, UNLABELLED)}.items():
             self.table[raw], self.bad[raw] = cls, 0
-
-        # short cuts for files of 8 bits
-        wrong = np.flatnonzero(self.bad[:256])
-        self._plain = bool((self.table[:256] == np.arange(256))[self.bad[:256] == 0].all())
-        joined = len(wrong) and np.ptp(wrong) == len(wrong) - 1
-        self._range = (int(wrong[0]), int(wrong[-1])) if joined else None
 
         self._codes = self._color_codes(colors, unlabelled_colors) if self.reads_colors else None
 
@@ -147,15 +142,94 @@ class LabelCodec:
             )
         return codes[order], classes[order].astype(np.uint8)
 
-    def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
-        """Decode one label map.
+    def read(self, source: Source, where: str | None = None, palette: Sequence = ()) -> np.ndarray:
+        """Read a label map as classes.
 
         Args:
-            raw (ndarray): Ids (H, W) or colors (H, W, 3), as read by ``decode_ids``.
-            path (str): Name of the file, for the error text.
+            source: A file, the bytes of one or a PIL image, written by this rule; or an array:
+                classes (H, W), integers 0..C-1 and 255, or colors (H, W, 3), RGB, uint8.
+            where (str, optional): What error texts call it. Defaults to None: its path.
+            palette (Sequence): RGB of each class. Colors are read by it, black as unlabelled, where
+                the rule is for ids. Defaults to none: colors are refused.
 
         Returns:
             ndarray: (H, W), uint8, 0..C-1 or 255.
+
+        Raises:
+            DataError: If it cannot be read, or an id or a color is of no class.
+        """
+        named = isinstance(source, (str, os.PathLike))
+        where = where or (os.fspath(source) if named else 'the label map')
+        if isinstance(source, np.ndarray):
+            if source.ndim == 3:
+                return self._by_palette(source, where, palette)
+            return self._check_classes(source, where)
+        source = open_source(source, where)
+        raw = decode_ids(source, where, self.reads_colors)
+        if self.reads_colors or not len(palette):
+            return self(raw, where)
+
+        # ids in equal channels, or colors; of a palette file both, which must agree
+        colors = decode_ids(source, where, colors=True)
+        listed = {0, *id24(np.asarray(palette))}
+        known = colors.ndim == 3 and listed.issuperset(np.unique(id24(colors[..., :3])))
+        if raw.ndim == 3:
+            grey = (raw[..., :1] == raw[..., :3]).all()
+            return self(raw, where) if grey and not known else self._by_palette(raw, where, palette)
+        if not known:
+            return self(raw, where)
+        by_color = self._by_palette(colors, where, palette)
+        try:
+            by_index = self(raw, where)
+        except DataError:
+            return by_color
+        if not np.array_equal(by_color, by_index):
+            raise DataError(
+                f'{where} is a palette file whose indices and colors name other classes; save it '
+                'as grey PNG of ids, or as RGB'
+            )
+        return by_index
+
+    def _check_classes(self, label: np.ndarray, where: str) -> np.ndarray:
+        """An array of classes as uint8."""
+        if label.ndim != 2 or label.dtype.kind not in 'iu' or not label.size:
+            raise DataError(
+                f'{where}: expected integers (H, W) or RGB colors (H, W, 3), but got '
+                f'{label.dtype} of shape {label.shape}'
+            )
+        ids = np.unique(label)
+        wrong = ids[((ids < 0) | (ids >= self.num_classes)) & (ids != UNLABELLED)]
+        if len(wrong):
+            raise DataError(
+                f'{where}: an array holds classes 0..{self.num_classes - 1} and 255 = unlabelled, '
+                f'but got {wrong[0]}; give the path of a label file to read it by the rules of its '
+                'data set'
+            )
+        return label.astype(np.uint8)
+
+    def _by_palette(self, colors: np.ndarray, where: str, palette: Sequence) -> np.ndarray:
+        """Classes, (H, W), uint8, of RGB(A) colors; what two classes share tells neither."""
+        if colors.shape[-1] not in (3, 4) or colors.dtype != np.uint8 or not colors.size:
+            raise DataError(
+                f'{where}: expected RGB colors (H, W, 3), uint8, but got {colors.dtype} of shape '
+                f'{colors.shape}'
+            )
+        codes, place = np.unique(id24(colors[..., :3]), return_inverse=True)
+        known = id24(np.reshape(palette, (-1, 3))).tolist()
+        classes = {0: UNLABELLED, **{code: index for index, code in enumerate(known)}}
+        for code in codes.tolist():
+            if code not in classes or known.count(code) > 1:
+                rgb = (code & 255, code >> 8 & 255, code >> 16)
+                why = 'is shared by classes' if code in classes else 'is of no class'
+                raise DataError(
+                    f'{where}: the color {rgb} {why}; a label map has the exact colors of the '
+                    'palette (no JPEG, no smoothed borders), or ids in one channel'
+                )
+        found = np.array([classes[code] for code in codes.tolist()], np.uint8)
+        return found[place].reshape(colors.shape[:2])
+
+    def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
+        """Decode ids (H, W) or colors (H, W, 3), as ``decode_ids`` gives them, to classes.
 
         Raises:
             DataError: If an id or a color is not in the rule.
@@ -175,12 +249,7 @@ class LabelCodec:
                 )
             raise DataError(text + hint)
         if raw.dtype == np.uint8:
-            label = raw if self._plain else cv2.LUT(raw, self.table[:256])
-            wrong = (
-                cv2.LUT(raw, self.bad[:256])
-                if self._range is None
-                else cv2.inRange(raw, *self._range)
-            )
+            label, wrong = (cv2.LUT(raw, table[:256]) for table in (self.table, self.bad))
         else:
             inside = (raw >= 0) & (raw < _TABLE_SIZE)
             index = np.where(inside, raw, 0)
@@ -192,9 +261,6 @@ class LabelCodec:
 
     def encode(self, label: np.ndarray) -> np.ndarray:
         """Write classes as the data set's own files hold them: what a call undoes.
-
-        Args:
-            label (ndarray): (H, W), uint8, 0..C-1 or 255.
 
         Returns:
             ndarray: Ids (H, W), uint8 or uint16, of several for a class the lowest; or colors

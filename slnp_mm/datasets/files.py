@@ -1,11 +1,13 @@
 """Find, read and decode pictures and id maps, and notice damaged files."""
 
+import glob
 import io
 import os
 import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +24,7 @@ _PNG = b'\x89PNG\r\n\x1a\n'
 _EXIF_ORIENTATION = 0x0112
 _PNG_PARTS = (b'IHDR', b'PLTE', b'IDAT', b'IEND')
 _JPEG, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
+Source = str | os.PathLike | bytes | np.ndarray | Image.Image
 
 
 def as_suffixes(suffix: Suffix) -> tuple[str, ...]:
@@ -101,6 +104,34 @@ def _walk(folder: str, below: str = '', above: tuple[str, ...] = ()) -> Iterator
             yield name
 
 
+def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, str]]:
+    """List label files: path, and name below the folder without suffix, sorted.
+
+    ``path`` is one file, a folder that is searched, or a glob (``**`` for all below), whose names
+    begin below the deepest folder that holds all.
+
+    Raises:
+        DataError: If there is none.
+    """
+    path = os.path.expanduser(path)
+    suffixes = as_suffixes(suffix)
+    if os.path.isfile(path):
+        name = os.path.basename(path)
+        return [(path, cut_suffix(name, suffixes) or Path(path).stem)]
+    if os.path.isdir(path):
+        found = list_files(path, suffix)[0]
+    else:
+        files = [f for f in glob.glob(path, recursive=True) if cut_suffix(f, suffixes)]
+        root = files and os.path.commonpath([os.path.dirname(f) for f in files])
+        found = {cut_suffix(os.path.relpath(f, root or '.'), suffixes): f for f in sorted(files)}
+    if not found:
+        raise DataError(
+            f'no label map at {path}: give a file, or a folder with files ending in '
+            f'{" or ".join(suffixes)}'
+        )
+    return [(file, name) for name, file in found.items()]
+
+
 def read_bytes(path: str) -> bytes:
     """Read a whole file.
 
@@ -119,18 +150,24 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
-def header_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width that a file says it has, as stored; None if it is no picture."""
+def _header(data: bytes) -> Image.Image | None:
+    """A file opened with Pillow, not decoded; None if it is no image."""
     try:
-        return Image.open(io.BytesIO(data)).size[::-1]
+        return Image.open(io.BytesIO(data))
     except Exception:  # Pillow raises many kinds; decoding says what is wrong
         return None
 
 
+def header_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width that a file says it has, as stored; None if it is no image."""
+    header = _header(data)
+    return header and header.size[::-1]
+
+
 def exif_orientation(data: bytes) -> int:
     """How a viewer turns a picture: EXIF orientation 1..8, 1 = as stored."""
-    if data[:2] != _JPEG and b'Exif' not in data[:65536] and b'eXIf' not in data:
-        return 1  # asking Pillow would decode a PNG
+    if data[:8] == _PNG and b'Exif' not in data[:65536] and b'eXIf' not in data:
+        return 1  # asking Pillow would decode it
     try:
         value = Image.open(io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
@@ -139,13 +176,7 @@ def exif_orientation(data: bytes) -> int:
 
 
 def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarray:
-    """Turn an array as a viewer turns a picture.
-
-    Args:
-        array (ndarray): (H, W) or (H, W, C).
-        orientation (int): EXIF orientation, 1..8; above 4, height and width change places.
-        back (bool): Undo the turn instead.
-    """
+    """Turn an array, (H, W) or (H, W, C), as a viewer does by EXIF orientation 1..8, or back."""
     if orientation == 1:
         return array
     if back:  # of a quarter turn, the other one
@@ -159,8 +190,8 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
     return np.ascontiguousarray(array)
 
 
-def _check_complete(data: bytes, path: str) -> None:
-    """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong.
+def _check_complete(data: bytes, path: str) -> Image.Image | None:
+    """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong; give what had to be decoded.
 
     A JPEG has no checksum: it must have an end mark after the start of its last scan (one before
     belongs to a thumbnail). Without it, the file is decoded by Pillow, which refuses truncated
@@ -168,12 +199,12 @@ def _check_complete(data: bytes, path: str) -> None:
     """
     if data[:8] == _PNG:
         _check_png(data, path)
-        return
+        return None
     if data[:2] == _JPEG:
         if data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN):
-            return
+            return None
         data = data.rstrip(b'\0')
-    _decode_pillow(data, path)
+    return _decode_pillow(data, path)
 
 
 def _check_png(data: bytes, path: str) -> None:
@@ -218,26 +249,106 @@ def _decode_cv2(data: bytes, flag: int) -> np.ndarray | None:
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
-    """Decode a color picture; an EXIF orientation is not applied.
+    """Decode a real image to (H, W, 3), BGR, uint8; an EXIF orientation is not applied.
 
-    Args:
-        data (bytes): The file.
-        path (str): Its name, for the error text.
-        reduce (int): Decode a JPEG at 1/1, 1/2, 1/4 or 1/8 of its size, which is faster.
-
-    Returns:
-        ndarray: (H, W, 3), BGR, uint8, H and W divided by ``reduce`` (rounded up).
+    Of 16 bits the upper 8 are kept, floats are 0..1 or 0..255, alpha is dropped. ``reduce`` decodes
+    a JPEG at 1/1, 1/2, 1/4 or 1/8 of its sides (rounded up), which is faster.
 
     Raises:
-        CorruptFileError: If the file is truncated, damaged or no picture.
+        CorruptFileError: If the file is truncated, damaged or no image.
+        DataError: If its values are not those of an image.
     """
-    _check_complete(data, path)
-    flag = getattr(cv2, f'IMREAD_REDUCED_COLOR_{reduce}') if reduce > 1 else cv2.IMREAD_COLOR
-    image = _decode_cv2(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        picture = _decode_pillow(data, path).convert('RGB')
-        image = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
-    return image
+    picture = _check_complete(data, path)
+    if data[:8] == _PNG or (data[:2] == _JPEG and getattr(_header(data), 'mode', '') != 'CMYK'):
+        flag = getattr(cv2, f'IMREAD_REDUCED_COLOR_{reduce}') if reduce > 1 else cv2.IMREAD_COLOR
+        image = _decode_cv2(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is not None:
+            return image
+    picture = picture or _decode_pillow(data, path)
+    turn = exif_orientation(data) if picture.format == 'TIFF' else 1  # which Pillow applies
+    image = turned(_pillow_rgb(picture.reduce(reduce), path), turn, back=True)
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def read_image(source: Source, where: str) -> np.ndarray:
+    """Read a real image of any kind as a viewer shows it.
+
+    Args:
+        source: A file, the bytes of one, a PIL image or an array: (H, W), grey, or (H, W, 3 | 4),
+            RGB(A), of integers, or of floats 0..1 or 0..255.
+        where (str): What error texts call it.
+
+    Returns:
+        ndarray: (H, W, 3), RGB, uint8; see :func:`decode_image`.
+
+    Raises:
+        CorruptFileError: If a file is missing, truncated, damaged or no image.
+        DataError: If the source is of another type, or its values are not those of an image.
+    """
+    if isinstance(source, np.ndarray):
+        return _rgb_of_8_bits(source, where)
+    source = open_source(source, where)
+    if isinstance(source, Image.Image):
+        orientation = source.getexif().get(_EXIF_ORIENTATION, 1)
+        return turned(_pillow_rgb(source, where), orientation)
+    image = turned(decode_image(source, where), exif_orientation(source))
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def open_source(source: Source, where: str) -> bytes | Image.Image:
+    """Give the bytes of a file, or a PIL image with its pixels loaded."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, (str, os.PathLike)):
+        return read_bytes(os.path.expanduser(source))
+    if not isinstance(source, Image.Image):
+        raise DataError(
+            f'{where} must be a path, the bytes of a file, an array or a PIL image, but is a '
+            f'{type(source).__name__}'
+        )
+    try:
+        source.load()
+    except Exception as error:  # Pillow raises many kinds
+        raise DataError(
+            f'{where} is a PIL image without pixels ({error or "its file is closed"}): call its '
+            'load() before its file is closed, or give the path of a whole file'
+        ) from error
+    return source
+
+
+def _pillow_rgb(picture: Image.Image, where: str) -> np.ndarray:
+    """A loaded Pillow image as (H, W, 3), RGB, uint8."""
+    if picture.mode[0] in 'IF':  # Pillow clips these to 255
+        return _rgb_of_8_bits(np.asarray(picture), where)
+    picture = picture.convert('LA') if picture.mode == 'La' else picture
+    return np.asarray(picture.convert('RGB'))
+
+
+def _rgb_of_8_bits(array: np.ndarray, where: str) -> np.ndarray:
+    """An array of :func:`read_image` as (H, W, 3), RGB, uint8."""
+    grey = array.ndim == 2
+    shaped = grey or array.shape[2:] in ((3,), (4,))
+    if not (array.size and shaped and array.dtype.kind in 'buif'):
+        raise DataError(
+            f'{where}: expected an image (H, W), or (H, W, 3), RGB, but got {array.dtype} of shape '
+            f'{array.shape}'
+        )
+    array = array[..., None].repeat(3, 2) if grey else array[..., :3]
+    if array.dtype != np.uint8:
+        low, high = array.min(), array.max()
+        whole = array.dtype.kind != 'f'
+        if not (low >= 0 and high <= (65535 if whole else 255)):
+            raise DataError(
+                f'{where} has values from {low} to {high}, expected an image of integers 0..255 or '
+                '0..65535, or of floats 0..1 or 0..255'
+            )
+        if not whole:
+            array = np.rint(array * 255.0 if high <= 1 else array)
+        elif array.dtype == bool:
+            array = array * 255
+        elif high > 255 or array.dtype.str[1:] == 'u2':
+            array = array >> 8
+    return np.ascontiguousarray(array, np.uint8)
 
 
 def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
@@ -245,47 +356,62 @@ def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     return max(f for f in (1, 2, 4, 8) if f == 1 or all(s >= f * w for s, w in zip(size, wanted)))
 
 
-def decode_ids(data: bytes, path: str, colors: bool = False) -> np.ndarray:
+def decode_ids(data: bytes | Image.Image, path: str, colors: bool = False) -> np.ndarray:
     """Decode a map of ids without turning indices into colors.
 
     Understands 1- to 16-bit grey and palette PNGs (index, not color), 32-bit TIFF, and RGB(A)
     files.
 
     Args:
-        data (bytes): The file.
+        data (bytes | Image): The file, or what :func:`open_source` gives.
         path (str): Its name, for the error text.
         colors (bool): Labels are coded by color: read a palette file by its colors.
 
     Returns:
-        ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), RGB or RGBA uint8, for color
-        files.
+        ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), uint8, RGB or RGBA.
 
     Raises:
-        CorruptFileError: If the file is truncated, damaged or no picture.
-        DataError: If it is a JPEG, whose compression changes ids.
+        CorruptFileError: If the file is truncated, damaged or no image.
+        DataError: If it is a JPEG, whose compression changes ids, or its numbers are not whole.
     """
-    _check_complete(data, path)
-    if data[:2] == _JPEG:
-        raise DataError(
-            f'{path} is a JPEG, expected a PNG or TIFF of ids: JPEG compression invents ids at '
-            'every border; make it again from the source as PNG'
-        )
+    if isinstance(data, Image.Image):
+        return _pillow_ids(data, path, colors)
+    picture = _check_complete(data, path)
     if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
         ids = _decode_cv2(data, cv2.IMREAD_UNCHANGED)
         if ids is not None and ids.ndim == 2:
             return ids
-    picture = _decode_pillow(data, path)
-    if colors and picture.mode in ('P', 'PA'):
-        return np.asarray(picture.convert('RGB'))
+    picture = picture or _decode_pillow(data, path)
     if data[:8] == _PNG and data[25] == 0 and data[24] < 8:  # Pillow spreads them over 0..255
         return np.asarray(picture.convert('L')) // (255 // (2 ** data[24] - 1))
-    if picture.mode in ('LA', 'PA'):
+    return _pillow_ids(picture, path, colors)
+
+
+def _pillow_ids(picture: Image.Image, where: str, colors: bool) -> np.ndarray:
+    """Ids or colors of a loaded Pillow image; see :func:`decode_ids`."""
+    if picture.format in ('JPEG', 'MPO'):
+        raise DataError(
+            f'{where} is a JPEG, expected a PNG or TIFF of ids: JPEG compression invents ids at '
+            'every border; make it again from the source as PNG'
+        )
+    if picture.mode in ('La', 'RGBa'):
+        picture = picture.convert(picture.mode.upper())
+    if colors and picture.mode in ('P', 'PA'):
+        picture = picture.convert('RGB')
+    elif picture.mode in ('LA', 'PA'):
         picture = picture.getchannel(0)
-    if picture.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):
+    elif picture.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
         picture = picture.convert('RGB')
     ids = np.asarray(picture)
-    if ids.dtype.itemsize > 2:  # 32 bits, perhaps with a fraction
-        return np.rint(ids).astype(np.int32)
+    if ids.dtype.kind == 'f':
+        wrong = ids[~((ids == np.rint(ids)) & (np.abs(ids) < 2**31))]
+        if wrong.size:
+            raise DataError(
+                f'{where} holds {wrong[0]}, expected whole ids; was the label map resized with '
+                'smoothing, or is it an image?'
+            )
+    if ids.dtype.itemsize > 2:
+        return ids.astype(np.int32)
     return ids.astype(np.uint8) if ids.dtype == bool else ids
 
 

@@ -3,6 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mmagic.registry import DATASETS
+
+from ..errors import SLNPError
+
+# What parts of a joined set may have of their own: where their files are.
+_OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrupt')
+# Arguments that ask for files beside the folders, which are left alone.
+_FILES = ('ann_file', 'instances')
+
 
 def part_configs(config: dict) -> Iterator[dict]:
     """Give the settings of each set in a wrapper's, or the settings themselves."""
@@ -31,3 +40,31 @@ def places(dataset: Any) -> list[str]:
         found += getattr(part, 'data_prefix', {}).values()
         found.append(getattr(getattr(part, 'source', None), 'json_file', None))
     return [place for place in found if place]
+
+
+def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
+    """Build the parts of a data set's config for their rules only, of no sample.
+
+    Returns:
+        tuple[list, list[dict]]: The data sets, and the settings of the first one's pipeline.
+
+    Raises:
+        SLNPError: If the parts read their labels by different rules.
+    """
+    settings = list(part_configs(config))
+    first, *others = [{k: v for k, v in part.items() if k not in _OWN} for part in settings]
+    for other in others:
+        names = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))
+        if names:
+            raise SLNPError(
+                f'the parts of test_dataloader differ in {", ".join(names)}, so that it is open '
+                'how the label maps are written: name one part in the config'
+            )
+    datasets = []
+    for part in settings:
+        cfg = {k: v for k, v in part.items() if k not in _FILES}
+        instance = cfg.get('instance') or {}
+        lists = ('json_file', 'category_map')
+        cfg['instance'] = {k: v for k, v in instance.items() if k not in lists}
+        datasets.append(DATASETS.build(dict(cfg, lazy_init=True, pipeline=[])))
+    return datasets, settings[0]['pipeline']

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from slnp_mm.datasets.codec import LabelCodec
-from slnp_mm.datasets.files import decode_ids, read_bytes
 from slnp_mm.errors import DataError
 
 ONE = dict(colors=[[1, 2, 3]])
@@ -10,7 +10,10 @@ BOTH = [[0] * 3, [9] * 3]
 
 
 def decode(path, codec):
-    return codec(decode_ids(read_bytes(str(path)), str(path)), str(path))
+    """Read a file, and its bytes, which must be the same."""
+    found = codec.read(path)
+    assert np.array_equal(codec.read(path.read_bytes()), found)
+    return found
 
 
 COLOURS = [[128, 64, 0], [0, 64, 128]]
@@ -172,3 +175,42 @@ def test_encode_names_what_the_files_lack():
     codec = LabelCodec(3, colors=[(1, 2, 3), (4, 5, 6), (7, 8, 9)])
     with pytest.raises(DataError, match='nothing for unlabelled .255.: paint over it'):
         codec.encode(np.array([[1, 255]], np.uint8))
+
+
+@pytest.mark.parametrize('mode', ['L', 'LA', 'P', 'I', 'I;16', 'F'])
+def test_pil_image_of_any_mode_is_read_by_the_rule(mode):
+    ids = Image.fromarray(np.uint8([[1, 3, 0]]))
+    image = Image.fromarray(np.asarray(ids, np.uint16)) if mode == 'I;16' else ids.convert(mode)
+    assert image.mode == mode
+    codec = LabelCodec(3, reduce_zero_label=True)
+    assert codec.read(image).tolist() == [[0, 2, 255]]
+
+
+PALETTE = [[9, 8, 7], [128, 64, 0], [128, 64, 0]]
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'CMYK'])
+def test_colors_are_read_by_a_palette_that_is_given(tmp_path, mode):
+    image = Image.fromarray(np.uint8([[PALETTE[0], [0, 0, 0]]])).convert(mode)
+    assert LabelCodec(3).read(image, palette=PALETTE).tolist() == [[0, 255]]
+    with pytest.raises(DataError, match='the label map is an RGB label .*set label=dict.colors'):
+        LabelCodec(3).read(image)
+
+
+@pytest.mark.parametrize(
+    'source, text',
+    [
+        (np.uint8([[PALETTE[1]]]), r'a: the color \(128, 64, 0\) is shared by classes'),
+        (np.uint8([[[1, 1, 2]]]), r'a: the color \(1, 1, 2\) is of no class'),
+        (np.float32([[[0, 0, 0]]]), r'expected RGB colors \(H, W, 3\), uint8, but got float32'),
+        (np.float32([[0, 0]]), r'expected integers \(H, W\) or RGB colors .* got float32'),
+        (np.int64([[0, 3]]), r'an array holds classes 0\.\.2 and 255 = unlabelled, but got 3'),
+        (Image.new('LAB', (1, 1), (50, 9, 9)), 'a: the color .* is of no class'),
+        (Image.new('HSV', (1, 1), (50, 99, 99)), 'a: the color .* is of no class'),
+        (5, 'a must be a path, the bytes of a file, an array or a PIL image, but is a int'),
+        (b'GIF89a', r'cannot decode a \(no picture format is known'),
+    ],
+)
+def test_what_is_no_label_map_is_one_sentence(source, text):
+    with pytest.raises(DataError, match=text):
+        LabelCodec(3).read(source, 'a', PALETTE)

@@ -1,3 +1,6 @@
+import io
+
+import cv2
 import numpy as np
 import PIL
 import pytest
@@ -6,9 +9,12 @@ from PIL import Image
 from slnp_mm.datasets.files import (
     decode_ids,
     decode_image,
+    exif_orientation,
     header_size,
     id24,
+    open_source,
     read_bytes,
+    read_image,
     reduction,
 )
 from slnp_mm.errors import CorruptFileError, DataError
@@ -159,3 +165,90 @@ def test_id24_adds_up_the_channels():
     assert id24(color).tolist() == [[1 + 512 + 3 * 65536, 255]]
     alpha = np.uint8([[[1, 0, 0, 2], [1, 0, 0, 255]]])
     assert id24(alpha)[0, 0] == 1 + (2 << 24)
+
+
+RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+GREY = RGB[..., 1]
+COLOR = Image.fromarray(RGB)
+FILES = {
+    'grey16.png': GREY.astype(np.uint16) * 257,
+    'grey16.tif': GREY.astype(np.uint16) * 257,
+    'color16.png': RGB.astype(np.uint16) * 257,
+    'unit.tif': (GREY / 255).astype(np.float32),
+    'float.tif': GREY.astype(np.float32),
+    'int.tif': GREY.astype(np.int32),
+    'la.png': Image.fromarray(GREY).convert('LA'),
+    'rgba.png': Image.merge('RGBA', [*COLOR.split(), Image.fromarray(GREY)]),
+    'rgba.tif': Image.merge('RGBA', [*COLOR.split(), Image.fromarray(GREY)]),
+    'cmyk.tif': COLOR.convert('CMYK'),
+    'cmyk.jpg': COLOR.convert('CMYK'),
+    'color.jpg': COLOR,
+    'palette.png': COLOR.quantize(256),
+    'color.webp': COLOR,
+}
+
+
+@pytest.mark.parametrize('orientation', [1, 6])
+@pytest.mark.parametrize('name', FILES)
+def test_image_of_any_kind_is_the_same_from_every_source(tmp_path, name, orientation):
+    """Pillow 1108, gradio 2849: 16 bits became white."""
+    content, path = FILES[name], tmp_path / name
+    if name == 'color16.png':
+        assert cv2.imwrite(str(path), content[..., ::-1])
+        orientation = 1
+    else:
+        image = Image.fromarray(content) if isinstance(content, np.ndarray) else content
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = dict(jpg=dict(quality=98, subsampling=0), webp=dict(lossless=True))
+        image.save(path, exif=exif, **options.get(name.split('.')[1], {}))
+    shown = np.rot90(RGB, -1) if orientation == 6 else RGB
+    if not name.startswith(('color', 'rgba', 'cmyk', 'palette')):
+        shown = shown[..., 1:2].repeat(3, 2)
+    found = read_image(path, 'a')
+    assert found.dtype == np.uint8 and found.shape == shown.shape
+    assert np.abs(found.astype(int) - shown).max() <= (12 if name.endswith('jpg') else 0)
+    data = path.read_bytes()
+    # Pillow 13 loses the orientation of some TIFFs that it maps from the disk
+    for same in (str(path), data, Image.open(io.BytesIO(data))):
+        np.testing.assert_array_equal(read_image(same, 'a'), found)
+    # the loader's decoder turns nothing
+    assert exif_orientation(data) == orientation
+    assert decode_image(data, 'a').shape == RGB.shape
+
+
+@pytest.mark.parametrize(
+    'array, value',
+    [
+        (np.full((2, 2), 0x80FF, np.uint16), 0x80),
+        (np.full((2, 2), 77, np.uint16), 0),
+        (np.full((2, 2), 77, np.int64), 77),
+        (np.full((2, 2), 0x80FF, '>u2'), 0x80),
+        (np.full((2, 2, 4), 0.5), 128),
+        (np.full((2, 2, 3), 77.4, np.float16), 77),
+        (np.full((2, 2), True), 255),
+    ],
+)
+def test_array_of_any_type_becomes_8_bits(array, value):
+    found = read_image(array, 'a')
+    assert found.dtype == np.uint8 and found.shape == (2, 2, 3) and (found == value).all()
+
+
+@pytest.mark.parametrize('values', [[-1, 5], [0.0, 256.0], [0.0, np.nan], [0, 70000]])
+def test_array_that_is_no_image_is_refused(values):
+    with pytest.raises(DataError, match='a has values from .*expected an image of integers'):
+        read_image(np.array([values]), 'a')
+
+
+@pytest.mark.parametrize('value', [2.5, np.nan, 3e9])
+def test_ids_that_are_not_whole_are_refused(tmp_path, value):
+    image = Image.fromarray(np.float32([[1, value]]), 'F')
+    image.save(tmp_path / 'a.tif')
+    for source in (image, (tmp_path / 'a.tif').read_bytes()):
+        with pytest.raises(DataError, match='b holds .*, expected whole ids; was the label map'):
+            decode_ids(open_source(source, 'b'), 'b')
+
+
+def test_jpeg_opened_with_pillow_is_no_map_of_ids_either(tmp_path, stored):
+    with pytest.raises(DataError, match='b is a JPEG, expected a PNG or TIFF of ids'):
+        decode_ids(open_source(Image.open(tmp_path / 'a.jpg'), 'b'), 'b')

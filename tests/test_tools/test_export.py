@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import zipfile
+from pathlib import Path
 
 import _export
 import export
@@ -114,6 +115,17 @@ def test_example_of_the_page_draws(made, monkeypatch, tiny):
     (code,) = re.findall(r'```python\n(.*?)```', text, re.S)
     exec(code.replace('slnp_toy_plus', 'a'), names)
     assert names['image'].shape == (1, 64, 32, 3) and names['image'].dtype == np.uint8
+
+
+@pytest.mark.slow
+def test_size_that_the_network_does_not_take_is_one_sentence(made, monkeypatch, use, capsys):
+    """nanodet 505, FoundationStereo 44: an export of another size ended in a traceback."""
+    monkeypatch.chdir(made[1])
+    words = ['narrow.py', 'a.pth', '--size', '62', '64', '--out', 'b.pt2']
+    assert use('export', *words) == 1
+    said = capsys.readouterr().err
+    assert re.match(r'error: --size is 62 x 64 .* the nearest are \d+ x 64, 64 x 64;', said), said
+    assert not Path('b.pt2').exists()
 
 
 def test_file_that_differs_is_not_written(monkeypatch, tmp_path):

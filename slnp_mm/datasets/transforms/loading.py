@@ -6,15 +6,7 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import DataError
 from ..codec import LabelCodec
-from ..files import (
-    decode_ids,
-    decode_image,
-    exif_orientation,
-    header_size,
-    read_bytes,
-    reduction,
-    turned,
-)
+from ..files import decode_image, exif_orientation, header_size, read_bytes, reduction, turned
 from ..instances import InstanceSource
 from .processing import as_sides
 
@@ -87,22 +79,22 @@ class SLNPLoadLabel(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add ``label``."""
         path = results['label_path']
-        ids = decode_ids(read_bytes(path), path, self.codec.reads_colors)
-        raw = turned(ids, label_turn(results))
-        shape = tuple(results.get('ori_shape', raw.shape[:2]))
-        if raw.shape[:2] != shape:
+        label = turned(self.codec.read(path), label_turn(results))
+        shape = tuple(results.get('ori_shape', label.shape))
+        if label.shape != shape:
             hint = ''
-            if raw.shape[1::-1] == shape:
+            if label.shape[::-1] == shape:
                 hint = (
                     '; does the JPEG carry an EXIF rotation? Then set exif_orientation of the data '
                     "set to 'images' if the labels were drawn on the image as it is shown"
                 )
             raise DataError(
-                f'label {path} is {raw.shape[1]}x{raw.shape[0]}, but image {results["img_path"]} '
-                f'is {shape[1]}x{shape[0]} (width x height); both must have one size{hint}',
+                f'label {path} is {label.shape[1]}x{label.shape[0]}, but image '
+                f'{results["img_path"]} is {shape[1]}x{shape[0]} (width x height); both must have '
+                f'one size{hint}',
                 kind='size',
             )
-        results['label'] = self.codec(raw, path)
+        results['label'] = label
         return results
 
 

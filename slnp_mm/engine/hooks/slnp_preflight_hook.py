@@ -4,7 +4,9 @@ import time
 
 from mmagic.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop
 
+from slnp_mm.checkpoint import check_classes
 from slnp_mm.datasets import SLNPDataset, quick_check
 from slnp_mm.datasets.wrappers import parts
 
@@ -28,6 +30,16 @@ class SLNPPreflightHook(Hook):
         if num_samples < 1:
             raise ValueError(f'num_samples must be >= 1, got {num_samples}')
         self.num_samples, self.max_seconds = num_samples, max_seconds
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse to resume or test with another order of classes; a new training may have one."""
+        training = isinstance(runner._train_loop, BaseLoop)
+        if training and not runner._resume:
+            return
+        loop = runner._train_loop if training else runner._test_loop
+        loader = getattr(loop, 'dataloaders', [getattr(loop, 'dataloader', None)])[0]
+        metainfo = getattr(getattr(loader, 'dataset', None), 'metainfo', {})
+        check_classes(checkpoint, metainfo, runner._load_from or 'the checkpoint')
 
     def before_train(self, runner) -> None:
         """Check the sets of the runner's loops."""
