@@ -27,6 +27,7 @@ NAMES = dict(
         'SLNPCityscapes',
         'SLNPCamVid',
         'SLNPNYUv2',
+        'SLNPNuclei',
         'SLNPToyScenes',
     ],
     TRANSFORMS=[
