@@ -37,7 +37,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['slnp_mm', 'slnp_mm.*']),
     # .mim holds links, so that mmengine and mim find the same in an editable install
-    package_data={'slnp_mm': ['.mim/**/*', 'zoo/*']},
+    package_data={'slnp_mm': ['.mim/**/*', 'zoo/**/*']},
     # the two work in the repository only
     exclude_package_data={'slnp_mm': ['*.pyc', '*/demo.py']},
     python_requires='>=3.10,<3.13',

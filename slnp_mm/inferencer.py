@@ -37,8 +37,8 @@ from .datasets.wrappers import build_rules, places
 from .errors import SLNPError, check_device, check_file, check_seed
 from .evaluation.functional.images import to_uint8
 from .files import write_picture
+from .zoo import zoo_checkpoint, zoo_models
 
-ZOO = Path(__file__).parent / 'zoo'
 # Steps of a test pipeline that need the real image, or change the sample
 # at random; an image is to show the whole label map.
 SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop')
@@ -51,17 +51,18 @@ class SLNPInferencer(BaseInferencer):
 
     ::
 
-        inferencer = SLNPInferencer()  # the zoo's model of ToyScenes
+        inferencer = SLNPInferencer('nyuv2')  # of the zoo, or (config, checkpoint)
         result = inferencer('label.png', num_samples=4)
         result['visualization'][0]     # (H, W, 3), RGB, uint8
 
     One inferencer may be called from several threads at once.
 
     Args:
-        config (str | PathLike | Config, optional): The config it was trained with. Defaults to
-            None: the one that the checkpoint holds.
+        config (str | PathLike | Config, optional): The config it was trained with, or, without
+            ``checkpoint``, the name of a model of :meth:`list_models`. Defaults to None: the one
+            that the checkpoint holds.
         checkpoint (str | PathLike, optional): Checkpoint file, or a work dir, of which the last is
-            taken. Defaults to None, without ``config`` only: the zoo's model.
+            taken. Defaults to None: that of the zoo's model ``config``, or of its first.
         device (str): 'cpu', 'cuda', 'cuda:N', or 'auto': CUDA if there is one. Defaults to 'auto'.
         show_progress (bool): Whether a call of several batches shows a bar. Defaults to True.
 
@@ -85,12 +86,12 @@ class SLNPInferencer(BaseInferencer):
         show_progress: bool = True,
     ) -> None:
         if checkpoint is None:
-            if config is not None:
+            if isinstance(config, Config) or str(config).endswith('.py'):
                 raise SLNPError(
                     'a config needs its checkpoint: SLNPInferencer(config, checkpoint); without '
                     "both, the zoo's model is taken"
                 )
-            checkpoint = next(ZOO.glob('*.pth'))
+            checkpoint, config = zoo_checkpoint(config), None
         checkpoint = os.fspath(checkpoint)
         if os.path.isdir(checkpoint):
             checkpoint = last_checkpoint(checkpoint) or os.path.join(checkpoint, 'last_checkpoint')
@@ -105,6 +106,11 @@ class SLNPInferencer(BaseInferencer):
         # whatever default device and seed the caller has set
         with torch.device('cpu'), torch.random.fork_rng(devices=[]):
             super().__init__(config, checkpoint, check_device(device), 'mmagic', show_progress)
+
+    @staticmethod
+    def list_models() -> dict[str, str]:
+        """Name of each model of the zoo, the default first, and what it draws."""
+        return {name: model.about for name, model in zoo_models().items()}
 
     def __call__(
         self,

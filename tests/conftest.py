@@ -19,12 +19,13 @@ from mmengine.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Folders of images, labels and instances; ids are valid in every set.
+# Folders of images, labels and instances.
 LAYOUTS = dict(
     coco=('images/{}', 'stuffthingmaps/{}', 'instances/{}', ('train2017', 'val2017')),
     ade20k=('images/{}', 'annotations/{}', None, ('training', 'validation')),
     camvid=('images/{}', 'annotations/{}', None, ('train', 'val')),
     nyuv2=('images/{}', 'annotations/{}', None, ('train', 'val')),
+    nuclei=('images/{}', 'labels/{}', 'instances/{}', ('train', 'val')),
 )
 LAYOUTS['toy'] = LAYOUTS['coco']
 
@@ -43,8 +44,8 @@ def make_data(root, name):
     """Two images a split: three stripes of classes, noise as picture."""
     images, labels, instances, splits = LAYOUTS[name]
     rng = np.random.default_rng(0)
-    label = np.repeat(np.array([1, 2, 3], np.uint8), [24, 20, 20])
-    label = np.tile(label, (64, 1))
+    ids = [1, 0, 1] if name == 'nuclei' else [1, 2, 3]
+    label = np.tile(np.repeat(np.array(ids, np.uint8), [24, 20, 20]), (64, 1))
     for split in splits:
         for i in range(2):
             picture = rng.integers(0, 255, (64, 64, 3), np.uint8)

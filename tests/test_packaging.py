@@ -114,6 +114,8 @@ def installed(tmp_path_factory):
 
 @pytest.mark.slow
 def test_wheel_holds_the_package_configs_and_tools(installed):
+    (wheel,) = installed.parent.glob('*.whl')
+    assert wheel.stat().st_size < 60e6
     for path in (ROOT / 'slnp_mm').rglob('*.*'):
         if path.suffix != '.pyc' and path.is_file():
             assert (installed / path.relative_to(ROOT)).is_file()

@@ -26,6 +26,7 @@ NAMES = dict(
         'SLNPCityscapes',
         'SLNPCamVid',
         'SLNPNYUv2',
+        'SLNPNuclei',
         'SLNPToyScenes',
     ],
     TRANSFORMS=[

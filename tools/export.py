@@ -11,7 +11,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    cli.add_model_args(parser)
+    cli.add_model_args(parser, nargs='?')
+    add('--model', help='name of a model of the zoo, in place of a config and its checkpoint')
     add('--out', type=cli.path, required=True, help='.onnx or .pt2 file')
     size = "of the pictures, fixed in the file; default: the config's"
     add('--size', type=cli.number, nargs=2, metavar=('HEIGHT', 'WIDTH'), help=size)
@@ -19,6 +20,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.out.endswith(('.onnx', '.pt2')):
         parser.error(f'--out must end in .onnx or .pt2, but got {args.out}')
+    own = [args.config, args.checkpoint]
+    if any([*own, args.cfg_options]) if args.model else not all(own):
+        parser.error('give a config and its checkpoint, or --model alone for one of the zoo')
     return args
 
 
@@ -29,20 +33,22 @@ def main() -> None:
         missing = [x for x in ('onnx', 'onnxruntime', 'onnxscript') if find_spec(x) is None]
         if missing:
             cli.stop(f'this needs {", ".join(missing)}: pip install slnp_mm[export]')
-    cfg = cli.read_config(args.config, args.cfg_options)
-    checkpoint = cli.find_checkpoint(args.checkpoint)
-    cli.keep_inputs(args.out, [args.config, checkpoint])
-
-    cli.import_custom(cfg)
+    cfg = checkpoint = None
+    if not args.model:
+        cfg = cli.read_config(args.config, args.cfg_options)
+        checkpoint = cli.find_checkpoint(args.checkpoint)
+        cli.keep_inputs(args.out, [args.config, checkpoint])
+        cli.import_custom(cfg)
     from _export import Exported, describe, export, make_inputs
 
     from slnp_mm.inferencer import SLNPInferencer
 
-    inferencer = SLNPInferencer(cfg, checkpoint, 'cpu')
+    inferencer = SLNPInferencer(cfg or args.model, checkpoint, 'cpu')
     network, size = Exported(inferencer.model), args.size or inferencer.image_size
     inferencer.check_size(size, '--size')
     inputs = make_inputs(network, size, inferencer._loader.max_overlap)
-    facts = describe(network, inputs, inferencer.classes, args.config, checkpoint)
+    source = args.config or args.model, inferencer.checkpoint
+    facts = describe(network, inputs, inferencer.classes, *source)
     difference = export(network, inputs, args.out, facts)
 
     for name, text in facts.items():

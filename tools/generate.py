@@ -1,4 +1,4 @@
-"""Generate pictures for label maps: with the zoo's model, or a config and its checkpoint."""
+"""Generate pictures for label maps: with a model of the zoo, or a config and its checkpoint."""
 
 import argparse
 import glob
@@ -20,6 +20,7 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     cli.add_model_args(parser, nargs='?')
+    add('--model', help='name of a model of the zoo; default: its first')
     labels = 'a label map, a folder of them, or a glob'
     add('--labels', type=cli.path, required=True, help=labels)
     out = 'folder for pictures; those of the same settings that are there are kept'
@@ -45,6 +46,8 @@ def check_args(args: argparse.Namespace) -> None:
     """End the tool with a sentence if arguments or files do not fit together."""
     if bool(args.config) != bool(args.checkpoint):
         cli.stop("give a config and its checkpoint, or neither to take the zoo's model")
+    if args.config and args.model:
+        cli.stop(f'--model {args.model} is of the zoo: leave the config and the checkpoint out')
     if args.cfg_options and not args.config:
         cli.stop("--cfg-options is for a config, but the zoo's model has its own")
     if not 0 <= args.truncation <= 1:
@@ -134,7 +137,7 @@ def main() -> None:
     from slnp_mm.files import write_picture
     from slnp_mm.inferencer import SLNPInferencer, find_labels
 
-    model = SLNPInferencer(cfg, args.checkpoint, args.device, show_progress=False)
+    model = SLNPInferencer(cfg or args.model, args.checkpoint, args.device, show_progress=False)
     models = {'': model}
     if args.compare:
         second = SLNPInferencer(None, args.compare, args.device, show_progress=False)

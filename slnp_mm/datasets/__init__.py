@@ -6,6 +6,7 @@ from .camvid import SLNPCamVid
 from .check import check_dataset, quick_check
 from .cityscapes import SLNPCityscapes
 from .coco_stuff import SLNPCOCOStuff
+from .nuclei import SLNPNuclei
 from .nyuv2 import SLNPNYUv2
 from .samplers import STOP_SIGNALS, SLNPBatchSampler, seed_all
 from .slnp_dataset import SLNPDataset
@@ -24,6 +25,7 @@ __all__ = [
     'STOP_SIGNALS',
     'SLNPDataset',
     'SLNPNYUv2',
+    'SLNPNuclei',
     'SLNPToyScenes',
     'check_dataset',
     'quick_check',

@@ -150,12 +150,25 @@ def make_toyscenes(root):
     return root
 
 
+def make_nuclei(root):
+    """Nuclei: two that touch, of numbers of 16 bits."""
+    label, ids = blocks([0, 1, 1, 0]), np.zeros((24, 32), np.uint16)
+    ids[:, 8:12], ids[:, 12:24] = 300, 7
+    for split in ('train', 'val'):
+        for i in range(3):
+            write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
+            write_png(root / f'labels/{split}/{i}.png', label.astype(np.uint8))
+            write_png(root / f'instances/{split}/{i}.png', ids)
+    return root
+
+
 MAKERS = dict(
     coco_stuff=make_coco,
     ade20k=partial(make_plain, ids=[0, 1, 2, 150], splits=('training', 'validation')),
     cityscapes=make_cityscapes,
     camvid=partial(make_plain, ids=[0, 3, 10, 255]),
     nyuv2=partial(make_plain, ids=[0, 3, 39, 255]),
+    nuclei=make_nuclei,
     toyscenes=make_toyscenes,
 )
 

@@ -21,7 +21,7 @@ def _at_repository_root(monkeypatch, request):
 
 
 @pytest.mark.parametrize(
-    'name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'nyuv2', 'toyscenes']
+    'name', ['coco_stuff', 'ade20k', 'cityscapes', 'camvid', 'nyuv2', 'nuclei', 'toyscenes']
 )
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_config_gives_a_batch_of_the_contract(name, split, make_set, assert_contract):
@@ -30,8 +30,10 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set, assert_cont
     num = len(loader.dataset.metainfo['classes'])
     assert len(loader.dataset.metainfo['palette']) == num
     assert len(batch['data_samples']) == 2
+    slots = 256 if name == 'nuclei' else 64
     for i in range(2):
-        assert_contract({key: many[i] for key, many in batch['inputs'].items()}, num, (32, 32))
+        inputs = {key: many[i] for key, many in batch['inputs'].items()}
+        assert_contract(inputs, num, (32, 32), slots)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_config_gives_a_batch_of_the_contract(name, split, make_set, assert_cont
         ('cityscapes', [0, 13, 255, 10], [0, 10, 13, 13]),  # road, sky, two cars
         ('camvid', [0, 3, 10, 255], [0, 3, 10]),
         ('nyuv2', [0, 3, 39, 255], [0, 3, 39]),
+        ('nuclei', [0, 1, 1, 0], [0, 1, 1]),  # two nuclei that touch, one background
     ],
 )
 def test_labels_and_instances_follow_the_set_rule(name, ids, classes, make_set):

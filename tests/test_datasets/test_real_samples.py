@@ -11,6 +11,7 @@ from mmagic.registry import DATASETS
 from mmengine.config import Config
 
 from slnp_mm.datasets import check_dataset
+from slnp_mm.zoo import FOLDER
 
 DATA = Path(os.environ.get('SLNP_TEST_DATA', Path(__file__).parents[3] / 'shared/data'))
 COCO, CAMVID, NYUV2 = DATA / 'coco_stuff_sample', DATA / 'camvid', DATA / 'nyuv2'
@@ -52,6 +53,21 @@ def test_pictures_keep_the_contract(build, assert_contract, name, root, size, se
         kinds = inputs['instance_labels'][ids.clamp(min=0).long()]
         right = (kinds == label)[covered].float().mean()
         assert right > 0.98  # slivers of other classes stay with objects
+
+
+def test_nuclei_that_touch_are_told_apart(build, assert_contract):
+    """The four that are shipped: one background, and an instance for each number of the file."""
+    root = FOLDER / 'nuclei_sample'
+    dataset = build('nuclei', root, split='val')
+    assert len(dataset) == 4
+    for sample in dataset:
+        assert_contract(sample['inputs'], 2, (256, 256), 256)
+        path = sample['data_samples'].label_path
+        numbers = np.unique(cv2.imread(path.replace('labels', 'instances'), cv2.IMREAD_UNCHANGED))
+        kinds = sample['inputs']['instance_labels'].tolist()
+        assert kinds.count(0) == 1 and kinds.count(1) == len(numbers) - 1
+        label = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        assert cv2.connectedComponents(label)[0] < len(numbers)
 
 
 @needs_coco

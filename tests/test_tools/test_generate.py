@@ -11,7 +11,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from slnp_mm.checkpoint import read_config
-from slnp_mm.inferencer import ZOO, SLNPInferencer
+from slnp_mm.errors import SLNPError
+from slnp_mm.inferencer import SLNPInferencer
+from slnp_mm.zoo import FOLDER, zoo_checkpoint, zoo_models
 
 
 @pytest.fixture
@@ -63,8 +65,8 @@ def test_broken_run_goes_on(use, labels, tmp_path, capsys):
 def test_attention_sheet_and_comparison(use, labels, tmp_path):
     words = ['--labels', f'{labels}/**/*', '--out', tmp_path / 'out', '--device', 'cpu']
     more = ['--attention', tmp_path / 'attention', '--sheet', tmp_path / 'sheet.png']
-    checkpoint = next(ZOO.glob('*.pth'))
-    assert use('generate', *words, *more, '--compare', checkpoint) == 0
+    more += ['--compare', zoo_checkpoint('toyscenes'), '--model', 'toyscenes']
+    assert use('generate', *words, *more) == 0
     names = ['b.png', 'sub/a.png']
     for folder in ('out', 'attention'):
         found = sorted((tmp_path / folder).rglob('*.png'))
@@ -84,6 +86,7 @@ def test_attention_sheet_and_comparison(use, labels, tmp_path):
     'words, text',
     [
         (['c.py'], 'give a config and its checkpoint, or neither'),
+        (['c.py', 'c.pth', '--model', 'nyuv2'], '--model nyuv2 is of the zoo: leave the config'),
         (['--cfg-options', 'a=1'], "the zoo's model has its own"),
         (['--compare', 'a.pth'], '--compare shows its pictures on the sheet'),
         (['--sheet', 'a.jpg'], '--sheet is a PNG file, but got a.jpg'),
@@ -162,12 +165,31 @@ def test_value_too_large_for_half_precision_is_refused(use, tiny, repository, tm
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
 
 
-def test_zoo_is_what_its_card_says():
-    (place,) = ZOO.glob('*.pth')
+@pytest.mark.parametrize('place', sorted(FOLDER.glob('*.pth')), ids=lambda place: place.stem)
+def test_zoo_is_what_its_entry_and_card_say(place):
+    """Each file has an entry, a card and label maps to start from that fit it."""
     digest = hashlib.sha256(place.read_bytes()).hexdigest()
-    assert place.stem.endswith(f'-{digest[:8]}') and place.stat().st_size <= 8_000_000
-    (entry,) = Config.fromfile(ZOO / 'metafile.yml').Models
-    assert entry.Weights == place.name and entry.Metadata.SHA256 == digest
-    card = (ZOO / 'README.md').read_text()
+    assert place.stem.endswith(f'-{digest[:8]}')
+    entries = Config.fromfile(FOLDER / 'metafile.yml').Models
+    (entry,) = [entry for entry in entries if entry.Weights == place.name]
+    assert place.stem.startswith(f'{entry.Name}-') and entry.Metadata.SHA256 == digest
+    card = (FOLDER / entry.README).read_text()
     assert digest in card and all(str(value) in card for value in entry.Results[0].Metrics.values())
     assert 'prior_checkpoint' not in read_config(place).model
+
+    model = SLNPInferencer(entry.Alias, device='cpu')
+    assert model.checkpoint == str(place) == zoo_checkpoint(entry.Alias)
+    assert SLNPInferencer.list_models()[entry.Alias] == entry.Description
+    examples = zoo_models()[entry.Alias].examples
+    assert len(examples) >= 4
+    for example in examples:
+        label = model.read_label(example)
+        assert label.shape == (128, 128) and len(np.unique(label)) > 1
+
+
+def test_names_of_the_zoo_and_what_is_none():
+    """The first is the default; a name without a file is no name."""
+    names = list(SLNPInferencer.list_models())
+    assert names[0] == 'toyscenes' and zoo_checkpoint() == zoo_checkpoint('toyscenes')
+    with pytest.raises(SLNPError, match=f'no model rooms, it has {", ".join(names)}; a model of'):
+        SLNPInferencer('rooms')

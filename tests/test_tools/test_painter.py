@@ -1,5 +1,7 @@
 """The painter: its server, and its page in headless Chromium, over an untrained network."""
 
+import argparse
+import copy
 import io
 import re
 import shutil
@@ -22,6 +24,7 @@ from starlette.testclient import TestClient
 
 from slnp_mm.checkpoint import sampling_config
 from slnp_mm.datasets.toyscenes import CLASSES, PALETTE, draw_scene
+from slnp_mm.errors import SLNPError
 from slnp_mm.inferencer import SLNPInferencer
 
 SKY, GRASS, WATER, TREE, CAR = (CLASSES.index(x) for x in ('sky', 'grass', 'water', 'tree', 'car'))
@@ -47,8 +50,23 @@ def inferencer(tmp_path_factory, tiny):
 
 
 @pytest.fixture(scope='module')
-def app(inferencer):
-    return painter.make_app(inferencer, 'Toy', hosts=('testserver', '127.0.0.1'))
+def cells(inferencer, tmp_path_factory):
+    """The same network under two other names, and a label map for it."""
+    other = copy.copy(inferencer)
+    other.classes, other.palette = ('ground', 'cell'), [[0, 0, 90], [250, 200, 0]]
+    place = tmp_path_factory.mktemp('cells') / 'a.png'
+    cv2.imwrite(str(place), np.eye(SIZE, dtype=np.uint8))
+    return painter.Model('Cells', 'two classes', lambda: other, [str(place)])
+
+
+def serve(inferencer, *others, files=(), hosts=('testserver',), **options):
+    toy = painter.Model('Toy', 'drawn', lambda: inferencer, files)
+    return painter.make_app([toy, *others], hosts=hosts, **options)
+
+
+@pytest.fixture(scope='module')
+def app(inferencer, cells):
+    return serve(inferencer, cells, hosts=('testserver', '127.0.0.1'))
 
 
 @pytest.fixture(scope='module')
@@ -88,6 +106,79 @@ def test_model_tells_classes_colors_and_sizes(client):
     assert found['classes'] == list(CLASSES) and found['palette'] == PALETTE
     assert found['image_size'] == [SIZE, SIZE] and found['size_divisor'] == STEP
     assert found['max_side'] == 2 * SIZE and found['examples'] == 1000
+
+
+def test_menu_names_the_models_and_a_query_chooses_one(client):
+    first = client.get('/api/model').json()
+    assert first['name'] == 'Toy' and first['models'] == dict(Toy='drawn', Cells='two classes')
+    found = client.get('/api/model?model=Cells').json()
+    assert found['name'] == 'Cells' and found['models'] == first['models']
+    assert found['classes'] == ['ground', 'cell'] and found['examples'] == 1
+    example = read_label(client.get('/api/example?model=Cells&number=3'))
+    assert np.array_equal(example, np.eye(SIZE))
+    answer = client.post('/api/label?model=Cells', content=png(np.array([[[0, 0, 90]]], np.uint8)))
+    assert read_label(answer).tolist() == [[0] * 64] * 64
+    answer = client.get('/api/model?model=Rooms')
+    assert answer.status_code == 404
+    assert answer.json()['error'] == 'no model Rooms: there is Toy, Cells'
+
+
+def test_model_is_loaded_once_when_it_is_first_asked_for(inferencer):
+    loaded = []
+    second = painter.Model('Second', '', lambda: loaded.append(1) or inferencer)
+    with TestClient(serve(inferencer, second)) as client:
+        assert client.get('/api/model').status_code == 200 and loaded == []
+        with ThreadPoolExecutor(4) as pool:
+            answers = pool.map(client.get, ['/api/model?model=Second'] * 4)
+            assert [answer.json()['name'] for answer in answers] == ['Second'] * 4
+    assert loaded == [1]
+
+
+def test_menu_starts_with_the_users_own_or_with_rooms(monkeypatch, tmp_path):
+    from slnp_mm import zoo
+
+    toy = zoo.zoo_models()['toyscenes']
+    models = dict(toyscenes=toy, nyuv2=toy._replace(about='rooms'))
+    monkeypatch.setattr(zoo, 'zoo_models', lambda: models)
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/iter_5.pth').symlink_to(toy.checkpoint)
+    args = dict(config=None, device='cpu', examples=None, checkpoint=None, model=None)
+
+    def names(**own):
+        found = painter.menu(argparse.Namespace(**{**args, **own}))
+        assert 'inferencer' in vars(found[0]) and 'inferencer' not in vars(found[1])
+        return [model.name for model in found]
+
+    assert names() == ['nyuv2', 'toyscenes']
+    assert names(model='toyscenes') == ['toyscenes', 'nyuv2']
+    own = f'{tmp_path.name}/mine'
+    assert names(checkpoint=str(tmp_path / 'mine')) == [own, 'toyscenes', 'nyuv2']
+    with pytest.raises(SLNPError, match='no model rooms, it has toyscenes, nyuv2'):
+        names(model='rooms')
+
+
+@pytest.mark.parametrize(
+    'words, wanted',
+    [
+        (['work'], dict(config=None, checkpoint='work', model=None)),
+        (['a.py', 'work'], dict(config='a.py', checkpoint='work')),
+        (['--model', 'camvid'], dict(config=None, checkpoint=None, model='camvid')),
+        (['--origin', 'HTTPS://Example.org:443/'], dict(origin='https://example.org')),
+        (['--origin', 'http://[::1]:81'], dict(origin='http://[::1]:81')),
+        (['a.py'], 'a config needs its checkpoint: give both'),
+        (['work', '--model', 'camvid'], '--model camvid is of the zoo'),
+        (['--origin', 'https://example.org/x'], "must be like https://example.org, but got 'https"),
+        (['--origin', 'example.org'], "but got 'example.org'"),
+    ],
+)
+def test_command_line(load_tool, capsys, words, wanted):
+    tool = load_tool('painter', *words)
+    if isinstance(wanted, dict):
+        assert wanted.items() <= vars(tool.parse_args()).items()
+        return
+    with pytest.raises(SystemExit):
+        tool.parse_args()
+    assert wanted in capsys.readouterr().err
 
 
 def test_ids_arrive_exactly_and_pictures_are_the_inferencers(client, inferencer, label):
@@ -160,8 +251,7 @@ def test_download_holds_the_ids(client, label):
 def test_examples_are_scenes_or_files(client, inferencer, label, tmp_path):
     assert np.array_equal(read_label(client.get('/api/example?number=0')), label)
     cv2.imwrite(str(tmp_path / 'a.png'), label.T)
-    app = painter.make_app(inferencer, 'Toy', [str(tmp_path / 'a.png')], hosts=('testserver',))
-    other = TestClient(app)
+    other = TestClient(serve(inferencer, files=[str(tmp_path / 'a.png')]))
     assert other.get('/api/model').json()['examples'] == 1
     assert np.array_equal(read_label(other.get('/api/example?number=5')), label.T)
 
@@ -229,12 +319,50 @@ def test_page_is_served_with_its_two_files(client):
     assert client.get('/painter.css').headers['content-type'].startswith('text/css')
 
 
-def test_foreign_names_and_other_sites_are_refused(client):
-    assert client.get('/api/model', headers={'Host': 'evil.example'}).status_code == 400
-    path = f'/api/picture?{QUERY}'
-    for origin, code in (('http://evil.example', 403), ('null', 403), ('http://testserver', 200)):
-        answer = client.post(path, content=bytes(4096), headers={'Origin': origin})
-        assert answer.status_code == code
+@pytest.mark.parametrize(
+    'hosts, host, code',
+    [
+        (painter.LOCAL, 'localhost:8000', 200),
+        (painter.LOCAL, 'LOCALHOST', 200),
+        (painter.LOCAL, '[::1]:8000', 200),
+        (painter.LOCAL, '[::1]', 200),
+        (painter.LOCAL, '[::2]:8000', 400),
+        (painter.LOCAL, '[::1', 400),
+        (painter.LOCAL, '', 400),
+        (painter.LOCAL, 'localhost.evil.example', 400),
+        (painter.LOCAL, '127.0.0.1@evil.example', 400),
+        (('Box',), 'box:80', 200),
+        (('::',), 'any.example', 200),
+        (('0.0.0.0',), 'any.example', 200),
+    ],
+)
+def test_page_opens_under_its_own_names_only(inferencer, hosts, host, code):
+    client = TestClient(serve(inferencer, hosts=hosts))
+    assert client.get('/api/model', headers={'Host': host}).status_code == code
+
+
+@pytest.mark.parametrize(
+    'public, host, source, code',
+    [
+        (None, 'testserver', 'http://testserver', 200),
+        (None, '[::1]:80', 'http://[::1]:80', 200),
+        (None, 'testserver', 'http://evil.example', 403),
+        (None, 'testserver', 'null', 403),
+        (None, 'testserver', 'https://a.example', 403),  # a proxy that nobody told of
+        ('https://a.example', 'testserver', 'https://a.example', 200),  # it sends its own name
+        ('https://a.example', 'a.example', 'https://a.example', 200),  # or the visitor's
+        ('https://a.example', 'testserver', 'https://evil.example', 403),
+        ('https://a.example', 'testserver', 'https://a.example.evil.example', 403),
+        ('https://a.example', 'evil.example', 'https://a.example', 400),
+    ],
+)
+def test_posts_come_from_the_page_itself(inferencer, public, host, source, code):
+    client = TestClient(serve(inferencer, hosts=('testserver', '::1'), public=public))
+    headers = {'Origin': source, 'Host': host}
+    answer = client.post('/api/label', content=png(np.zeros((16, 16), np.uint8)), headers=headers)
+    assert answer.status_code == code
+    if code == 403:
+        assert answer.json()['error'].endswith(f'start it with --origin {source}')
 
 
 def test_users_wait_in_turn_and_a_full_queue_says_so(inferencer, monkeypatch):
@@ -247,8 +375,7 @@ def test_users_wait_in_turn_and_a_full_queue_says_so(inferencer, monkeypatch):
         return dict(visualization=[np.zeros((1, 1, 3), np.uint8)])
 
     monkeypatch.setattr(type(inferencer), '__call__', lambda self, *args, **kw: slow(*args, **kw))
-    app = painter.make_app(inferencer, 'Toy', queue=2, hosts=('testserver',))
-    with TestClient(app) as client, ThreadPoolExecutor(3) as pool:
+    with TestClient(serve(inferencer, queue=2)) as client, ThreadPoolExecutor(3) as pool:
         answers = []
         for seed in range(3):
             path = f'/api/picture?{QUERY.replace("seed=0", f"seed={seed}")}'
@@ -270,6 +397,29 @@ def test_port_in_use_is_named(use, capsys):
         assert use('painter', '--port', port) == 1
     said = capsys.readouterr().err
     assert re.search(f'cannot listen at 127.0.0.1:{port} .* another --port', said)
+
+
+@pytest.mark.parametrize(
+    'host, reached', [('::1', ['::1']), ('::', ['::1', '127.0.0.1']), ('127.0.0.1', ['127.0.0.1'])]
+)
+def test_listens_where_the_printed_address_says(load_tool, monkeypatch, capsys, host, reached):
+    if ':' in host:
+        try:
+            socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip('no IPv6 on this machine')
+    tool, ports = load_tool('painter', '--host', host, '--port', '0'), []
+
+    def run(_, sockets):
+        ports.append(sockets[0].getsockname()[1])
+        for place in reached:
+            socket.create_connection((place, ports[0]), 5).close()
+
+    monkeypatch.setattr(tool, 'menu', lambda _: [tool.Model('Toy', '', None)])
+    monkeypatch.setattr(tool.uvicorn.Server, 'run', run)
+    tool.main()
+    shown = f'[{host}]' if ':' in host else host
+    assert f'painter: http://{shown}:{ports[0]} (Ctrl+C' in capsys.readouterr().out
 
 
 # The page
@@ -331,8 +481,15 @@ def visitor(browser, address):
 def page(visitor):
     """The page as a new visitor sees it."""
     visitor.unroute_all()
-    # the last test's map may be about to be kept
-    visitor.evaluate('() => { clearTimeout(keeping); localStorage.clear(); }')
+    visitor.evaluate(  # the last test's map may be about to be kept
+        """() => {
+            clearTimeout(keeping);
+            keeping = 0;
+            localStorage.clear();
+            sessionStorage.clear();
+            history.replaceState(null, '', '/');
+        }"""
+    )
     visitor.reload()
     wait(visitor, 'state.pictures.length === 1')
     return visitor
@@ -567,15 +724,68 @@ def test_stale_answers_are_dropped(page, inferencer, label):
     assert np.array_equal(shown(page), inferencer(label, seed=2)['visualization'][0])
 
 
-def test_map_survives_a_reload(page):
+def test_each_tab_keeps_its_own_map_and_a_new_one_starts_from_the_last(page, address):
+    """A reload right after a stroke, with another tab that paints too."""
     page.evaluate(f'chooseClass({CAR})')
     drag(page, (10, 10), (40, 20))
-    painted = ids(page)
-    page.wait_for_function('() => localStorage.length > 0')
-    page.wait_for_timeout(600)
+    mine = ids(page)
     page.reload()
     wait(page, 'state.pictures.length === 1')
-    assert np.array_equal(ids(page), painted)
+    assert np.array_equal(ids(page), mine)
+
+    tab = page.context.new_page()
+    tab.goto(address)
+    wait(tab, 'state.pictures.length === 1')
+    assert np.array_equal(ids(tab), mine)
+    tab.evaluate(f'chooseClass({WATER})')
+    drag(tab, (10, 40), (40, 50))
+    other = ids(tab)
+    assert not np.array_equal(other, mine)
+    tab.reload()
+    page.reload()
+    for one, wanted in ((page, mine), (tab, other)):
+        wait(one, 'state.pictures.length === 1')
+        assert np.array_equal(ids(one), wanted)
+    tab.close()
+
+
+def test_menu_changes_the_model_and_keeps_both_maps(page, cells, label):
+    assert page.locator('#model option').all_text_contents() == [
+        'Toy · drawn',
+        'Cells · two classes',
+    ]
+    page.evaluate(f'chooseClass({CAR})')
+    drag(page, (10, 10), (40, 20))
+    scene = ids(page)
+    page.select_option('#model', 'Cells')
+    wait(page, 'state.model.name === "Cells" && state.pictures.length === 1')
+    assert np.array_equal(ids(page), np.eye(SIZE))
+    names = page.locator('#classes .name').all_text_contents()
+    assert names == ['ground', 'cell', 'unlabelled'] and page.is_disabled('#undo')
+    palette = np.array(cells.inferencer.palette, np.uint8)
+    assert np.array_equal(shown(page, '#map'), palette[ids(page)])
+    drag(page, (10, 40), (40, 50))
+    field = ids(page)
+
+    page.reload()  # the address names the model
+    wait(page, 'state.pictures.length === 1')
+    assert page.input_value('#model') == 'Cells' and np.array_equal(ids(page), field)
+    page.select_option('#model', 'Toy')
+    wait(page, 'state.model.name === "Toy" && state.pictures.length === 1')
+    assert np.array_equal(ids(page), scene)
+
+    page.evaluate('history.replaceState(null, "", "#model=gone")')
+    page.reload()
+    wait(page, 'state.pictures.length === 1')
+    assert page.input_value('#model') == 'Toy'
+
+
+def test_model_that_cannot_be_loaded_leaves_the_page_as_it_is(page, label):
+    page.route('**/api/model*', lambda route: route.fulfill(status=400, json={'error': 'damaged'}))
+    page.select_option('#model', 'Cells')
+    page.wait_for_selector('#alert:visible')
+    assert page.text_content('#alert-text') == 'damaged'
+    assert page.input_value('#model') == 'Toy' and np.array_equal(ids(page), label)
 
 
 def test_phone_width_paints_by_touch_without_scrolling_sideways(browser, address):
@@ -601,8 +811,9 @@ def test_help_theme_and_names(page):
     page.click('#theme')
     assert page.evaluate('document.documentElement.style.colorScheme') == 'dark'
     nameless = page.evaluate(
-        """() => [...document.querySelectorAll('button, input, canvas[role]')].filter((one) =>
-            !one.getAttribute('aria-label') && !one.textContent.trim() && !one.labels?.length
-        ).map((one) => one.outerHTML)"""
+        """() => [...document.querySelectorAll('button, input, select, canvas[role]')]
+            .filter((one) => !one.getAttribute('aria-label') && !one.labels?.length)
+            .filter((one) => one.matches('select') || !one.textContent.trim())
+            .map((one) => one.outerHTML)"""
     )
     assert nameless == []

@@ -472,6 +472,9 @@ const rows = new Map(); // from class to its parts of the list
 
 function makeClasses() {
   const { classes } = state.model;
+  rows.clear();
+  $('classes').replaceChildren();
+  $('search').value = '';
   for (const cls of [...classes.keys(), UNLABELLED]) {
     const swatch = element('span', { className: cls === UNLABELLED ? 'swatch none' : 'swatch' });
     if (cls !== UNLABELLED) swatch.style.background = `rgb(${state.model.palette[cls]})`;
@@ -528,8 +531,9 @@ function showShares() {
 // ---------------------------------------------------------------------------
 async function ask(path, query = {}, body = null) {
   let answer;
+  const model = state.model ? { model: state.model.name } : {};
   try {
-    answer = await fetch(`api/${path}?${new URLSearchParams(query)}`, body === null ? {} : {
+    answer = await fetch(`api/${path}?${new URLSearchParams({ ...model, ...query })}`, body === null ? {} : {
       method: 'POST', headers: { 'Content-Type': 'application/octet-stream' }, body,
     });
   } catch {
@@ -688,9 +692,11 @@ function clearPins() {
 }
 
 async function chooseStyle(file) {
+  const { model } = state;
   status('Looking at the photograph…', true);
   try {
     const noise = await (await send('style', file)).arrayBuffer();
+    if (model !== state.model) return;
     if (state.four) toggleFour();
     clearStyle();
     state.style = { name: file.name, url: URL.createObjectURL(file), noise };
@@ -756,9 +762,12 @@ async function readMap(answer) {
 }
 
 async function upload(file) {
+  const { model } = state;
   try {
     const answer = await send('label', file);
-    setMap(...await readMap(answer));
+    const map = await readMap(answer);
+    if (model !== state.model) return;
+    setMap(...map);
     hideAlert();
     $('new-dialog').close();
     if (answer.headers.get('X-Note')) say(answer.headers.get('X-Note'), null, true);
@@ -802,23 +811,30 @@ function startBlank() {
   setMap(new Uint8Array(width * height).fill(UNLABELLED), width, height);
 }
 
-// The map survives a reload, for a model of the same classes.
+// The map survives a reload, for a model of the same classes: each tab has its own, and a new tab
+// starts from the last one of all.
 const keptName = () => `slnp_mm painter ${state.model.classes}`;
 let keeping = 0;
 
 function keep() {
   clearTimeout(keeping);
-  keeping = setTimeout(() => {
-    const text = Array.from(state.ids, (cls) => String.fromCharCode(cls)).join('');
-    const { width, height, seed, pins } = state;
-    try {
-      localStorage.setItem(keptName(), JSON.stringify({ width, height, seed, pins, ids: btoa(text) }));
-    } catch { /* no room: the map is only on the screen */ }
-  }, 500);
+  keeping = setTimeout(keepNow, 500);
+}
+
+function keepNow() {
+  if (!keeping) return;
+  clearTimeout(keeping);
+  keeping = 0;
+  const text = Array.from(state.ids, (cls) => String.fromCharCode(cls)).join('');
+  const { width, height, seed, pins } = state;
+  const kept = JSON.stringify({ width, height, seed, pins, ids: btoa(text) });
+  for (const storage of [sessionStorage, localStorage]) {
+    try { storage.setItem(keptName(), kept); } catch { /* no room: the map is only on the screen */ }
+  }
 }
 
 function restore() {
-  const kept = JSON.parse(localStorage.getItem(keptName()) ?? 'null');
+  const kept = JSON.parse(sessionStorage.getItem(keptName()) ?? localStorage.getItem(keptName()) ?? 'null');
   const { size_divisor: step, max_side: most } = state.model;
   if (!kept || [kept.width, kept.height].some((side) => side % step || side > most)) return false;
   setMap(Uint8Array.from(atob(kept.ids), (one) => one.charCodeAt(0)), kept.width, kept.height);
@@ -880,7 +896,7 @@ const MORE_KEYS = [
 
 function pressed(event) {
   if (document.querySelector('dialog[open]') || event.altKey || (stroke && event.key !== 'Escape')) return;
-  const typing = event.target.matches?.('input[type=search], input[type=number]');
+  const typing = event.target.matches?.('select, input[type=search], input[type=number]');
   const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
   if (event.ctrlKey || event.metaKey) {
     if (typing || !['Z', 'Y'].includes(key)) return;
@@ -911,6 +927,8 @@ function makeHelp() {
 function listen() {
   listenToPointer();
   addEventListener('keydown', pressed);
+  addEventListener('pagehide', keepNow);
+  $('model').addEventListener('change', changeModel);
   new ResizeObserver(showMarks).observe($('map'));
 
   const clicks = {
@@ -970,28 +988,70 @@ function listen() {
 async function start() {
   setTheme(localStorage.getItem('slnp_mm theme'));
   try {
-    state.model = await (await ask('model')).json();
+    state.model = await firstModel();
   } catch (error) {
     say(error.message, () => location.reload());
     return;
   }
-  const [height, width] = state.model.image_size;
-  $('model').textContent = `${state.model.name} · ${state.model.classes.length} classes`;
-  $('example-part').hidden = !state.model.examples;
-  Object.assign(state, { width, height, ids: new Uint8Array(width * height).fill(UNLABELLED) });
   makeTools();
-  makeClasses();
   makeHelp();
   listen();
+  await showModel();
+}
+
+const loadModel = async (query) => (await ask('model', query)).json();
+
+// The model that the address names, if there is one, or the server's first.
+async function firstModel() {
+  const model = new URLSearchParams(location.hash.slice(1)).get('model');
+  if (!model) return loadModel({});
+  return loadModel({ model }).catch((error) => {
+    if (error.status === 404) return loadModel({});
+    throw error;
+  });
+}
+
+async function changeModel() {
+  const model = $('model').value;
+  $('model').disabled = true;
+  status(`Loading ${model}…`, true);
+  try {
+    const found = await loadModel({ model });
+    keepNow();
+    state.model = found;
+    history.replaceState(null, '', `#${new URLSearchParams({ model })}`);
+    await showModel();
+  } catch (error) {
+    status('');
+    say(error.message);
+  }
+  $('model').value = state.model.name;
+  $('model').disabled = false;
+}
+
+// Classes, sizes and examples of the model, and the map last drawn for it or its first example.
+async function showModel() {
+  const { name, models, examples, image_size: [height, width] } = state.model;
+  const options = Object.entries(models).map(([one, about]) => element('option', { value: one }, `${one} · ${about}`));
+  $('model').replaceChildren(...options);
+  $('model').value = name;
+  $('example-part').hidden = !examples;
+  $('random').hidden = examples <= 6;
+  $('examples').replaceChildren();
+  firstExample = 0;
+  stroke = null;
+  clearStyle();
+  Object.assign(state, { width, height, pins: [], ids: new Uint8Array(width * height).fill(UNLABELLED) });
+  makeClasses();
   chooseSize(Math.max(4, Math.round(height / 12)));
   resized();
   let restored = false;
   try { restored = restore(); } catch { /* not ours: begin anew */ }
-  if (!restored && state.model.examples) {
+  if (!restored && examples) {
     try { setMap(...await readMap(await ask('example', { number: 0 }))); } catch (error) { say(error.message); }
   }
-  past.length = 0;
-  changed();
+  past.length = future.length = 0;
+  changed({ drop: true });
 }
 
 start();
