@@ -37,10 +37,10 @@ def history_statistic(owner: type, name: str) -> Callable:
     file reach anything.
 
     Raises:
-        ValueError: If the checkpoint asks for any other attribute.
+        SLNPError: If the checkpoint asks for any other attribute.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise ValueError(
+        raise SLNPError(
             f'a checkpoint may look up only the statistics {", ".join(_STATISTICS)} of '
             f'HistoryBuffer, but it asks for {name!r} of {owner!r}; it is not loaded'
         )

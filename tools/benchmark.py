@@ -119,7 +119,6 @@ def main(argv: list[str] | None = None) -> None:
 
     cfg = cli.read_config(args.config)
     cli.import_custom(cfg)
-    import torch
     from mmagic.registry import MODELS
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import init_default_scope

@@ -74,11 +74,11 @@ class Demo:
         part, result = self.out / f'{name}.part', self.steps[name][1]
         if code:
             why = self.last_line(name).removeprefix('error: ') or f'exit code {code}'
-            cli.stop(f'{name} failed: {why} (log: {part})')
+            raise cli.SLNPError(f'{name} failed: {why} (log: {part})')
         os.replace(part, self.out / f'{name}.log')
         del self.running[name]
         if not result.exists():
-            cli.stop(f'{name} ended without writing {result}')
+            raise cli.SLNPError(f'{name} ended without writing {result}')
         print(f'{name:<6} done', flush=True)
 
     def last_line(self, name: str, mark: str = '') -> str:

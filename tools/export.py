@@ -32,7 +32,7 @@ def main() -> None:
     if args.out.endswith('.onnx'):
         missing = [x for x in ('onnx', 'onnxruntime', 'onnxscript') if find_spec(x) is None]
         if missing:
-            cli.stop(f'this needs {", ".join(missing)}: pip install slnp_mm[export]')
+            raise cli.SLNPError(f'this needs {", ".join(missing)}: pip install slnp_mm[export]')
     cfg = checkpoint = None
     if not args.model:
         cfg = cli.read_config(args.config, args.cfg_options)

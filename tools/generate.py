@@ -45,17 +45,19 @@ def parse_args() -> argparse.Namespace:
 def check_args(args: argparse.Namespace) -> None:
     """End the tool with a sentence if arguments or files do not fit together."""
     if bool(args.config) != bool(args.checkpoint):
-        cli.stop("give a config and its checkpoint, or neither to take the zoo's model")
+        raise cli.SLNPError("give a config and its checkpoint, or neither to take the zoo's model")
     if args.config and args.model:
-        cli.stop(f'--model {args.model} is of the zoo: leave the config and the checkpoint out')
+        raise cli.SLNPError(
+            f'--model {args.model} is of the zoo: leave the config and the checkpoint out'
+        )
     if args.cfg_options and not args.config:
-        cli.stop("--cfg-options is for a config, but the zoo's model has its own")
+        raise cli.SLNPError("--cfg-options is for a config, but the zoo's model has its own")
     if not 0 <= args.truncation <= 1:
-        cli.stop(f'--truncation must be from 0 to 1, but got {args.truncation}')
+        raise cli.SLNPError(f'--truncation must be from 0 to 1, but got {args.truncation}')
     if args.compare and not args.sheet:
-        cli.stop('--compare shows its pictures on the sheet: add --sheet FILE.png')
+        raise cli.SLNPError('--compare shows its pictures on the sheet: add --sheet FILE.png')
     if args.sheet and not args.sheet.lower().endswith('.png'):
-        cli.stop(f'--sheet is a PNG file, but got {args.sheet}')
+        raise cli.SLNPError(f'--sheet is a PNG file, but got {args.sheet}')
 
     def there(place: str) -> bool:
         return os.path.exists(place) or bool(glob.glob(place, recursive=True))

@@ -34,7 +34,9 @@ try:
     from starlette.staticfiles import StaticFiles
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as error:
-    cli.stop(f'the painter needs {error.name}: install it with pip install "slnp_mm[painter]"')
+    sys.exit(
+        f'error: the painter needs {error.name}: install it with pip install "slnp_mm[painter]"'
+    )
 
 if TYPE_CHECKING:
     from slnp_mm.inferencer import SLNPInferencer
@@ -415,7 +417,9 @@ def main() -> None:
     try:
         place = socket.create_server((args.host, args.port), **wide)
     except (OSError, OverflowError) as error:
-        cli.stop(f'cannot listen at {args.host}:{args.port} ({error}): choose another --port')
+        raise cli.SLNPError(
+            f'cannot listen at {args.host}:{args.port} ({error}): choose another --port'
+        ) from error
 
     print('loading the model', flush=True)
     models = menu(args)

@@ -53,7 +53,9 @@ def compare(paths: list, force: bool) -> None:
     for gap in gaps:
         print(f'protocols differ in {gap}', file=sys.stderr)
     if gaps and not force:
-        cli.stop('these reports cannot be compared; --force shows them side by side all the same')
+        raise cli.SLNPError(
+            'these reports cannot be compared; --force shows them side by side all the same'
+        )
     print(report.compare(first, second, paths))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from ..errors import DataError
+from ..errors import DataError, SLNPError
 from .files import one_form, read_bytes
 
 
@@ -104,17 +104,17 @@ def draw_object(one: dict, image: dict, where: str) -> np.ndarray:
         if isinstance(outline, dict):
             size, counts = tuple(outline['size']), outline['counts']
             if size != shape:
-                raise ValueError(
+                raise SLNPError(
                     f'its run lengths are of {size[1]}x{size[0]}, its image is '
                     f'{shape[1]}x{shape[0]} (width x height)'
                 )
             if isinstance(counts, list) and sum(counts) != shape[0] * shape[1]:
-                raise ValueError(
+                raise SLNPError(
                     f'its run lengths add up to {sum(counts)} pixels, expected '
                     f'{shape[0] * shape[1]}'
                 )
         elif any(len(polygon) % 2 for polygon in outline):
-            raise ValueError('a polygon of an odd number of values')
+            raise SLNPError('a polygon of an odd number of values')
         return coco.annToMask(dict(image_id=None, segmentation=outline)).astype(bool)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from mmagic.registry import DATASETS
 
+from ..errors import SLNPError
 from .slnp_dataset import SLNPDataset, distinct_palette, mmseg_metainfo
 
 NUM_COCO_RAW = 182
@@ -70,7 +71,7 @@ class SLNPCOCOStuff(SLNPDataset):
         **kwargs,
     ) -> None:
         if instances not in ('png', 'json', 'components'):
-            raise ValueError(f"instances must be 'png', 'json' or 'components', got {instances!r}")
+            raise SLNPError(f"instances must be 'png', 'json' or 'components', got {instances!r}")
         to_train = coco_raw_to_train()
         info = mmseg_metainfo('COCOStuffDataset')
         if train_ids:

@@ -125,7 +125,7 @@ def build_metrics(cfg: Config) -> list[Any]:
     Those that cannot score a folder with one image a label are left out with a warning.
 
     Raises:
-        ValueError: If there is none.
+        SLNPError: If there is none.
     """
     evaluator = cfg.get('test_evaluator') or {}
     entries = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
@@ -140,7 +140,7 @@ def build_metrics(cfg: Config) -> list[Any]:
                 text = f'{entry["type"]} cannot score a folder of images: left out'
                 print_log(text, 'current', logging.WARNING)
     if not built:
-        raise ValueError('Expected an SLNP metric in test_evaluator of the config, got none.')
+        raise SLNPError('Expected an SLNP metric in test_evaluator of the config, got none.')
     return built
 
 

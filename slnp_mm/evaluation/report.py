@@ -11,6 +11,7 @@ from typing import Any
 
 from slnp_mm.files import replace_file
 
+from ..errors import SLNPError
 from .scorers.base import file_sha256
 
 FORMAT = 1
@@ -61,11 +62,11 @@ def build_report(
         not know), ``per_class``, ``protocol``, ``run``, ``versions``.
 
     Raises:
-        ValueError: If no metric has a result.
+        SLNPError: If no metric has a result.
     """
     parts = [m.last_report for m in metrics if getattr(m, 'last_report', None)]
     if not parts:
-        raise ValueError(
+        raise SLNPError(
             'Expected a metric of slnp_mm with a result, got none: there is nothing to report.'
         )
     figures: dict[str, Any] = {}
@@ -120,17 +121,17 @@ def load_report(path: str) -> dict[str, Any]:
     """Read a report.
 
     Raises:
-        ValueError: If it is no report of this format.
+        SLNPError: If it is no report of this format.
     """
     try:
         with open(path, encoding='utf-8') as file:
             report = json.load(file)
     except ValueError as error:
-        raise ValueError(
+        raise SLNPError(
             f'Expected a JSON report in {path}, got a file that does not parse ({error}).'
         ) from error
     if not isinstance(report, dict) or report.get('format') != FORMAT:
-        raise ValueError(f'Expected a report of format {FORMAT} in {path}, got another file.')
+        raise SLNPError(f'Expected a report of format {FORMAT} in {path}, got another file.')
     return report
 
 

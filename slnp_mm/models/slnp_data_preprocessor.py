@@ -6,6 +6,8 @@ from torch import Tensor
 
 from slnp_mm.datasets.codec import UNLABELLED
 
+from ..errors import SLNPError
+
 
 @MODELS.register_module()
 class SLNPDataPreprocessor(DataPreprocessor):
@@ -45,11 +47,11 @@ class SLNPDataPreprocessor(DataPreprocessor):
             where (str): File name for the error.
 
         Raises:
-            ValueError: If an id is neither in 0..C-1 nor 255.
+            SLNPError: If an id is neither in 0..C-1 nor 255.
         """
         bad = label[(label < 0) | ((label >= self.num_classes) & (label != UNLABELLED))]
         if len(bad):
-            raise ValueError(
+            raise SLNPError(
                 f'Expected label ids 0..{self.num_classes - 1} or '
                 f'{UNLABELLED} (unlabelled), but {where} holds '
                 f'{sorted(set(bad.tolist()))[:5]}; check num_classes and the '
@@ -70,7 +72,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
             indices, (B, H, W). ``data_samples``, stacked.
 
         Raises:
-            ValueError: If a label id is out of range.
+            SLNPError: If a label id is out of range.
         """
         inputs = data['inputs']
         labels = (

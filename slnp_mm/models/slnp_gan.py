@@ -63,7 +63,7 @@ class SLNPGAN(BaseGAN):
 
     Raises:
         SLNPError: If a former argument is given.
-        ValueError: If a network states another number of classes, ``noise`` is unknown, the
+        SLNPError: If a network states another number of classes, ``noise`` is unknown, the
             prior's latent is not of the generator's ``noise_shape``, ``matching_weight`` is
             negative, or ``code_share`` is out of range or asks for codes without a prior.
     """
@@ -95,12 +95,12 @@ class SLNPGAN(BaseGAN):
         )
         self.gan_loss = gan_loss and MODELS.build(gan_loss)
         if matching_weight < 0:
-            raise ValueError(f'matching_weight must be >= 0, but got {matching_weight}.')
+            raise SLNPError(f'matching_weight must be >= 0, but got {matching_weight}.')
         self.matching_weight = matching_weight
         if noise not in NOISES:
-            raise ValueError(f'noise must be one of {NOISES}, but got {noise!r}.')
+            raise SLNPError(f'noise must be one of {NOISES}, but got {noise!r}.')
         if not 0 <= code_share <= 1 or (code_share and noise == 'random'):
-            raise ValueError(
+            raise SLNPError(
                 f'code_share must be from 0 to 1, and 0 with random noise, but got {code_share} '
                 f'with noise={noise!r}.'
             )
@@ -111,7 +111,7 @@ class SLNPGAN(BaseGAN):
             self.noise_prior = MODELS.build(noise_prior)
             set_requires_grad(self.noise_prior, False)
             if self.noise_prior.latent_shape != generator.noise_shape:
-                raise ValueError(
+                raise SLNPError(
                     f'Expected a noise prior whose latent has the shape '
                     f"{generator.noise_shape} of the generator's "
                     f'noise_shape, but got {self.noise_prior.latent_shape}.'
@@ -359,7 +359,7 @@ def _with_classes(cfg: dict | None, num_classes: int | None) -> dict | None:
         return cfg
     stated = cfg.get('num_classes', num_classes)
     if stated != num_classes:
-        raise ValueError(
+        raise SLNPError(
             f'Expected {num_classes} classes as the model states, but its {cfg["type"]} has '
             f'{stated}; state it once, as num_classes of the model.'
         )
@@ -375,7 +375,7 @@ def _build_discriminators(
     if isinstance(configs, dict):
         configs = [configs] * num_stages
     if len(configs) != num_stages:
-        raise ValueError(
+        raise SLNPError(
             f'Expected one discriminator for each of the {num_stages} '
             f'stages of the generator, but got {len(configs)}.'
         )

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ...errors import SLNPError
 from ..codec import UNLABELLED
 from . import palette as of
 from .canvas import Canvas, box, ellipse
@@ -173,10 +174,10 @@ def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.n
         object ids (S, S), uint8, 255 = none.
 
     Raises:
-        ValueError: If ``size`` is too small or odd.
+        SLNPError: If ``size`` is too small or odd.
     """
     if size < 32 or size % 2:
-        raise ValueError(f'size must be an even number >= 32, got {size}')
+        raise SLNPError(f'size must be an even number >= 32, got {size}')
     rng = np.random.default_rng(seed)
     canvas = Canvas(size, rng)
     middle, front, half = canvas.side * rng.uniform((0.35, 0.3, 0.34), (0.65, 0.7, 0.5))

@@ -9,7 +9,7 @@ from mmagic.registry import TRANSFORMS
 from mmagic.structures import DataSample
 from mmcv.transforms import BaseTransform
 
-from ...errors import DataError
+from ...errors import DataError, SLNPError
 from ..codec import UNLABELLED
 from ..instances import by_area
 
@@ -28,7 +28,7 @@ class SLNPPackInputs(BaseTransform):
         meta_keys (Sequence[str]): What the data sample keeps, if present.
 
     Raises:
-        ValueError: If a key is none of the four.
+        SLNPError: If a key is none of the four.
         DataError: If the pipeline did not make a key.
     """
 
@@ -37,7 +37,7 @@ class SLNPPackInputs(BaseTransform):
     def __init__(self, keys: Sequence[str] = KEYS, meta_keys: Sequence[str] = META_KEYS) -> None:
         unknown = set(keys) - set(self.KEYS)
         if unknown:
-            raise ValueError(f'keys must be some of {self.KEYS}, got {sorted(unknown)}')
+            raise SLNPError(f'keys must be some of {self.KEYS}, got {sorted(unknown)}')
         self.keys, self.meta_keys = tuple(keys), tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
@@ -88,7 +88,7 @@ class SLNPLabelToImage(BaseTransform):
         image_domain (str): The image.
 
     Raises:
-        ValueError: If the mode is unknown.
+        SLNPError: If the mode is unknown.
         DataError: If the pipeline has no label yet.
     """
 
@@ -96,7 +96,7 @@ class SLNPLabelToImage(BaseTransform):
         self, mode: str = 'palette', label_domain: str = 'mask', image_domain: str = 'img'
     ) -> None:
         if mode not in ('palette', 'onehot'):
-            raise ValueError(f"mode must be 'palette' or 'onehot', got {mode!r}")
+            raise SLNPError(f"mode must be 'palette' or 'onehot', got {mode!r}")
         self.mode = mode
         self.keys = (f'img_{label_domain}', f'img_{image_domain}')
 

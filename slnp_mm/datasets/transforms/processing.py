@@ -7,7 +7,7 @@ import numpy as np
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ...errors import DataError
+from ...errors import DataError, SLNPError
 
 MODES = ('square', 'short_side')
 
@@ -25,16 +25,16 @@ class SLNPResize(BaseTransform):
         mode (str): 'square' (aspect not kept) or 'short_side' (kept).
 
     Raises:
-        ValueError: If the mode is unknown or the size does not fit it.
+        SLNPError: If the mode is unknown or the size does not fit it.
         DataError: If neither transform nor data set gives a size, or
             ``SLNPLoadImage`` decoded an image smaller than this size.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None, mode: str = 'square') -> None:
         if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
+            raise SLNPError(f'mode must be one of {MODES}, got {mode!r}')
         if mode == 'short_side' and not isinstance(size, (int, type(None))):
-            raise ValueError(f'short_side takes one length, got {size}')
+            raise SLNPError(f'short_side takes one length, got {size}')
         self.size = None if size is None else as_sides(size)
         self.mode = mode
 
@@ -74,7 +74,7 @@ def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width from one side or both; a ValueError if one is below 1."""
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f'size must be one side or (height, width), >= 1, got {size}')
+        raise SLNPError(f'size must be one side or (height, width), >= 1, got {size}')
     return sides
 
 
@@ -118,13 +118,13 @@ class SLNPCrop(BaseTransform):
             'centre'.
 
     Raises:
-        ValueError: If the mode or the size is wrong.
+        SLNPError: If the mode or the size is wrong.
         DataError: If an image is smaller than the window.
     """
 
     def __init__(self, size: int | tuple[int, int], mode: str = 'random') -> None:
         if mode not in ('random', 'centre'):
-            raise ValueError(f"mode must be 'random' or 'centre', got {mode!r}")
+            raise SLNPError(f"mode must be 'random' or 'centre', got {mode!r}")
         self.size = as_sides(size)
         self.mode = mode
 
@@ -161,12 +161,12 @@ class SLNPFlip(BaseTransform):
     """Mirror left and right with the probability ``prob``.
 
     Raises:
-        ValueError: If ``prob`` is outside 0..1.
+        SLNPError: If ``prob`` is outside 0..1.
     """
 
     def __init__(self, prob: float = 0.5) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f'prob must be in 0..1, got {prob}')
+            raise SLNPError(f'prob must be in 0..1, got {prob}')
         self.prob = prob
 
     def transform(self, results: dict) -> dict:

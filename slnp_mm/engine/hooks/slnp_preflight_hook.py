@@ -10,6 +10,8 @@ from slnp_mm.checkpoint import check_classes
 from slnp_mm.datasets import SLNPDataset, quick_check
 from slnp_mm.datasets.wrappers import parts
 
+from ...errors import SLNPError
+
 
 @HOOKS.register_module()
 class SLNPPreflightHook(Hook):
@@ -23,12 +25,12 @@ class SLNPPreflightHook(Hook):
         max_seconds (float): Time limit of each set. Defaults to 10.
 
     Raises:
-        ValueError: If ``num_samples`` is below 1.
+        SLNPError: If ``num_samples`` is below 1.
     """
 
     def __init__(self, num_samples: int = 64, max_seconds: float = 10.0) -> None:
         if num_samples < 1:
-            raise ValueError(f'num_samples must be >= 1, got {num_samples}')
+            raise SLNPError(f'num_samples must be >= 1, got {num_samples}')
         self.num_samples, self.max_seconds = num_samples, max_seconds
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -13,6 +13,8 @@ from mmengine.runner import Runner
 from slnp_mm.evaluation.functional.grid import color_attention, color_label, make_grid
 from slnp_mm.evaluation.functional.images import to_uint8
 
+from ...errors import SLNPError
+
 Row = tuple[list[np.ndarray], list[str]]
 
 
@@ -33,16 +35,16 @@ class SLNPVisualizationHook(Hook):
         cell_size (int, optional): Height of a picture in pixels. Defaults to the largest picture's.
 
     Raises:
-        ValueError: If ``num_images`` or ``train_interval`` is below 1.
+        SLNPError: If ``num_images`` or ``train_interval`` is below 1.
     """
 
     def __init__(
         self, num_images: int = 8, train_interval: int | None = None, cell_size: int | None = None
     ) -> None:
         if num_images < 1:
-            raise ValueError(f'Expected num_images >= 1, got {num_images}.')
+            raise SLNPError(f'Expected num_images >= 1, got {num_images}.')
         if train_interval is not None and train_interval < 1:
-            raise ValueError(f'Expected train_interval >= 1 or None, got {train_interval}.')
+            raise SLNPError(f'Expected train_interval >= 1 or None, got {train_interval}.')
         self.num_images = num_images
         self.train_interval = train_interval
         self.cell_size = cell_size

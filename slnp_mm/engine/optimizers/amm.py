@@ -23,6 +23,8 @@ from mmagic.registry import OPTIMIZERS
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, _get_scalar_dtype
 
+from ...errors import SLNPError
+
 FLAGS = dict(maximize=False, capturable=False)
 DROPPED = ('foreach', 'fused', 'differentiable')  # flags of older checkpoints
 STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
@@ -40,37 +42,37 @@ def _check_number(name: str, value: Any, below: float = math.inf) -> None:
     """Check a setting that must be a number in [0, below).
 
     Raises:
-        ValueError: If it is no real number, not finite or out of range.
+        SLNPError: If it is no real number, not finite or out of range.
     """
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 <= value < below:
         span = '>= 0' if below == math.inf else f'in [0, {below})'
-        raise ValueError(f'AMM expected {name} to be a finite number {span}, but got {value!r}.')
+        raise SLNPError(f'AMM expected {name} to be a finite number {span}, but got {value!r}.')
 
 
 def _check_group(group: dict[str, Any]) -> None:
     """Check the settings of one parameter group.
 
     Raises:
-        ValueError: If a setting is out of range or of a wrong type.
+        SLNPError: If a setting is out of range or of a wrong type.
     """
     # flags
     for name in FLAGS:
         if not isinstance(group[name], bool):
-            raise ValueError(f'AMM expected {name} to be True or False, but got {group[name]!r}.')
+            raise SLNPError(f'AMM expected {name} to be True or False, but got {group[name]!r}.')
 
     # the rate, a number or a tensor of one
     lr = group['lr']
     if isinstance(lr, Tensor):
         if lr.numel() != 1 or not lr.is_floating_point():
-            raise ValueError(f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.')
+            raise SLNPError(f'AMM: Tensor lr must be 1-element and real, but got {lr!r}.')
         lr = lr.item()
     _check_number('lr', lr)
 
     # the other numbers
     betas = group['betas']
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise ValueError(f'AMM expected betas to be two numbers, but got {betas!r}.')
+        raise SLNPError(f'AMM expected betas to be two numbers, but got {betas!r}.')
     for index, beta in enumerate(betas):
         _check_number(f'betas[{index}]', beta, below=1)
     _check_number('delta', group['delta'])
@@ -128,7 +130,7 @@ class AMM(Optimizer):
             Defaults to False.
 
     Raises:
-        ValueError: If a setting is out of range or of a wrong type.
+        SLNPError: If a setting is out of range or of a wrong type.
     """
 
     def __init__(
@@ -163,7 +165,7 @@ class AMM(Optimizer):
                 optimizer's own.
 
         Raises:
-            ValueError: If a setting is out of range or of a wrong type.
+            SLNPError: If a setting is out of range or of a wrong type.
         """
         if isinstance(param_group, dict):  # else torch says what it expected
             _check_group({**self.defaults, **param_group})

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ...errors import SLNPError
+
 
 def build_class_map(
     class_map: Sequence[int] | None,
@@ -26,25 +28,25 @@ def build_class_map(
         for ``class_map=None``.
 
     Raises:
-        ValueError: If the counts differ without a map, the map has another length than the
+        SLNPError: If the counts differ without a map, the map has another length than the
             condition has classes, or names an id that the scorer does not have.
     """
     if class_map is None:
         if num_classes != num_scorer_classes:
-            raise ValueError(
+            raise SLNPError(
                 f'The scorer has {num_scorer_classes} classes, the data set {num_classes}: give '
                 f'`class_map` with one scorer id (0..{num_scorer_classes - 1}, or {ignore_index} '
                 'for none) for each class of the data set.'
             )
         return None
     if len(class_map) != num_classes:
-        raise ValueError(
+        raise SLNPError(
             f'Expected a class map with {num_classes} entries (one a class '
             f'of the data set), got {len(class_map)}.'
         )
     bad = [i for i in class_map if i != ignore_index and not 0 <= i < num_scorer_classes]
     if bad:
-        raise ValueError(
+        raise SLNPError(
             f'Expected scorer ids 0..{num_scorer_classes - 1} or '
             f'{ignore_index} in the class map, got {bad[0]}.'
         )

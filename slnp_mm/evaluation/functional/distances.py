@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import torch
 
+from ...errors import SLNPError
+
 Statistics = tuple[np.ndarray, np.ndarray, int]
 
 
@@ -15,11 +17,11 @@ def feature_statistics(features: np.ndarray) -> Statistics:
         Statistics: Mean (D,), covariance (D, D) with N - 1 in the denominator, both float64, and N.
 
     Raises:
-        ValueError: If a value is not finite.
+        SLNPError: If a value is not finite.
     """
     features = np.asarray(features, dtype=np.float64)
     if not np.isfinite(features).all():
-        raise ValueError('Expected finite features, got NaN or inf.')
+        raise SLNPError('Expected finite features, got NaN or inf.')
     mean = features.mean(axis=0)
     centred = features - mean
     return mean, centred.T @ centred / (len(features) - 1), len(features)

@@ -5,6 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import SLNPError
+
 RESIZE_FILTERS = {
     'nearest': cv2.INTER_NEAREST,
     'bilinear': cv2.INTER_LINEAR,
@@ -28,14 +30,14 @@ def to_uint8(image: Tensor) -> np.ndarray:
         np.ndarray: (H, W, 3) uint8, channel order as given.
 
     Raises:
-        ValueError: If the shape is not (3, H, W) or a value is not finite.
+        SLNPError: If the shape is not (3, H, W) or a value is not finite.
     """
     if image.ndim != 3 or image.shape[0] != 3:
-        raise ValueError(f'Expected an image of shape (3, H, W), got {tuple(image.shape)}.')
+        raise SLNPError(f'Expected an image of shape (3, H, W), got {tuple(image.shape)}.')
     if image.dtype != torch.uint8:
         image = image.detach().float()
         if not bool(torch.isfinite(image).all()):
-            raise ValueError(
+            raise SLNPError(
                 'Expected finite pixel values, got NaN or inf: the generator has diverged.'
             )
         image = image.round().clamp(0, 255).to(torch.uint8)

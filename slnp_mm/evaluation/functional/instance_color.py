@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...errors import SLNPError
 from .distances import pairwise_diversity
 
 
@@ -19,10 +20,10 @@ def instance_colors(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
         np.ndarray: (M, 3) float64, grey levels, one row an id that occurs, ascending.
 
     Raises:
-        ValueError: If picture and ids differ in height or width.
+        SLNPError: If picture and ids differ in height or width.
     """
     if image.shape[:2] != ids.shape[1:]:
-        raise ValueError(
+        raise SLNPError(
             f'Expected instance ids of the size {image.shape[:2]} of the '
             f'picture, got {tuple(ids.shape[1:])}.'
         )

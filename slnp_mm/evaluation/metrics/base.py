@@ -12,6 +12,7 @@ from mmengine.evaluator import BaseMetric
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ...errors import SLNPError
 from ..functional.images import to_uint8
 from ..scorers.base import Scorer
 from ..scorers.deeplabv3 import DeepLabV3Scorer
@@ -95,7 +96,7 @@ class PairedMetric(BaseMetric):
             size (int, optional): Images of the data set, given by mmengine's Evaluator and checked.
 
         Raises:
-            ValueError: If no image was seen, or another number than ``size``.
+            SLNPError: If no image was seen, or another number than ``size``.
         """
         parts = all_gather_object(list(self.results))
         self.results.clear()
@@ -104,7 +105,7 @@ class PairedMetric(BaseMetric):
             output = [self._evaluate_parts(parts, size)]
         broadcast_object_list(output)
         if isinstance(output[0], str):
-            raise ValueError(output[0])
+            raise SLNPError(output[0])
         return output[0]
 
     def _evaluate_parts(self, parts: Sequence[list], size: int | None):
@@ -139,7 +140,7 @@ class PairedMetric(BaseMetric):
         index, path = sample.get('sample_idx'), sample.get('img_path')
         if index is None and path is None:
             if get_world_size() > 1:
-                raise ValueError(
+                raise SLNPError(
                     'Expected `sample_idx` or `img_path` in the data samples of a distributed run, '
                     'got neither: add them to `meta_keys` of the packing transform.'
                 )
@@ -153,7 +154,7 @@ class PairedMetric(BaseMetric):
         :meth:`prepare`.
 
         Raises:
-            ValueError: If a sample has no such image.
+            SLNPError: If a sample has no such image.
         """
         tensors = [self.field(sample, key) for sample in samples]
         if tensors and tensors[0].device.type != 'cpu':
@@ -164,7 +165,7 @@ class PairedMetric(BaseMetric):
         """Tensor of a data sample's field (``PixelData`` comes as a dict)."""
         value = sample.get(key)
         if value is None:
-            raise ValueError(
+            raise SLNPError(
                 f'{type(self).__name__} expected `{key}` in every data '
                 f'sample, got {sorted(sample)}.'
             )

@@ -9,6 +9,7 @@ import torch
 from mmagic.registry import METRICS
 from mmengine.dist import get_world_size
 
+from ...errors import SLNPError
 from ..functional.distances import pairwise_diversity
 from ..functional.instance_color import instance_diversity
 from ..scorers.base import Scorer
@@ -61,7 +62,7 @@ class SLNPDiversity(PairedMetric):
         **kwargs: See :class:`PairedMetric`.
 
     Raises:
-        ValueError: If ``num_noises`` is below 2, or neither or both of ``scorer`` and
+        SLNPError: If ``num_noises`` is below 2, or neither or both of ``scorer`` and
             ``lpips_weights`` are given.
     """
 
@@ -77,9 +78,9 @@ class SLNPDiversity(PairedMetric):
     ) -> None:
         super().__init__(**kwargs)
         if num_noises < 2:
-            raise ValueError(f'Expected num_noises >= 2, got {num_noises}.')
+            raise SLNPError(f'Expected num_noises >= 2, got {num_noises}.')
         if (scorer is None) == (lpips_weights is None):
-            raise ValueError('Expected either `scorer` or `lpips_weights`, got both or neither.')
+            raise SLNPError('Expected either `scorer` or `lpips_weights`, got both or neither.')
         self.num_noises = num_noises
         self.num_images = num_images
         self.scorer_cfg = None if scorer is None else dict(scorer)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from slnp_mm.models.vaes import active_share
 
+from ...errors import SLNPError
 from .base import PairedMetric
 
 
@@ -28,7 +29,7 @@ class SLNPPriorMetric(PairedMetric):
         **kwargs: See :class:`PairedMetric`.
 
     Raises:
-        ValueError: If ``num_samples`` is below 2.
+        SLNPError: If ``num_samples`` is below 2.
     """
 
     min_images = 2
@@ -36,7 +37,7 @@ class SLNPPriorMetric(PairedMetric):
     def __init__(self, num_samples: int = 64, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_samples < 2:
-            raise ValueError(f'Expected num_samples >= 2, got {num_samples}.')
+            raise SLNPError(f'Expected num_samples >= 2, got {num_samples}.')
         self.num_samples = num_samples
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:

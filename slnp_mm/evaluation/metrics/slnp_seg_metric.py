@@ -11,6 +11,7 @@ from mmagic.registry import METRICS
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ...errors import SLNPError
 from ..functional.class_map import build_class_map
 from ..scorers import areas_of, scores_of
 from .base import PairedMetric
@@ -78,7 +79,7 @@ class SLNPSegMetric(PairedMetric):
                 0..255, and ``gt_sem_seg`` (h, w) int64 of data set ids.
 
         Raises:
-            ValueError: If one of them is missing.
+            SLNPError: If one of them is missing.
         """
         fakes = self.images(data_samples, 'fake_img')
         reals = self.images(data_samples, 'gt_img')
@@ -154,7 +155,7 @@ class SLNPSegMetric(PairedMetric):
 def named_class_map(name: str) -> list[int]:
     """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171."""
     if name != 'coco':
-        raise ValueError(f"Expected class map 'coco' or a list, got {name!r}.")
+        raise SLNPError(f"Expected class map 'coco' or a list, got {name!r}.")
     from slnp_mm.datasets.coco_stuff import NUM_COCO_RAW, coco_raw_to_train
 
     table = coco_raw_to_train()

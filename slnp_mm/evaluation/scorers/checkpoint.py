@@ -9,6 +9,8 @@ from torch import nn
 
 from slnp_mm.checkpoint import read_checkpoint
 
+from ...errors import SLNPError
+
 
 def published_weights(metafile: str, model: str) -> tuple[str, str]:
     """URL and leading SHA-256 digits of a published model, read from mmseg's own metafile.
@@ -18,7 +20,7 @@ def published_weights(metafile: str, model: str) -> tuple[str, str]:
         model (str): ``Name`` of the entry.
 
     Raises:
-        ValueError: If the metafile has no such entry.
+        SLNPError: If the metafile has no such entry.
     """
     from mmengine.fileio import load
     from mmengine.utils import get_installed_path
@@ -29,7 +31,7 @@ def published_weights(metafile: str, model: str) -> tuple[str, str]:
         if entry['Name'] == model:
             url = entry['Weights']
             return url, re.search(r'-([0-9a-f]{8,})\.pth$', url).group(1)
-    raise ValueError(f'Expected a model of {path}, got {model!r}, which it does not list.')
+    raise SLNPError(f'Expected a model of {path}, got {model!r}, which it does not list.')
 
 
 def fetch(url: str, hash_prefix: str | None = None) -> str:
@@ -40,8 +42,8 @@ def fetch(url: str, hash_prefix: str | None = None) -> str:
         hash_prefix (str, optional): Leading hex digits of its SHA-256.
 
     Raises:
-        FileNotFoundError: If the download fails; names the place where the file can be put by hand.
-        ValueError: If the file's hash is another one.
+        SLNPError: If the download fails; names the place where the file can be put by hand.
+        SLNPError: If the file's hash is another one.
     """
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, os.path.basename(urlparse(url).path))
@@ -51,12 +53,12 @@ def fetch(url: str, hash_prefix: str | None = None) -> str:
     try:
         torch.hub.download_url_to_file(url, path, hash_prefix)
     except RuntimeError as error:
-        raise ValueError(
+        raise SLNPError(
             f'Expected {url} to have a SHA-256 starting with {hash_prefix}, '
             f'got another file: {error}.'
         ) from error
     except OSError as error:
-        raise FileNotFoundError(
+        raise SLNPError(
             f'Could not download the scorer from {url} ({error}): put the file at {path} by hand, '
             'or name a local file as the scorer checkpoint.'
         ) from error
@@ -73,14 +75,14 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
         checkpoint (str, optional): What the caller asked for: a file or URL.
 
     Raises:
-        FileNotFoundError: If there is none, with the command that makes it.
-        ValueError: If neither the caller nor the config names any weights.
+        SLNPError: If there is none, with the command that makes it.
+        SLNPError: If neither the caller nor the config names any weights.
     """
     if checkpoint is None and 'published' in own:
         return fetch(*published_weights(**own['published']))
     path = checkpoint or own.get('checkpoint')
     if path is None:
-        raise ValueError(
+        raise SLNPError(
             f'Expected a scorer checkpoint, got none: {config} '
             'names no weights, so give `checkpoint`.'
         )
@@ -90,7 +92,7 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
         hint = f'train it with `python tools/train_scorer.py {config}`'
         if 'published' in own:
             hint = 'check the path'
-        raise FileNotFoundError(f'Scorer checkpoint {path} does not exist: {hint}.')
+        raise SLNPError(f'Scorer checkpoint {path} does not exist: {hint}.')
     return path
 
 
@@ -101,12 +103,12 @@ def load_weights(model: nn.Module, path: str) -> None:
 
     Raises:
         SLNPError: If the file is damaged or holds more than plain data.
-        ValueError: If it holds no state dict, or a key is missing, extra or of another shape.
+        SLNPError: If it holds no state dict, or a key is missing, extra or of another shape.
     """
     data = read_checkpoint(path)
     state = data.get('state_dict', data) if isinstance(data, dict) else None
     if not state or not all(torch.is_tensor(v) for v in state.values()):
-        raise ValueError(f'Expected a state dict in {path}, got none.')
+        raise SLNPError(f'Expected a state dict in {path}, got none.')
     state = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
 
     state, own = (
@@ -116,7 +118,7 @@ def load_weights(model: nn.Module, path: str) -> None:
     for name in sorted({**own, **state}):
         need, got = (tuple(d[name].shape) if name in d else 'absent' for d in (own, state))
         if need != got:
-            raise ValueError(
+            raise SLNPError(
                 f'The weights in {path} are of another scorer: {name} is {need} in the config and '
                 f'{got} in the file.'
             )

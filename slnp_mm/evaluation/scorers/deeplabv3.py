@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from ...errors import PACKAGE
+from ...errors import PACKAGE, SLNPError
 from ..functional.images import RESIZE_FILTERS, resize_image
 from .base import Scorer
 from .checkpoint import load_weights, resolve_checkpoint
@@ -82,8 +82,8 @@ class DeepLabV3Scorer(Scorer):
             ``'area'``.
 
     Raises:
-        FileNotFoundError: If config or weights are missing.
-        ValueError: If the filter is unknown or the weights do not fit.
+        SLNPError: If config or weights are missing.
+        SLNPError: If the filter is unknown or the weights do not fit.
     """
 
     def __init__(
@@ -96,9 +96,7 @@ class DeepLabV3Scorer(Scorer):
         # outside the repository configs/scorers/... is the package's
         place = config if os.path.isfile(config) else PACKAGE / '.mim/configs' / config
         if not os.path.isfile(place):
-            raise FileNotFoundError(
-                f'Expected a scorer config, got {config}, which does not exist.'
-            )
+            raise SLNPError(f'Expected a scorer config, got {config}, which does not exist.')
         self.config_path = config
         cfg = Config.fromfile(place)
         own = dict(cfg.get('scorer', {}))
@@ -106,7 +104,7 @@ class DeepLabV3Scorer(Scorer):
         self.input_size = None if size is None else tuple(size)
         self.resize_filter = resize_filter or own.get('resize_filter', 'area')
         if self.resize_filter not in RESIZE_FILTERS:
-            raise ValueError(
+            raise SLNPError(
                 f'Expected a resize filter out of {sorted(RESIZE_FILTERS)}, '
                 f'got {self.resize_filter!r}.'
             )

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from slnp_mm.checkpoint import read_checkpoint
 
+from ...errors import SLNPError
 from .base import Scorer
 
 STYLES = ('pytorch', 'StyleGAN')
@@ -31,17 +32,17 @@ class InceptionFeatures(Scorer):
         style (str): 'pytorch' or 'StyleGAN'.
 
     Raises:
-        FileNotFoundError: If the file is missing; says where to put it.
-        ValueError: If the style is unknown or the file holds other weights.
+        SLNPError: If the file is missing; says where to put it.
+        SLNPError: If the style is unknown or the file holds other weights.
     """
 
     dims = 2048
 
     def __init__(self, weights: str, style: str = 'pytorch') -> None:
         if style not in STYLES:
-            raise ValueError(f'Expected an Inception style out of {STYLES}, got {style!r}.')
+            raise SLNPError(f'Expected an Inception style out of {STYLES}, got {style!r}.')
         if not os.path.isfile(weights):
-            raise FileNotFoundError(
+            raise SLNPError(
                 f'Inception weights {weights} do not exist: put '
                 f'{_source(style)} there, or leave FID and KID out.'
             )
@@ -88,7 +89,7 @@ def _load_pytorch(path: str) -> nn.Module:
         net.load_state_dict(read_checkpoint(path))
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = re.sub(r'\s+', ' ', str(error))[:160]
-        raise ValueError(
+        raise SLNPError(
             f'Expected the FID weights of Inception v3 in {path}, got something else ({reason}).'
         ) from error
     net.fc = nn.Identity()

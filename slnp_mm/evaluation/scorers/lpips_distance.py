@@ -8,6 +8,7 @@ import torch
 
 from slnp_mm.checkpoint import read_checkpoint
 
+from ...errors import SLNPError
 from .base import Scorer
 
 
@@ -22,15 +23,15 @@ class LPIPSDistance(Scorer):
         weights (str): torchvision's ``alexnet-owt-7be5be79.pth``.
 
     Raises:
-        FileNotFoundError: If the file is missing; says where to put it.
-        ValueError: If it holds other weights.
+        SLNPError: If the file is missing; says where to put it.
+        SLNPError: If it holds other weights.
     """
 
     def __init__(self, weights: str) -> None:
         import lpips
 
         if not os.path.isfile(weights):
-            raise FileNotFoundError(
+            raise SLNPError(
                 f"AlexNet weights {weights} do not exist: put torchvision's "
                 'alexnet-owt-7be5be79.pth there, or leave `lpips_weights` '
                 'out to use scorer features.'
@@ -41,7 +42,7 @@ class LPIPSDistance(Scorer):
             own = {k: state[f'features.{k.split(".", 1)[1]}'] for k in net.net.state_dict()}
             net.net.load_state_dict(own)
         except (KeyError, RuntimeError) as error:
-            raise ValueError(
+            raise SLNPError(
                 f"Expected torchvision's AlexNet in {weights}, got "
                 f'something else ({str(error)[:120]}).'
             ) from error

@@ -7,6 +7,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...errors import SLNPError
 from ..layers import LabelEmbedding
 
 NORMS = ('instance', 'none')
@@ -47,7 +48,7 @@ class SLNPDiscriminator(BaseModule):
         norm (str): 'instance' or 'none'. Defaults to 'instance'.
 
     Raises:
-        ValueError: If ``norm`` is unknown.
+        SLNPError: If ``norm`` is unknown.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class SLNPDiscriminator(BaseModule):
     ) -> None:
         super().__init__()
         if norm not in NORMS:
-            raise ValueError(f'norm must be one of {NORMS}, but got {norm!r}.')
+            raise SLNPError(f'norm must be one of {NORMS}, but got {norm!r}.')
         self.num_classes = num_classes
         self.embedding = LabelEmbedding(num_classes, embed_channels)
         self.layers = nn.ModuleList()
@@ -99,7 +100,7 @@ class SLNPDiscriminator(BaseModule):
         height, width = (side >> halvings for side in image.shape[-2:])
         norms = any(isinstance(module, nn.InstanceNorm2d) for module in self.layers.modules())
         if height * width < 1 + norms:
-            raise ValueError(
+            raise SLNPError(
                 f'Expected images of {2 ** (halvings + 1)} pixels a side or more for a '
                 f'discriminator of {halvings} layers, but its stage has {image.shape[-2]} x '
                 f'{image.shape[-1]}; set image_size of the data set to a larger multiple of '
@@ -119,7 +120,7 @@ class SLNPDiscriminator(BaseModule):
             features of every halving.
 
         Raises:
-            ValueError: If the image is too small for the layers.
+            SLNPError: If the image is too small for the layers.
         """
         self._check_size(image)
         if detach:

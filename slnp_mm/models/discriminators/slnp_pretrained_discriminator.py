@@ -70,7 +70,7 @@ class SLNPPretrainedDiscriminator(BaseModule):
 
     Raises:
         SLNPError: If the weights of the frozen network are not installed, or ``enlarge`` is given.
-        ValueError: If ``upsample_factor`` is below 1 or no range.
+        SLNPError: If ``upsample_factor`` is below 1 or no range.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class SLNPPretrainedDiscriminator(BaseModule):
         single = isinstance(upsample_factor, (int, float))
         low, high = (upsample_factor, upsample_factor) if single else upsample_factor
         if not 1 <= low <= high:
-            raise ValueError(
+            raise SLNPError(
                 f'upsample_factor must be a number >= 1 or a range of such, (low, high), but got '
                 f'{upsample_factor}.'
             )

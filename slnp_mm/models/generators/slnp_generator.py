@@ -8,6 +8,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...errors import SLNPError
 from ..layers import ResBlock, region_counts, stride_ids
 
 
@@ -116,13 +117,13 @@ class SLNPGenerator(BaseModule):
         """Refuse sizes that the strides cannot divide and foreign noise."""
         height, width = label.shape[-2:]
         if height % self.size_divisor or width % self.size_divisor:
-            raise ValueError(
+            raise SLNPError(
                 f'Expected a label map whose sides are multiples of '
                 f'{self.size_divisor}, but got {height} x {width}; change '
                 'the size in the data pipeline.'
             )
         if tuple(noise.shape[1:]) != self.noise_shape:
-            raise ValueError(
+            raise SLNPError(
                 f'Expected noise of shape (B, {self.noise_shape}), but got {tuple(noise.shape)}.'
             )
 
@@ -151,7 +152,7 @@ class SLNPGenerator(BaseModule):
             GeneratorOutput: Images and attention weights.
 
         Raises:
-            ValueError: If a side is no multiple of :attr:`size_divisor` or
+            SLNPError: If a side is no multiple of :attr:`size_divisor` or
                 the noise has another shape.
         """
         self._check_inputs(label, noise)

@@ -8,6 +8,7 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...errors import SLNPError
 from ..layers import (
     LabelEmbedding,
     ModulationTables,
@@ -60,7 +61,7 @@ class SLNPGlobalGenerator(BaseModule):
             instance. Defaults to 'white'.
 
     Raises:
-        ValueError: If ``noise_kind`` is unknown.
+        SLNPError: If ``noise_kind`` is unknown.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class SLNPGlobalGenerator(BaseModule):
     ) -> None:
         super().__init__()
         if noise_kind not in NOISE_KINDS:
-            raise ValueError(f'noise_kind must be one of {NOISE_KINDS}, but got {noise_kind!r}.')
+            raise SLNPError(f'noise_kind must be one of {NOISE_KINDS}, but got {noise_kind!r}.')
         self.noise_kind = noise_kind
         self.num_classes = num_classes
         self.num_downs = num_downs

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ...errors import SLNPError
 from .instances import region_counts
 from .precision import lookup, lowered
 
@@ -60,11 +61,11 @@ class LabelEmbedding(nn.Embedding):
         """Refuse weights of another class count.
 
         Raises:
-            ValueError: If the stored number of classes differs.
+            SLNPError: If the stored number of classes differs.
         """
         stored = state_dict.get(f'{prefix}weight')
         if stored is not None and len(stored) != self.num_embeddings:
-            raise ValueError(
+            raise SLNPError(
                 f'Expected a checkpoint of {self.num_classes} classes as in '
                 f'this config, but it holds {len(stored) - 1} '
                 f'("{prefix}weight"); use the config it was trained with, '

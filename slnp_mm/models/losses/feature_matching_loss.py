@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ...errors import SLNPError
 from ..layers.precision import as_float
 
 
@@ -29,10 +30,10 @@ def feature_matching_loss(
         Tensor: Scalar, shape (), >= 0, no unit.
 
     Raises:
-        ValueError: If the numbers of layers differ.
+        SLNPError: If the numbers of layers differ.
     """
     if len(fake) != len(real):
-        raise ValueError(
+        raise SLNPError(
             f'Expected as many real as generated layers, but got {len(real)} and {len(fake)}.'
         )
     distances = [(as_float(f) - as_float(r.detach())).abs() for f, r in zip(fake, real)]

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import SLNPError
 from ..layers.precision import as_float
 
 GAN_TYPES = ('log', 'hinge')
@@ -34,13 +35,13 @@ class SLNPGANLoss(nn.Module):
             read for 'log' only. Defaults to True.
 
     Raises:
-        ValueError: If ``gan_type`` is unknown.
+        SLNPError: If ``gan_type`` is unknown.
     """
 
     def __init__(self, gan_type: str = 'log', saturating: bool = True) -> None:
         super().__init__()
         if gan_type not in GAN_TYPES:
-            raise ValueError(f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.')
+            raise SLNPError(f'gan_type must be one of {GAN_TYPES}, but got {gan_type!r}.')
         self.gan_type = gan_type
         self.saturating = saturating
 

@@ -7,6 +7,8 @@ from mmagic.structures import DataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ...errors import SLNPError
+
 ARRANGEMENTS = ('vae', 'fig4')
 ACTIVE_VARIANCE = 0.01
 """float: A latent unit is active if the variance of its posterior mean over
@@ -99,7 +101,7 @@ class NoisePriorVAE(BaseModel):
         data_preprocessor (dict, optional): Defaults to None.
 
     Raises:
-        ValueError: If ``arrangement`` or ``recon_std`` is out of range.
+        SLNPError: If ``arrangement`` or ``recon_std`` is out of range.
     """
 
     def __init__(
@@ -115,9 +117,9 @@ class NoisePriorVAE(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         if arrangement not in ARRANGEMENTS:
-            raise ValueError(f'arrangement must be one of {ARRANGEMENTS}, but got {arrangement!r}.')
+            raise SLNPError(f'arrangement must be one of {ARRANGEMENTS}, but got {arrangement!r}.')
         if not recon_std > 0:
-            raise ValueError(f'recon_std must be > 0, but got {recon_std}.')
+            raise SLNPError(f'recon_std must be > 0, but got {recon_std}.')
         self.image_size = image_size
         self.recon_std = recon_std
         self.is_trained = False  # until weights are loaded or a loss is computed
@@ -201,11 +203,11 @@ class NoisePriorVAE(BaseModel):
             codes (Tensor): Posterior means of N images, (N, *latent_shape), N > ``code_rank``.
 
         Raises:
-            ValueError: If there are too few codes.
+            SLNPError: If there are too few codes.
         """
         num_codes, units = len(codes), self.code_mean.numel()
         if num_codes <= self.code_rank:
-            raise ValueError(
+            raise SLNPError(
                 f'Expected more images than code_rank = {self.code_rank} to fit the distribution '
                 f'of codes, but got {num_codes}; lower model.code_rank or add images.'
             )

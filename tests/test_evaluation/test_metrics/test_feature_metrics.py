@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmagic.registry import METRICS
 
+from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation import SLNPDiversity, SLNPScorerFrechet
 from slnp_mm.evaluation.functional.distances import feature_statistics, frechet_distance
 from slnp_mm.evaluation.metrics.feature_metric import split_half
@@ -63,7 +64,7 @@ def test_real_features_are_computed_once(tiny_scorer, samples, monkeypatch):
 
 
 def test_missing_inception_weights_are_named(samples):
-    with pytest.raises(FileNotFoundError, match='missing.pth do not exist'):
+    with pytest.raises(SLNPError, match='missing.pth do not exist'):
         METRICS.build(dict(type='SLNPFID', weights='missing.pth')).process(None, samples(2))
 
 

@@ -22,7 +22,7 @@ def hub(tmp_path, monkeypatch):
 
 def test_missing_checkpoint_names_the_command():
     with pytest.raises(
-        FileNotFoundError,
+        SLNPError,
         match='work/s.pth does not exist: train it with `python tools/train_scorer.py c.py`',
     ):
         resolve_checkpoint('c.py', dict(checkpoint='work/s.pth'), None)
@@ -69,7 +69,7 @@ def test_fetch_checks_the_hash_and_keeps_the_file(tmp_path, hub):
 
 def test_failed_download_says_where_to_put_the_file(tmp_path, hub):
     url = (tmp_path / 'gone.pth').as_uri()
-    with pytest.raises(FileNotFoundError, match='put the file at .*gone.pth'):
+    with pytest.raises(SLNPError, match='put the file at .*gone.pth'):
         fetch(url)
 
 
@@ -79,7 +79,7 @@ def test_local_file_and_file_url_give_the_same_scorer(tiny_scorer, hub):
     local = DeepLabV3Scorer(**tiny_scorer).describe()
     fetched = DeepLabV3Scorer(tiny_scorer['config'], url).describe()
     assert local['sha256'] == fetched['sha256']
-    with pytest.raises(FileNotFoundError, match='nowhere.py, which does not'):
+    with pytest.raises(SLNPError, match='nowhere.py, which does not'):
         DeepLabV3Scorer('nowhere.py')
 
 
@@ -113,8 +113,7 @@ def test_input_size_and_filter_change_the_prediction(tiny_scorer):
 
 def test_inception_names_the_weights_it_wants(tmp_path):
     with pytest.raises(
-        FileNotFoundError,
-        match='w.pth do not exist: put .*pt_inception-2015-12-05-6726825d.pth there',
+        SLNPError, match='w.pth do not exist: put .*pt_inception-2015-12-05-6726825d.pth there'
     ):
         InceptionFeatures('w.pth')
     with pytest.raises(ValueError, match="Inception style out of .*'tf'"):
@@ -128,7 +127,7 @@ def test_lpips_is_the_packages_own_over_torchvisions_alexnet(tmp_path):
     import lpips
     from torchvision.models import alexnet
 
-    with pytest.raises(FileNotFoundError, match='AlexNet weights .* do not'):
+    with pytest.raises(SLNPError, match='AlexNet weights .* do not'):
         LPIPSDistance(str(tmp_path / 'none.pth'))
     torch.manual_seed(0)
     path = str(tmp_path / 'alex.pth')
