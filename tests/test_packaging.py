@@ -141,7 +141,7 @@ with torch.device('meta'):
     print(type(MODELS.build(cfg.model)).__module__, slnp_mm.__file__)
 try:
     DeepLabV3Scorer('configs/scorers/deeplabv3_toy.py')
-except FileNotFoundError as error:
+except ValueError as error:
     print(error)
 """
 MINE = """
