@@ -763,8 +763,10 @@ def test_menu_changes_the_model_and_keeps_both_maps(page, cells, label):
     assert names == ['ground', 'cell', 'unlabelled'] and page.is_disabled('#undo')
     palette = np.array(cells.inferencer.palette, np.uint8)
     assert np.array_equal(shown(page, '#map'), palette[ids(page)])
+    page.evaluate('chooseClass(1)')
     drag(page, (10, 40), (40, 50))
     field = ids(page)
+    assert field[45, 25] == 1
 
     page.reload()  # the address names the model
     wait(page, 'state.pictures.length === 1')
