@@ -127,7 +127,7 @@ def name_problems(text):
     for name in re.findall(r'\b(?:SLNP|NoisePrior)\w+\b|(?<![/\w])test_\w{6,}(?![\w.])', text):
         if name not in words:
             yield f'nothing is called {name}'
-    configs = [config(f'configs/{name}_coco_plus.py') for name in ('slnp', 'noise_prior')]
+    configs = [config(f'configs/{name}_camvid_plus.py') for name in ('slnp', 'noise_prior')]
     for key in re.findall(rf'(?<![\w.}}])({SECTIONS}\.[\w.]+)=', text):
         if not any(has_key(cfg, key) for cfg in configs):
             yield f'no config has {key}'
