@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 import re
 import shlex
+import sys
 from functools import cache
 from pathlib import Path
 from unittest import mock
@@ -64,7 +65,8 @@ def parser_of(tool):
     """Parser of a tool."""
     spec = importlib.util.spec_from_file_location(Path(tool).stem, ROOT / tool)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with mock.patch.dict(sys.modules, {spec.name: module}):  # dataclasses look their module up
+        spec.loader.exec_module(module)
     stop = mock.patch('argparse.ArgumentParser.parse_args', autospec=True, side_effect=SystemExit)
     with stop as read, pytest.raises(SystemExit):
         module.main()

@@ -72,7 +72,7 @@ class PretrainedFeatures(nn.Module):
             square about 1 on photographs.
         """
         network, low = self.network, lowered(image)
-        if low.dtype != image.dtype:
+        if low.dtype != next(network.parameters()).dtype:
             if low.dtype not in self._lowered:
                 self._lowered[low.dtype] = copy.deepcopy(network).to(low.dtype)
             network = self._lowered[low.dtype]
