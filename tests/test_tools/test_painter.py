@@ -34,16 +34,13 @@ QUERY = f'width={SIZE}&height={SIZE}&seed=0&count=1'
 
 @pytest.fixture(scope='module')
 def inferencer(tmp_path_factory, tiny):
-    """ToyScenes at 64 px, random weights, with a noise prior that counts as trained."""
+    """ToyScenes at 64 px, random weights."""
     import slnp_mm.models  # noqa: F401
 
     cfg = Config.fromfile(tiny.ROOT / 'configs' / 'slnp_toy.py')
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmagic'):
         model = MODELS.build(sampling_config(cfg.model))
-    for name, value in model.state_dict().items():
-        if name.endswith('num_batches_tracked'):
-            value.fill_(1)
     path = tmp_path_factory.mktemp('painter') / 'a.pth'
     torch.save({'state_dict': model.state_dict()}, path)
     return SLNPInferencer(cfg, path, 'cpu', show_progress=False)
