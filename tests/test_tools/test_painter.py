@@ -744,6 +744,21 @@ def test_each_tab_keeps_its_own_map_and_a_new_one_starts_from_the_last(page, add
     tab.close()
 
 
+def test_painting_before_the_example_is_there_is_kept(page):
+    page.evaluate('() => { keeping = 0; localStorage.clear(); sessionStorage.clear(); }')
+    held = []
+    page.route('**/api/example*', lambda route: held.append(route))
+    page.reload()
+    page.wait_for_function('() => state.ids.length > 0 && rows.size > 0')
+    page.evaluate(f'chooseClass({CAR})')
+    drag(page, (10, 10), (40, 20))
+    painted = ids(page)
+    with page.expect_response('**/api/example*'):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    assert np.array_equal(ids(page), painted) and CAR in painted
+
+
 def test_menu_changes_the_model_and_keeps_both_maps(page, cells, label):
     assert page.locator('#model option').all_text_contents() == [
         'Toy · drawn',
