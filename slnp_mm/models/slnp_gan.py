@@ -283,7 +283,7 @@ class SLNPGAN(BaseGAN):
             fakes = G(inputs['label'], inputs['instances'], inputs['instance_labels'], noise).images
 
         with _unwrap(D).step():
-            # Eq. (18), discriminators: max E[lb D(x)] + E[lb(1 - D(G(L)))]
+            # discriminators, Eq. (18): max E[lb D(x)] + E[lb(1 - D(G(L)))]
             with opt_d.optim_context(D):
                 judged_real, judged_fake = D(reals, labels), D(fakes, labels, detach=True)
                 d_real = [gan(d.logits, target_is_real=True, is_disc=True) for d in judged_real]
@@ -294,15 +294,13 @@ class SLNPGAN(BaseGAN):
             # generator, under the updated discriminators
             set_requires_grad(D, False)
             with opt_g.optim_context(G):
-                with torch.no_grad():
-                    real = D(reals, labels)
-                fake = D(fakes, labels)
+                judged, features = D(fakes, labels), _unwrap(D).features(reals, labels)
                 # Eq. (18): min E[lb(1 - D(G(L)))]
-                g_gan = [gan(d.logits, target_is_real=True, is_disc=False) for d in fake]
-                # Eq. (19)
+                g_gan = [gan(d.logits, target_is_real=True, is_disc=False) for d in judged]
+                # Eq. (19), of the images whose noise is their own code
                 g_fm = [
-                    feature_matching_loss(f.features, r.features, num_coded)
-                    for f, r in zip(fake, real)
+                    feature_matching_loss(d.features, real, num_coded)
+                    for d, real in zip(judged, features)
                 ]
                 loss_g = sum(g_gan) + lam * sum(g_fm)  # Eq. (20)
                 opt_g.update_params(loss_g)

@@ -1047,10 +1047,16 @@ async function showModel() {
   resized();
   let restored = false;
   try { restored = restore(); } catch { /* not ours: begin anew */ }
-  if (!restored && examples) {
-    try { setMap(...await readMap(await ask('example', { number: 0 }))); } catch (error) { say(error.message); }
-  }
   past.length = future.length = 0;
+  if (!restored && examples) {
+    try {
+      const map = await readMap(await ask('example', { number: 0 }));
+      if (!past.length) { // else somebody paints already
+        setMap(...map);
+        past.length = 0;
+      }
+    } catch (error) { say(error.message); }
+  }
   changed({ drop: true });
 }
 

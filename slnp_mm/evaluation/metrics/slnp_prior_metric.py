@@ -8,8 +8,6 @@ from mmagic.registry import METRICS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from slnp_mm.models.vaes import active_share
-
 from ...errors import SLNPError
 from .base import PairedMetric
 
@@ -62,6 +60,8 @@ class SLNPPriorMetric(PairedMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """The figures over all images; see the class."""
+        from ...models.vaes import active_share  # models are imported when one is looked up
+
         means, kl, errors, samples = zip(*results)
         kept = [sample for sample in samples if sample is not None][: self.num_samples]
         figures = dict(

@@ -135,3 +135,7 @@ class SLNPDiscriminator(BaseModule):
         tiled = tiled[..., None, None].expand_as(x)
         x = self.act(self.join(torch.cat([x, tiled], 1)))
         return DiscriminatorOutput(self.decide(x), features)
+
+    def features(self, image: Tensor, label: Tensor) -> list[Tensor]:
+        """Features of Eq. (19) alone; see :meth:`forward`."""
+        return self(image, label).features

@@ -146,13 +146,13 @@ class SLNPPretrainedDiscriminator(BaseModule):
             DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one map a stride; as
             features the image averaged 2x2, then the frozen features, finest first.
         """
-        features = self._features(image)
+        features = self.features(image)
         if detach:
             features = [feature.detach() for feature in features]
         return DiscriminatorOutput(self._decide(features, label), features)
 
-    def _features(self, image: Tensor) -> list[Tensor]:
-        """Features of Eq. (19), computed once an image within a training step."""
+    def features(self, image: Tensor, label: Tensor | None = None) -> list[Tensor]:
+        """Features of Eq. (19), which know no label, computed once an image within a step."""
         known = {} if self._remembered is None else self._remembered
         if image not in known:  # tensors are told apart by identity
             large = image

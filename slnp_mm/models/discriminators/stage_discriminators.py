@@ -47,6 +47,11 @@ class StageDiscriminators(BaseModule):
             for stage in frozen:
                 stage.end_step()
 
+    @torch.no_grad()
+    def features(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Features of every stage's real image for Eq. (19), without gradients."""
+        return [s.features(image, label) for s, image, label in zip(self.stages, images, labels)]
+
     def forward(
         self, images: Sequence[Tensor], labels: Sequence[Tensor], detach: bool = False
     ) -> list[DiscriminatorOutput]:

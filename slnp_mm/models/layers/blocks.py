@@ -137,9 +137,8 @@ class ModulationTables(nn.Module):
     def __init__(self, groups: Sequence[Sequence[ResBlock]]) -> None:
         super().__init__()
         widths = [width for blocks in groups for block in blocks for width in block.widths]
-        ones = torch.tensor([1.0, 0.0] * (len(widths) // 2))
-        ones = ones.repeat_interleave(torch.tensor(widths))
-        self.register_buffer('ones', ones, persistent=False)
+        ones = [torch.full((width,), 1.0 - i % 2) for i, width in enumerate(widths)]
+        self.register_buffer('ones', torch.cat(ones), persistent=False)
 
     def forward(self, groups: Sequence[Sequence[ResBlock]], codes: Tensor) -> list[Tensor]:
         """Compute the tables.

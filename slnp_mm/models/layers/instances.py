@@ -114,7 +114,7 @@ def table_rows(ids: Tensor, num_slots: int) -> Tensor:
     """
     if ids.shape[1] > 1:
         ids = torch.where(ids < 0, ids.amax(1, keepdim=True), ids)
-    first = torch.arange(len(ids), device=ids.device) * (num_slots + 1) + 1
+    first = torch.arange(ids.shape[0], device=ids.device) * (num_slots + 1) + 1
     return ids + first.view(-1, 1, 1, 1)
 
 
@@ -154,6 +154,6 @@ def label_map(counts: Tensor, classes: Tensor, num_classes: int) -> Tensor:
         Tensor: M, (B, L, N), float32, 1 where an instance of class k covers (any pixel of) the
         cell, else 0.
     """
-    sums = counts.new_zeros(len(counts), num_classes + 1, counts.shape[2])
+    sums = counts.new_zeros(counts.shape[0], num_classes + 1, counts.shape[2])
     sums.scatter_add_(1, classes[:, :, None].expand(counts.shape), counts)
     return (sums[:, :num_classes] > 0).float()

@@ -1,11 +1,14 @@
 """Features of a frozen ImageNet network."""
 
+import copy
+
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .efficientnet_lite import lite_state_dict
+from .precision import exact, lowered
 
 IMAGENET_SIZE = 224
 """int: Side of the photographs that the network was trained on."""
@@ -40,6 +43,7 @@ class PretrainedFeatures(nn.Module):
         stored = lite_state_dict(0)
         self.network.load_state_dict({key: stored[key] for key in self.network.state_dict()})
         _fold_norms(self.network)
+        self._lowered = {}  # copies of the network, cast once, by type
         self.train(False).requires_grad_(False)
         self.to(memory_format=torch.channels_last)
 
@@ -50,6 +54,11 @@ class PretrainedFeatures(nn.Module):
     def requires_grad_(self, requires_grad: bool = True) -> 'PretrainedFeatures':
         """Stay frozen."""
         return super().requires_grad_(False)
+
+    def _apply(self, fn, *args, **kwargs) -> 'PretrainedFeatures':
+        """Cast anew on another device."""
+        self._lowered.clear()
+        return super()._apply(fn, *args, **kwargs)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Compute the features.
@@ -62,7 +71,13 @@ class PretrainedFeatures(nn.Module):
             list[Tensor]: (B, ``CHANNELS[i]``, H / 2^(i+1), W / 2^(i+1)), float32, root mean
             square about 1 on photographs.
         """
-        return [f / scale for f, scale in zip(self.network(image), SCALES)]
+        network, low = self.network, lowered(image)
+        if low.dtype != next(network.parameters()).dtype:
+            if low.dtype not in self._lowered:
+                self._lowered[low.dtype] = copy.deepcopy(network).to(low.dtype)
+            network = self._lowered[low.dtype]
+        with exact(low):
+            return [f / scale for f, scale in zip(network(low), SCALES)]
 
 
 def _fold_norms(network: nn.Module) -> None:
@@ -81,4 +96,5 @@ def _fold_norms(network: nn.Module) -> None:
                     child.weight,
                     child.bias,
                 )
+                child.act.inplace = False  # for whose gradient torch would copy the input first
                 setattr(module, name, child.act)
