@@ -13,11 +13,11 @@ RANGES := $(addprefix requirements/,runtime.txt lite.txt painter.txt export.txt 
 
 help:
 	@echo 'make env     build the environment in $(VENV) (VENV=, PYTHON=)'
-	echo 'make demo    train and score on drawn scenes, on a CPU'
+	echo 'make demo    train and score on synthetic scenes, on a CPU'
 	echo 'make paint   paint a label map in the browser (ARGS="--port 8001")'
 	echo 'make test    run all tests (ARGS="tests/test_tools -k demo")'
-	echo 'make lint    check style; make format mends what it can'
-	echo 'make lock    resolve requirements/lock.txt again'
+	echo 'make lint    check style; make format fixes what it can'
+	echo 'make lock    resolve requirements/lock.txt anew'
 
 env:
 	@fail() { echo "error: $$*" >&2; exit 1; }
@@ -62,5 +62,5 @@ format: env
 lock: env
 	$(BIN)/uv pip compile $(RANGES) --universal --python-version 3.10 \
 		--no-annotate --no-header --output-file requirements/lock.txt
-	# not for a Python or a system that is not ours
+	# drop lines for Pythons and systems we do not support
 	sed -i "/>= '3.13'$$/d; /== 'never'$$/d; /== 'win32'$$/d" requirements/lock.txt

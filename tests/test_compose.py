@@ -36,7 +36,7 @@ def train(cfg, before=lambda model: None):
 
 
 def test_generator_in_a_gan_of_ones_own(blocks, datasets, scorer, tmp_path, tiny, monkeypatch):
-    code, config = blocks['Our generator in a GAN of your own']
+    code, config = blocks['Our generator in your own GAN']
     (tmp_path / 'ls_gan.py').write_text(code)
     (tmp_path / 'slnp_ls.py').write_text(config)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -79,7 +79,7 @@ def test_amm_in_configs_of_mmagic_and_mmseg(blocks, tmp_path):
 def test_data_and_score_with_somebody_elses_model(
     blocks, datasets, scorer, tmp_path, tiny, monkeypatch
 ):
-    (config,) = blocks["Our data and score with somebody else's model"]
+    (config,) = blocks['Our data and scores with another model']
     cfg = Config.fromstring(config, '.py')
     cfg.work_dir, cfg.log_level = str(tmp_path), 'ERROR'
     cfg.train_cfg.update(max_iters=2, val_interval=2)
