@@ -214,7 +214,7 @@ def test_any_size_that_the_network_takes(zoo, label):
         (dict(truncation=None), 'truncation must be from 0 to 1, but got None'),
         (dict(num_samples=2.0), 'whole numbers .* at least 1, but got 2.0 and 8'),
         (dict(resample={5: 0}), 'no instance 5 to resample: the label map has 5, 0..4'),
-        (dict(instances=[]), r'one instance map a label map \(1\), but got 0'),
+        (dict(instances=[]), r'one instance map per label map \(1\), but got 0'),
         (dict(instances='nope.png'), 'no instance map at nope.png'),
         (dict(instances=np.zeros((3, 4), int)), 'the id map is 4x3, but its label is 64x64'),
         (dict(truncation=2), 'truncation must be from 0 to 1, but got 2'),

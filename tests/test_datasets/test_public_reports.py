@@ -187,7 +187,7 @@ def test_files_outside_the_list_need_no_partner(folder_pair):
     [
         ('0\nx.jpg', r'train\.txt, line 2: x\.jpg is no image in .*images; expected one name'),
         ('0 0', r'line 1: 0 0 is no image'),
-        ('0\n1\n0.jpg', r'line 3: 0\.jpg stands in line 1 already'),
+        ('0\n1\n0.jpg', r'line 3: 0\.jpg is already in line 1'),
         ('\n \n', 'holds no name'),
         (None, r'no list of names at .*train\.txt; check ann_file'),
     ],

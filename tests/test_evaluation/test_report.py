@@ -321,7 +321,7 @@ def test_folder_errors(tmp_path):
         list_images(str(tmp_path))
     (tmp_path / 'a.png').touch()
     (tmp_path / 'a.jpg').touch()
-    with pytest.raises(SLNPError, match='have one name'):
+    with pytest.raises(SLNPError, match='have the same name'):
         list_images(str(tmp_path))
 
 
