@@ -230,7 +230,7 @@ class SLNPInferencer(BaseInferencer):
     def instances(
         self, label: Source, instances: Source | None = None, size: Size = None
     ) -> np.ndarray:
-        """Number the instances of a label map as ``resample`` refers to them; arguments as in a call.
+        """Number the instances of a label map as ``resample`` names them; arguments as in a call.
 
         Returns:
             ndarray: (H, W), int32, by decreasing area from 0; -1 = none. The smallest regions

@@ -16,7 +16,7 @@ from .scorers.base import file_sha256
 
 FORMAT = 1
 PACKAGES = 'torch torchvision mmengine mmagic mmsegmentation numpy scipy'.split()
-# Protocol entries in which comparable reports may differ: file names, how a scorer was trained, half
+# Protocol entries in which comparable reports may differ: file names, the scorer's training, half
 # precision on a GPU, figures of other packages' metrics.
 NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
 
