@@ -74,7 +74,7 @@ def check_file(
 
 
 def check_seed(seed: int, name: str = 'seed', count: int = 1) -> int:
-    """Check a seed of which the next ``count - 1`` are used too.
+    """Check a seed; the next ``count - 1`` seeds are used too.
 
     Raises:
         SLNPError: If it is not an integer >= 0, or one of them exceeds 2**32 - 1.

@@ -187,7 +187,7 @@ class SLNPInferencer(BaseInferencer):
             )
         if not all(isinstance(n, Integral) and n >= 1 for n in (num_samples, batch_size)):
             raise SLNPError(
-                'num_samples and batch_size are whole numbers that must be at least 1, but got '
+                'num_samples and batch_size must be whole numbers of at least 1, but got '
                 f'{num_samples} and {batch_size}'
             )
         num_samples, batch_size = int(num_samples), int(batch_size)

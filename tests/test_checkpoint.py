@@ -157,9 +157,8 @@ MOVED = '(1 is road in the checkpoint, car in the config; 2 is car in the checkp
 def test_other_order_of_classes_or_colors_is_refused(metainfo, text):
     with pytest.raises(SLNPError) as error:
         check_classes(dict(meta=dict(dataset_meta=TRAINED)), metainfo, 'a.pth')
-    assert str(error.value).startswith('a.pth was trained with different ') and text in str(
-        error.value
-    )
+    assert str(error.value).startswith('a.pth was trained with different ')
+    assert text in str(error.value)
 
 
 def test_new_name_or_color_is_a_warning_and_the_same_is_none(monkeypatch):

@@ -130,10 +130,7 @@ def _raise(error):
 @pytest.mark.parametrize(
     'call, sentence',
     [
-        (
-            lambda: _joined([1], [2]),
-            'the parts of a ConcatDataset have different classes or colors',
-        ),
+        (lambda: _joined([1], [2]), 'parts of a ConcatDataset have different classes or colors'),
         (lambda: _raise(torch.OutOfMemoryError('CUDA out of memory. Tried')), 'lower batch_size'),
         (
             lambda: _raise(RuntimeError('[/x/gloo/transport/tcp/pair.cc:538] Connection closed')),

@@ -219,7 +219,7 @@ def test_any_size_that_the_network_takes(zoo, label):
         (dict(instances=np.zeros((3, 4), int)), 'the id map is 4x3, but its label is 64x64'),
         (dict(truncation=2), 'truncation must be from 0 to 1, but got 2'),
         (dict(truncation=0.5, noise=np.zeros((16, 4, 4))), 'truncation is for the noise of seeds'),
-        (dict(num_samples=0), 'must be at least 1, but got 0 and 8'),
+        (dict(num_samples=0), 'of at least 1, but got 0 and 8'),
         (dict(inputs=[]), 'at least one label map'),
         (dict(inputs=3), 'label map 0 must be a path, .* but is a int'),
         (dict(inputs=np.zeros((4, 4))), r'expected integers \(H, W\) or RGB colors'),

@@ -43,7 +43,7 @@ def read_coco(path: str) -> dict[str, list[dict]]:
             'height, width), annotations (id, image_id, category_id, segmentation) and categories'
         ) from error
 
-    # objects by image, and those that give no mask
+    # objects by image, without those that have no mask
     found: dict[str, list[dict]] = {}
     strays = [one for key, many in coco.imgToAnns.items() if key not in coco.imgs for one in many]
     bare: list[dict] = []

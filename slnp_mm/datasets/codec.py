@@ -198,8 +198,8 @@ class LabelCodec:
         if len(wrong):
             raise DataError(
                 f'{where}: an array holds classes 0..{self.num_classes - 1} and 255 = unlabelled, '
-                f'but got {wrong[0]}; give the path of a label file to read it by the rules of its '
-                'data set'
+                f'but got {wrong[0]}; give the path of a label file to read it in the format of '
+                'its data set'
             )
         return label.astype(np.uint8)
 

@@ -179,7 +179,7 @@ class SLNPDataset(BaseDataset):
         for name in unknown:
             close = difflib.get_close_matches(name, known, 1)
             hint = _NAMES.get(name.lower(), close[0] if close else None)
-            texts.append(f'{name} (here it is {hint})' if hint else name)
+            texts.append(f'{name} (use {hint})' if hint else name)
         raise DataError(
             f'{type(self).__name__} does not take {", ".join(texts)}; it takes {", ".join(known)}'
         )
@@ -206,9 +206,7 @@ class SLNPDataset(BaseDataset):
         info = {**info, **self.METAINFO, **(metainfo or {})}
         ignored = sorted(set(info) & {'reduce_zero_label', 'label_map', 'ignore_index'})
         if ignored:
-            raise DataError(
-                f'metainfo does not take {ignored[0]} (here it is {_NAMES[ignored[0]]})'
-            )
+            raise DataError(f'metainfo does not take {ignored[0]} (use {_NAMES[ignored[0]]})')
         classes = info.get('classes')
         if not classes or isinstance(classes, str):
             raise DataError(

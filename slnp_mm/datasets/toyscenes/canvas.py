@@ -35,7 +35,7 @@ class Canvas:
         self.ids, self.num_ids = self.label.copy(), 0
 
     def begin(self, cls: int) -> None:
-        """Start a new object of a class, or unlabelled; all drawn next belongs to it."""
+        """Start a new object of a class, or unlabelled; everything drawn next belongs to it."""
         self.cls, self.obj = cls, UNLABELLED if cls == UNLABELLED else self.num_ids
         self.num_ids += cls != UNLABELLED
 

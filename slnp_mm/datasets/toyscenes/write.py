@@ -22,7 +22,7 @@ def write_toyscenes(
     seed: int = 0,
     progress: bool = False,
 ) -> bool:
-    """Write the data set in COCO-Stuff's folder layout; nothing is left if interrupted.
+    """Write the data set in COCO-Stuff's folder layout; an interrupted call leaves nothing.
 
     Args:
         out (str): Folder to make.

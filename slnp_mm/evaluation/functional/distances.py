@@ -98,7 +98,7 @@ def kernel_distance(
 
 
 def pairwise_diversity(features: np.ndarray) -> float:
-    """Mean Euclidean distance between one label's images: (K, D), one row per noise, K >= 2."""
+    """Mean Euclidean distance between a label's images: (K, D), one row per noise, K >= 2."""
     return float(torch.pdist(torch.as_tensor(np.asarray(features, np.float64))).mean())
 
 

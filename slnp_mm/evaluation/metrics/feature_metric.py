@@ -36,7 +36,7 @@ class FeatureMetric(PairedMetric):
         self.min_images = 4 if manifold else 2
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Describe ``fake_img`` and ``gt_img`` of each sample, (3, H, W), BGR 0..255."""
+        """Compute features of ``fake_img`` and ``gt_img``, (3, H, W), BGR 0..255."""
         fakes = self.images(data_samples, 'fake_img')
         describe = partial(features_of, self.network)
         fakes = describe(fakes)

@@ -1,7 +1,7 @@
 """mmsegmentation's DeepLabV3 as a scorer.
 
-The only module that imports mmseg, and only inside functions. mmagic's default scope stays: mmseg's
-own ``init_model`` would switch it for good.
+mmseg is imported inside functions only. mmagic's default scope stays: mmseg's own ``init_model``
+would switch it for good.
 """
 
 import json
@@ -63,7 +63,7 @@ def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
 
 
 class DeepLabV3Scorer(Scorer):
-    """Segment and describe images with any mmseg config and checkpoint; half precision on CUDA.
+    """Segment images, or compute features, with any mmseg config; half precision on CUDA.
 
     Args:
         config (str): mmseg config; its optional ``scorer`` dict sets defaults for the arguments

@@ -32,7 +32,7 @@ class LPIPSDistance(Scorer):
         if not os.path.isfile(weights):
             raise SLNPError(
                 f"AlexNet weights {weights} do not exist: put torchvision's "
-                'alexnet-owt-7be5be79.pth there, or leave `lpips_weights` out to use the scorer.'
+                'alexnet-owt-7be5be79.pth there, or give `scorer` instead of `lpips_weights`.'
             )
         net = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         try:
