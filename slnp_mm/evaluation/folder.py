@@ -138,8 +138,8 @@ def score_folder(
 ) -> dict[str, float]:
     """Score images against a data set's labels and real images; all figures by name.
 
-    Labels and real images go through the data set's own pipeline; scored images are read as they
-    are.
+    Labels and real images go through the data set's pipeline; so do scored images that have the
+    size of their real file, others are read as they are.
 
     Args:
         dataset (SLNPDataset): Gives ``img``, ``label`` and metainfo.
