@@ -55,7 +55,7 @@ def check_sample(dataset: SLNPDataset, info: dict) -> dict:
             f'{info["img_path"]} has EXIF orientation {orientation}: viewers rotate it, but its '
             'pixels are used as stored, so labels drawn on the displayed image do not fit them; '
             "set exif_orientation of the data set: 'images' if the labels fit the displayed image, "
-            "'both' to turn images and labels, 'ignore' if the labels fit the stored pixels"
+            "'both' to rotate images and labels, 'ignore' if the labels fit the stored pixels"
         )
         problems.append(('orientation', text))
     return dict(
