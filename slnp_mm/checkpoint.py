@@ -1,4 +1,4 @@
-"""Let mmengine's checkpoints load with ``weights_only`` left on."""
+"""Load mmengine's checkpoints with ``weights_only`` on, and check that they fit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from torch import nn
 from .errors import SLNPError
 
 _STATISTICS = ('current', 'max', 'mean', 'min')
-# what the text of a dumped config is made of
+# node types in a dumped config
 _PLAIN = 'Module Assign Name Store Load Constant Call keyword Dict List Tuple Set UnaryOp USub'
-# what a GAN's config has, or had, for training only
+# keys of a GAN's config, past and present, for training only
 _TRAINING = (
     'discriminator gan_loss matching_weight ema_config prior_checkpoint '
     'feature_loss augment prior_command discriminator_steps'
@@ -30,14 +30,10 @@ _TRAINING = (
 
 
 def history_statistic(owner: type, name: str) -> Callable:
-    """Look up one of the statistics of :class:`HistoryBuffer`.
+    """Replace ``getattr`` for :class:`HistoryBuffer` while a checkpoint is read.
 
-    It stands in for ``getattr`` while a checkpoint is read: a pickled buffer names its four
-    statistics as ``getattr(HistoryBuffer, 'mean')``, and allowing the real ``getattr`` would let a
-    file reach anything.
-
-    Raises:
-        SLNPError: If the checkpoint asks for any other attribute.
+    A pickled buffer refers to its four statistics as ``getattr(HistoryBuffer, 'mean')``; the real
+    ``getattr`` would let a file reach anything.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise SLNPError(
@@ -50,16 +46,15 @@ def history_statistic(owner: type, name: str) -> Callable:
 def allow_checkpoint_globals() -> None:
     """Allow what mmengine 0.10 checkpoints hold besides tensors; ``weights_only`` stays on.
 
-    A checkpoint's ``message_hub`` has one :class:`HistoryBuffer` for each logged scalar; a buffer
-    has two numpy arrays, its numbers and their counts. Best scores and palettes are numpy numbers
-    and arrays. Every entry only holds or rebuilds plain numbers or text; arrays of Python objects
-    stay forbidden. numpy 1 and numpy 2 write different names for the same function, so both are
-    given.
+    A checkpoint's ``message_hub`` has one :class:`HistoryBuffer` per logged scalar, with two numpy
+    arrays, numbers and counts. Best scores and palettes are numpy numbers and arrays. Each entry
+    only stores or rebuilds plain numbers or text; arrays of Python objects stay forbidden. numpy 1
+    and numpy 2 name the same function differently, so both names are allowed.
 
     Source:
         reference: mmengine 0.10.7, ``runner/runner.py`` (``save_checkpoint``) and
             ``logging/history_buffer.py``, Apache-2.0.
-        ours: the list; mmengine brings none, and torch >= 2.6 loads with ``weights_only=True`` by
+        ours: the list; mmengine has none, and torch >= 2.6 loads with ``weights_only=True`` by
             default.
     """
     rebuild = np.zeros(1).__reduce__()[0]
@@ -73,13 +68,13 @@ def allow_checkpoint_globals() -> None:
 
 
 def last_checkpoint(work_dir: str) -> str | None:
-    """Give a work dir's last whole checkpoint, None if it has none at all.
+    """Path of a work dir's last intact checkpoint; None if it has no checkpoint.
 
-    The folder's note holds the path at training time; the folder may have moved since. If that
-    checkpoint is damaged, or the note was not written to the end, the one before is taken.
+    ``last_checkpoint`` holds the path at training time, but the folder may have moved. If that
+    checkpoint is damaged, or the file is incomplete, the one before is used.
 
     Raises:
-        SLNPError: If there are checkpoints, but none is whole.
+        SLNPError: If there are checkpoints, but none is intact.
     """
     note = Path(work_dir, 'last_checkpoint')
     name = os.path.basename(note.read_text().strip()) if note.is_file() else ''
@@ -92,13 +87,13 @@ def last_checkpoint(work_dir: str) -> str | None:
     problem = None
     for path in files:
         try:
-            if path.is_file():  # else the caller says what is missing
+            if path.is_file():  # else the caller reports it
                 read_checkpoint(path, 'meta')
         except SLNPError as error:
             problem = problem or error
             continue
         if problem:
-            print_log(f'{problem}; {path} is taken', logger='current', level=logging.WARNING)
+            print_log(f'{problem}; using {path}', logger='current', level=logging.WARNING)
         return str(path)
     if problem:
         raise problem
@@ -106,7 +101,7 @@ def last_checkpoint(work_dir: str) -> str | None:
 
 
 def _number(path: Path) -> int:
-    """Iteration or epoch of a checkpoint; -1 of another file."""
+    """Iteration or epoch of a checkpoint; -1 for other files."""
     found = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
     return int(found[1]) if found else -1
 
@@ -116,7 +111,7 @@ def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
 
     Args:
         path (str or PathLike): The file.
-        device (str): Where the weights go; 'meta' reads names and shapes only.
+        device (str): Where to load the weights; 'meta' reads names and shapes only.
 
     Raises:
         SLNPError: If the file is damaged or holds more than plain data.
@@ -126,22 +121,16 @@ def read_checkpoint(path: str | os.PathLike, device: str = 'cpu') -> dict:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).partition('\n')[0].split('. ')[0] or 'it is empty'
         raise SLNPError(
-            f'{path} cannot be read as a checkpoint ({reason}); it is '
-            'damaged, or holds code besides weights, which is not run'
+            f'{path} cannot be read as a checkpoint ({reason}); it is damaged, or holds code '
+            'besides weights, which is not run'
         ) from error
 
 
 def check_checkpoint(path: str | os.PathLike, model: nn.Module, whole: bool = True) -> None:
-    """Check that a checkpoint is readable and fits, before it is loaded.
+    """Check that a checkpoint is readable and fits, before it is loaded; reads no weights.
 
-    mmengine only logs a warning where shapes differ and goes on with the untrained weights. Only
-    names and shapes are read here, no weights.
-
-    Args:
-        path (str or PathLike): Checkpoint of mmengine, or a state dict.
-        model (nn.Module): The model it is for.
-        whole (bool): Whether each entry of the model must be in it. If not, one is enough, as when
-            training goes on from a part.
+    mmengine only warns where shapes differ, and continues with the untrained weights. ``whole``
+    requires every entry of the model; otherwise one is enough, as when training starts from a part.
 
     Raises:
         SLNPError: If the file is damaged, holds more than plain data, or does not fit.
@@ -152,7 +141,7 @@ def check_checkpoint(path: str | os.PathLike, model: nn.Module, whole: bool = Tr
 def check_state(
     stored: dict, model: nn.Module, path: str | os.PathLike, whole: bool = True
 ) -> None:
-    """Check what :func:`read_checkpoint` gave; see :func:`check_checkpoint`."""
+    """Check what :func:`read_checkpoint` returned; see :func:`check_checkpoint`."""
     hint = _class_hint(stored)
     stored = stored.get('state_dict', stored)
     own = getattr(model, 'module', model).state_dict()
@@ -161,7 +150,7 @@ def check_state(
             raise SLNPError(
                 f'{path} does not fit this config: {key} is {tuple(stored[key].shape)} in the '
                 f'file, but {tuple(value.shape)} here; use the config it was trained with '
-                f'({hint}), or train anew'
+                f'({hint}), or train again'
             )
     missing = [key for key in own if key not in stored]
     if missing and (whole or len(missing) == len(own)):
@@ -172,20 +161,19 @@ def check_state(
 
 
 def _class_hint(checkpoint: dict) -> str:
-    """Say how many classes a checkpoint's data set had, if it is known."""
+    """Say how many classes a checkpoint's data set had, if known."""
     meta = checkpoint.get('meta') or {}
     classes = (meta.get('dataset_meta') or {}).get('classes')
     return f'its data set has {len(classes)} classes' if classes else 'another number of classes?'
 
 
 def check_classes(stored: dict, metainfo: dict, path: str | os.PathLike) -> None:
-    """Check that a checkpoint's classes and colors stand where ``metainfo`` of a data set has them.
+    """Check that a checkpoint lists classes and colors in the order of a data set's ``metainfo``.
 
-    A class that has only another name, or a color that is new, is a warning. A checkpoint that does
-    not hold the lists of its data set is not checked.
+    New class names or colors only cause a warning. A checkpoint without these lists is not checked.
 
     Raises:
-        SLNPError: If classes or colors stand at other places, or the lists differ in length.
+        SLNPError: If classes or colors have another order, or the lists differ in length.
     """
     trained = (stored.get('meta') or {}).get('dataset_meta') or {}
     for key in ('classes', 'palette'):
@@ -197,7 +185,7 @@ def check_classes(stored: dict, metainfo: dict, path: str | os.PathLike) -> None
             continue
         places = [f'{i} is {a} in the checkpoint, {b} in the config' for i, a, b in pairs[:8]]
         places += [f'{len(pairs) - 8} more differ'] * (len(pairs) > 8)
-        text = f'{path} was trained with other {key} than the config has'
+        text = f'{path} was trained with different {key} than the config has'
         if len(old) != len(new):
             raise SLNPError(f'{text}: {len(old)}, not {len(new)}; use its own config')
         text += f' ({"; ".join(places)})'
@@ -205,57 +193,50 @@ def check_classes(stored: dict, metainfo: dict, path: str | os.PathLike) -> None
         moved = sorted(old) == sorted(new) if key == 'palette' else any(b in old for *_, b in pairs)
         if moved:
             raise SLNPError(
-                f'{text}: one class would be taken for another; list metainfo.{key} in the order '
-                'of the checkpoint, or train anew'
+                f'{text}: classes would be mixed up; list metainfo.{key} in the order '
+                'of the checkpoint, or train again'
             )
         print_log(
-            f'{text}: taken as new names of the same classes; if they are other classes, train anew'
+            f'{text}: treated as renamed classes; if they are different classes, train again'
             if key == 'classes'
-            else f'{text}: label maps of colors are read by those of the config',
+            else f'{text}: color label maps are read by the colors of the config',
             logger='current',
             level=logging.WARNING,
         )
 
 
 def read_config(path: str | os.PathLike) -> Config:
-    """Read the config that a checkpoint was trained with from the checkpoint itself.
+    """Read the training config from a checkpoint of mmengine or ``tools/publish.py``.
 
-    The text that mmengine stores there is Python, which loading a config runs; so it must be what
-    mmengine writes: assignments of plain values.
-
-    Args:
-        path (str or PathLike): Checkpoint of mmengine, or of ``tools/publish.py``.
+    mmengine stores it as Python text, which loading runs; so it may only assign plain values, as
+    mmengine writes it.
 
     Raises:
         SLNPError: If there is none, or its text does more than assign values.
     """
     text = (read_checkpoint(path, 'meta').get('meta') or {}).get('cfg')
     if not isinstance(text, str):
-        raise SLNPError(f'{path} holds no config: give the one that it was trained with')
+        raise SLNPError(f'{path} holds no config: give the one it was trained with')
     for node in ast.walk(ast.parse(text)):
         call = isinstance(node, ast.Call) and getattr(node.func, 'id', None) != 'dict'
         if call or type(node).__name__ not in _PLAIN.split():
             raise SLNPError(
                 f'the config in {path} holds code besides values (line '
-                f'{getattr(node, "lineno", 1)}), which is not run: give the config that it was '
+                f'{getattr(node, "lineno", 1)}), which is not run: give the config it was '
                 'trained with'
             )
     return Config.fromstring(text, '.py')
 
 
 def sampling_config(model: dict) -> dict:
-    """A model's config without what only the training of a GAN needs."""
+    """A model's config without the keys that only GAN training needs."""
     return {key: value for key, value in model.items() if key not in _TRAINING.split()}
 
 
 def sampling_state(state: dict) -> dict:
-    """Weights of the model that :func:`sampling_config` builds.
+    """Weights for the model of :func:`sampling_config`, from an :class:`SLNPGAN` state dict.
 
-    Args:
-        state (dict): State dict of :class:`SLNPGAN`.
-
-    Returns:
-        dict: Its noise prior and, as ``generator``, the averaged generator if there is one.
+    They are the noise prior and, as ``generator``, the averaged generator if there is one.
     """
     averaged = 'generator_ema.module.'
     source = averaged if any(key.startswith(averaged) for key in state) else 'generator.'

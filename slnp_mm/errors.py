@@ -1,4 +1,4 @@
-"""One clear sentence for what a user can mend."""
+"""One clear sentence for problems that the user can fix."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from numbers import Integral
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-# the system's refusals to write, which no traceback makes clearer
+# the system refuses to write: a traceback would not help
 _NO_WRITING = [
     getattr(errno, name)
     for name in 'EACCES EPERM EROFS ENOSPC EDQUOT EFBIG EEXIST ENOTDIR EISDIR'.split()
 ]
 _WORKER = (
-    'a process that loads data was killed, most likely for want of memory: lower num_workers or '
+    'a data loading process was killed, most likely for lack of memory: lower num_workers or '
     'batch_size of the loader, or give the job more memory; in a container /dev/shm may be too '
     'small (docker run --shm-size=8g)'
 )
-# What only a running training can meet: a part of the error's text, and what to do.
+# Errors of other packages during training: part of their text, and what to do.
 _KNOWN = {
     'DataLoader worker (pid': _WORKER,
     'unable to allocate shared memory': _WORKER,
-    'CUDA out of memory': 'the GPU has no memory left: lower batch_size of train_dataloader or '
+    'CUDA out of memory': 'the GPU is out of memory: lower batch_size of train_dataloader or '
     'image_size of the data set, or end other programs on this GPU (nvidia-smi lists them)',
     'EADDRINUSE': 'another run uses this port: give torchrun another one (--master_port=29501)',
-    'gloo/transport/tcp/pair': 'another process of this training has ended: its message says why',
+    'gloo/transport/tcp/pair': 'another process of this training has stopped: its message says why',
     'does not match meta information of the first dataset': 'the parts of a ConcatDataset have '
-    'other classes or colors: give each the same metainfo=dict(classes=..., palette=...)',
+    'different classes or colors: give each the same metainfo=dict(classes=..., palette=...)',
 }
 
 
 class SLNPError(ValueError):
-    r"""A problem the user can mend, in one sentence; bytes that are no text become ``\xNN``.
+    r"""A problem the user can fix, in one sentence; undecodable bytes become ``\xNN``.
 
-    torch raises an error of a data loader's worker again in the training, with the worker's
-    traceback before the text; only the text is kept.
+    torch re-raises a data loader worker's error with the worker's traceback before the text; only
+    the text is kept.
     """
 
     def __init__(self, text: str = '') -> None:
@@ -45,11 +45,11 @@ class SLNPError(ValueError):
 
 
 class DataError(SLNPError):
-    """Something is wrong with the user's data or its settings.
+    """A problem with the user's data or its settings.
 
     Args:
         text (str): What was expected, what came, which file, what to do.
-        kind (str): Under which title the check lists it.
+        kind (str): Heading under which the data check lists it.
     """
 
     def __init__(self, text: str = '', kind: str = 'data') -> None:
@@ -60,34 +60,24 @@ class DataError(SLNPError):
 class CorruptFileError(DataError):
     """A file cannot be read or decoded (truncated, damaged, not an image).
 
-    Only this kind of error may be skipped by ``skip_corrupt=True``.
+    ``skip_corrupt=True`` skips only this kind of error.
     """
 
 
 def check_file(
     path: str | os.PathLike, what: str, remedy: str, there: Callable = os.path.isfile
 ) -> Path:
-    """Check that a file which the user names is there.
-
-    Args:
-        path (str or PathLike): The file.
-        what (str): What it should be, for example 'config'.
-        remedy (str): What to do if it is missing.
-        there (Callable): Says whether it is there.
-
-    Raises:
-        SLNPError: If it is not.
-    """
+    """Return the path of a ``what`` that the user named; if missing, say the remedy."""
     if not there(path):
         raise SLNPError(f'no {what} at {path}: {remedy}')
     return Path(path)
 
 
 def check_seed(seed: int, name: str = 'seed', count: int = 1) -> int:
-    """Check a seed, of which the ``count - 1`` next ones are used too.
+    """Check a seed; the next ``count - 1`` seeds are used too.
 
     Raises:
-        SLNPError: If it is no integer (numpy's are) from 0, or one of them is 2**32 or above.
+        SLNPError: If it is not an integer >= 0, or one of them exceeds 2**32 - 1.
     """
     top = 2**32 - count
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= top:
@@ -96,12 +86,7 @@ def check_seed(seed: int, name: str = 'seed', count: int = 1) -> int:
 
 
 def check_device(device: str) -> str:
-    """Check that a device which the user asks for is there: 'cpu', 'cuda', 'cuda:1', ...
-
-    Raises:
-        SLNPError: If it is another kind of device, or CUDA is asked for where there is none, or its
-            number is too high.
-    """
+    """Check that the device, 'cpu', 'cuda', 'cuda:1', ..., is present."""
     import torch
 
     try:
@@ -127,11 +112,10 @@ def check_device(device: str) -> str:
 
 
 def one_sentence(error: BaseException) -> str | None:
-    """Give the sentence of an error that the user can mend, None for a bug.
+    """The sentence of an error that the user can fix; None for a bug, which needs its traceback.
 
-    Besides :class:`SLNPError` that is the system's refusal to read or write a file, and what
-    ``_KNOWN`` lists; so may be what was raised while one of them was handled, as when torch reports
-    a dead worker in the middle of anything. Of a bug the traceback is wanted.
+    Besides :class:`SLNPError`, these are write errors of the system and ``_KNOWN``, also as the
+    cause or context of another error, as when torch reports a dead worker.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -140,7 +124,7 @@ def one_sentence(error: BaseException) -> str | None:
         if isinstance(seen, OSError) and seen.errno in _NO_WRITING:
             where = f' at {seen.filename}' if seen.filename else ''
             return (
-                f'{seen.strerror}{where}: make room, mend the permissions, or choose another folder'
+                f'{seen.strerror}{where}: make room, fix the permissions, or choose another folder'
             )
         for part, sentence in _KNOWN.items():
             if part in str(seen):

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever meets half of one."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ import numpy as np
 
 @contextmanager
 def replace_file(path: str | os.PathLike) -> Iterator[str]:
-    """Write a file under another name; move it into place at the end.
+    """Write to a temporary name, which is moved to ``path`` at the end; its folder is made.
 
-    The folder is made. If the block raises, the file that was there stays, and nothing is left
-    beside it; a refusal of the system that names no file (a full disk) gets the name. The other
-    name is hidden and keeps the ending, by which OpenCV and mmengine choose the format.
-
-    Args:
-        path (str or PathLike): The file to write or to replace.
+    If the block raises, an existing file stays and nothing is left beside it; an OSError that names
+    no file (a full disk) gets the name. The temporary name is hidden and keeps the suffix, from
+    which OpenCV and mmengine choose the format.
 
     Yields:
         str: The name to write to, in the same folder.
@@ -43,19 +40,14 @@ def replace_file(path: str | os.PathLike) -> Iterator[str]:
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write a PNG file; its folder is made.
-
-    Args:
-        path (str or PathLike): The file.
-        image (ndarray): (H, W, 3), RGB, uint8.
-    """
-    # OpenCV writes only where the path is text
+    """Write (H, W, 3), RGB, uint8, as a PNG file; its folder is made."""
+    # cv2.imwrite fails on paths that are not valid text
     with replace_file(path) as draft, open(draft, 'wb') as file:
         file.write(cv2.imencode('.png', image[..., ::-1])[1])
 
 
 def remove_drafts(folder: str | os.PathLike) -> None:
-    """Remove what :func:`replace_file` left in a folder because the process was killed."""
+    """Remove what :func:`replace_file` left in a folder when a process was killed."""
     for path in Path(folder).glob('.*'):
         if re.fullmatch(r'\.[0-9a-f]{32}', path.stem):
             path.unlink()

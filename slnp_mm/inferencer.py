@@ -1,4 +1,4 @@
-"""Images from label maps: one call in Python."""
+"""Generate images from label maps with one Python call."""
 
 from __future__ import annotations
 
@@ -39,43 +39,40 @@ from .evaluation.functional.images import to_uint8
 from .files import write_picture
 from .zoo import zoo_checkpoint, zoo_models
 
-# Steps of a test pipeline that need the real image, or change the sample
-# at random; an image is to show the whole label map.
+# Steps of a test pipeline that need the real image, are random, or crop.
 SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop')
 PACKED = ('label', 'instances', 'instance_labels')
 Size = int | tuple[int, int] | str | None
 
 
 class SLNPInferencer(BaseInferencer):
-    """A trained generator that turns label maps into images.
+    """A trained generator that turns label maps into images; safe to call from several threads.
 
     ::
 
-        inferencer = SLNPInferencer('nyuv2')  # of the zoo, or (config, checkpoint)
+        inferencer = SLNPInferencer('nyuv2')  # from the zoo, or (config, checkpoint)
         result = inferencer('label.png', num_samples=4)
         result['visualization'][0]     # (H, W, 3), RGB, uint8
 
-    One inferencer may be called from several threads at once.
-
     Args:
         config (str | PathLike | Config, optional): The config it was trained with, or, without
-            ``checkpoint``, the name of a model of :meth:`list_models`. Defaults to None: the one
-            that the checkpoint holds.
-        checkpoint (str | PathLike, optional): Checkpoint file, or a work dir, of which the last is
-            taken. Defaults to None: that of the zoo's model ``config``, or of its first.
-        device (str): 'cpu', 'cuda', 'cuda:N', or 'auto': CUDA if there is one. Defaults to 'auto'.
-        show_progress (bool): Whether a call of several batches shows a bar. Defaults to True.
+            ``checkpoint``, a name from :meth:`list_models`. Defaults to None: the config in the
+            checkpoint.
+        checkpoint (str | PathLike, optional): A checkpoint, or a work dir, whose last one is used.
+            Defaults to None: that of the zoo model ``config``, or of the zoo's first model.
+        device (str): 'cpu', 'cuda', 'cuda:N', or 'auto': CUDA if available. Defaults to 'auto'.
+        show_progress (bool): Whether a call with several batches shows a bar. Defaults to True.
 
     Attributes:
         image_size (tuple[int]): Height and width it was trained for.
-        classes (tuple[str]): Name of each class.
+        classes (tuple[str]): Class names.
         palette (list[list[int]]): RGB of each class, 0..255.
         size_divisor (int): Sides of a label map must be multiples of this.
         checkpoint (str): The file that was loaded.
-        places (list[str]): Folders of the config's data set, which nothing is to be written to.
+        places (list[str]): Folders of the config's data set, where nothing should be written.
 
     Raises:
-        SLNPError: If a file is missing, the checkpoint does not fit, or the device is not there.
+        SLNPError: If a file is missing, the checkpoint does not fit, or the device is absent.
     """
 
     def __init__(
@@ -89,7 +86,7 @@ class SLNPInferencer(BaseInferencer):
             if isinstance(config, Config) or str(config).endswith('.py'):
                 raise SLNPError(
                     'a config needs its checkpoint: SLNPInferencer(config, checkpoint); without '
-                    "both, the zoo's model is taken"
+                    'both, the zoo model is used'
                 )
             checkpoint, config = zoo_checkpoint(config), None
         checkpoint = os.fspath(checkpoint)
@@ -103,13 +100,13 @@ class SLNPInferencer(BaseInferencer):
             config = str(check_file(config, 'config', 'runnable ones are configs/*.py'))
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        # whatever default device and seed the caller has set
+        # ignore the caller's default device and keep its random state
         with torch.device('cpu'), torch.random.fork_rng(devices=[]):
             super().__init__(config, checkpoint, check_device(device), 'mmagic', show_progress)
 
     @staticmethod
     def list_models() -> dict[str, str]:
-        """Name of each model of the zoo, the default first, and what it draws."""
+        """Name and description of each model of the zoo, the default first."""
         return {name: model.about for name, model in zoo_models().items()}
 
     def __call__(
@@ -130,55 +127,56 @@ class SLNPInferencer(BaseInferencer):
         return_attention: bool = False,
         out_dir: str | os.PathLike | None = None,
     ) -> dict[str, list]:
-        """Generate.
+        """Generate images.
 
         A label map is one of
 
-        - an array of classes, (H, W), integers 0..C-1, 255 = unlabelled (mmseg's contract);
+        - an array of classes, (H, W), integers 0..C-1, 255 = unlabelled (as in mmseg);
         - an array of colors, (H, W, 3), RGB, uint8, of :attr:`palette`, black = unlabelled;
-        - a file, its bytes or a PIL image, of ids as those of the config's data set, or of colors;
+        - a file, its bytes or a PIL image, of ids in the format of the config's data set, or of
+          colors;
         - a folder of files, or a glob.
 
         Args:
             inputs: A label map, or a list of them.
-            return_datasamples (bool): Give ``predictions`` as DataSample. Defaults to False.
-            batch_size (int): Images at once, >= 1. Defaults to 8.
-            instances: Instance map of each label map, of its size: a file, its bytes, an array or
-                PIL image of ids. Defaults to None: each connected region of a class is an instance.
-            num_samples (int): Images a label map, >= 1. Defaults to 1.
-            seed (int, optional): 0..2**32-1; image k of each label map has the noise code of
+            return_datasamples (bool): Return ``predictions`` as DataSample. Defaults to False.
+            batch_size (int): Images per batch, >= 1. Defaults to 8.
+            instances: Instance map of each label map, of the same size: a file, its bytes, an array
+                or a PIL image of ids. Defaults to None: connected regions of a class are the
+                instances.
+            num_samples (int): Images per label map, >= 1. Defaults to 1.
+            seed (int, optional): 0..2**32-1; image k of each label map uses the noise code of
                 ``seed + k``. Defaults to None, which is 0.
-            truncation (float): How far the noise of a seed goes from the average, [0, 1]: with 0
-                all images are the same. Not with noise or style. Defaults to 1.
-            noise (ndarray | Tensor, optional): In the seed's place: ``noise`` of an earlier
-                prediction, or a mix of such, as the generator takes it; one, or one an image.
-            style: In the seed's place: a real image, as :func:`read_image` takes it.
-            resample (dict[int, int], optional): From ids of :meth:`instances` to seeds of their
-                own; all others keep their codes. For one label map.
-            size (int | tuple[int] | str, optional): Side, or height and width, to which label and
-                instances are resized (nearest) first; 'config': as the test pipeline of the config
-                resizes. Defaults to None, the label map's own size.
-            return_stages (bool): Also give the image of each stage. Defaults to False.
-            return_attention (bool): Also give the refiners' weights (fig. 12). Defaults to False.
-            out_dir (str | PathLike, optional): Folder to which images are written, as
-                ``NAME.png``, or ``NAME_K.png`` for several samples; arrays are named by their
-                place in the list.
+            truncation (float): Scales the noise of a seed towards the average, [0, 1]: at 0 all
+                images are the same. Not with noise or style. Defaults to 1.
+            noise (ndarray | Tensor, optional): Instead of a seed: ``noise`` of an earlier
+                prediction, or a mix of several; one for all images, or one per image.
+            style: Instead of a seed: a real image, as for :func:`read_image`.
+            resample (dict[int, int], optional): Seeds for single ids of :meth:`instances`; all
+                other instances keep their codes. For one label map.
+            size (int | tuple[int] | str, optional): Side, or height and width, to resize label and
+                instances to first (nearest); 'config': as the config's test pipeline resizes.
+                Defaults to None, the label map's own size.
+            return_stages (bool): Also return the image of each stage. Defaults to False.
+            return_attention (bool): Also return the refiners' weights (fig. 12). Defaults to False.
+            out_dir (str | PathLike, optional): Folder to write images to, as ``NAME.png``, or
+                ``NAME_K.png`` for several samples; arrays are named by their index in the list.
 
         Returns:
-            dict[str, list]: One entry an image, the samples of a label map side by side.
+            dict[str, list]: One entry per image, grouped by label map.
 
             - ``visualization``: (H, W, 3), RGB, uint8.
             - ``predictions``: dicts with ``name`` (str); ``seed`` (int, None for a given noise);
               ``noise``, (D, h, w), float32; ``label`` (H, W), uint8; ``instances`` (H, W), int32,
-              -1 = none; ``instance_labels`` (n, ), int64, the class of each instance; if asked
-              for, ``stages``, one (h, w, 3), RGB, uint8, a stage, and ``attention``, one
-              (N_h, N_w, n), float32, a refiner. Or, with ``return_datasamples``, DataSamples on
-              the CPU with ``fake_img`` and ``stage_imgs`` (BGR, 0..255), ``gt_sem_seg``,
-              ``noise``, ``instances`` (K, H, W), ``instance_labels`` and, if asked for,
-              ``attention``; ``label_name`` and ``seed`` are metainfo.
+              -1 = none; ``instance_labels`` (n, ), int64, the class of each instance; if requested,
+              ``stages``, (h, w, 3), RGB, uint8, per stage, and ``attention``, (N_h, N_w, n),
+              float32, per refiner. Or, with ``return_datasamples``, DataSamples on the CPU with
+              ``fake_img`` and ``stage_imgs`` (BGR, 0..255), ``gt_sem_seg``, ``noise``,
+              ``instances`` (K, H, W), ``instance_labels`` and, if requested, ``attention``;
+              ``label_name`` and ``seed`` are metainfo.
 
         Raises:
-            SLNPError: If an argument or a label map is not as said above.
+            SLNPError: If an argument or a label map is not as described above.
         """
         entries = self._inputs_to_list(inputs)
         names = [name for name, _ in entries]
@@ -189,12 +187,12 @@ class SLNPInferencer(BaseInferencer):
             )
         if not all(isinstance(n, Integral) and n >= 1 for n in (num_samples, batch_size)):
             raise SLNPError(
-                'num_samples and batch_size are whole numbers that must be at least 1, but got '
+                'num_samples and batch_size must be whole numbers of at least 1, but got '
                 f'{num_samples} and {batch_size}'
             )
         num_samples, batch_size = int(num_samples), int(batch_size)
         count = len(entries) * num_samples
-        # a caller's mixed precision would give other images
+        # mixed precision of the caller would change the images
         with torch.no_grad(), torch.autocast(self.model.device.type, enabled=False):
             seeds, codes = self._codes(count, num_samples, seed, truncation, noise, style)
             resample = {k: self._seed_code(s, truncation) for k, s in (resample or {}).items()}
@@ -210,14 +208,14 @@ class SLNPInferencer(BaseInferencer):
         images = self.visualize(entries, samples, out_dir=out_dir)
         return self.postprocess(samples, images, return_datasamples, return_stages=return_stages)
 
-    # What a painter needs
+    # For painters
 
     def read_label(self, source: Source, where: str | None = None) -> np.ndarray:
         """Read one label map, as in a call, as (H, W), uint8; see :meth:`LabelCodec.read`."""
         return self.dataset.codec.read(source, where, self.palette)
 
     def check_size(self, shape: Sequence[int], where: str) -> None:
-        """Raise if the network does not take a height and width, with the nearest that it takes."""
+        """Raise if the network cannot take a height and width; name the nearest that it can."""
         step = self.size_divisor
         if all(side % step == 0 for side in shape):
             return
@@ -232,7 +230,7 @@ class SLNPInferencer(BaseInferencer):
     def instances(
         self, label: Source, instances: Source | None = None, size: Size = None
     ) -> np.ndarray:
-        """Number the instances of a label map, as ``resample`` takes them; arguments as in a call.
+        """Number the instances of a label map as ``resample`` names them; arguments as in a call.
 
         Returns:
             ndarray: (H, W), int32, by decreasing area from 0; -1 = none. The smallest regions
@@ -241,15 +239,15 @@ class SLNPInferencer(BaseInferencer):
         sample = self._read(self._inputs_to_list(label)[0], instances, size)
         return sample['instances'][0].numpy().astype(np.int32)
 
-    # What BaseInferencer calls
+    # Called by BaseInferencer
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
-        """Build the generator and its prior alone, and load them."""
+        """Build and load only the generator and its prior."""
         stored = read_checkpoint(weights)
         with DefaultScope.overwrite_default_scope('mmagic'):
             model = MODELS.build(sampling_config(cfg.model)).float()
         if not hasattr(model, 'noise_fn'):
-            raise SLNPError(f'{cfg.filename} is no config of a GAN; use configs/slnp_*.py')
+            raise SLNPError(f'{cfg.filename} is not the config of a GAN; use configs/slnp_*.py')
         self._stored = {key: value for key, value in stored.items() if key == 'meta'}
         stored['state_dict'] = sampling_state(stored.get('state_dict', stored))
         check_state(stored, model, weights)
@@ -257,7 +255,7 @@ class SLNPInferencer(BaseInferencer):
         return model.to(device).eval()
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        """Make the label rules and the test pipeline from after the loading on."""
+        """Set up the label rules and the test pipeline after its loading steps."""
         with DefaultScope.overwrite_default_scope('mmagic'):
             datasets, steps = build_rules(cfg.test_dataloader.dataset)
             steps = [step for step in steps if step['type'] not in SKIPPED]
@@ -278,21 +276,23 @@ class SLNPInferencer(BaseInferencer):
         sizes = [step.size for step in steps if isinstance(step, SLNPResize)]
         size = [*filter(None, sizes), self.dataset.image_size][0]
         if size is None:
-            raise SLNPError('the config says no size: set image_size of test_dataloader.dataset')
+            raise SLNPError(
+                'the config has no image size: set image_size of test_dataloader.dataset'
+            )
         self.image_size = as_sides(size)
         return Compose(
             [step for step in steps if not isinstance(step, (SLNPLoadLabel, SLNPLoadInstances))]
         )
 
     def _init_collate(self, cfg: Config) -> Callable:
-        """Batches are put together by :func:`_collate`."""
+        """Batches are built by :func:`_collate`."""
         return _collate
 
     def _init_visualizer(self, cfg: Config) -> None:
-        """Images are given back, not drawn on."""
+        """Images are returned, not drawn on."""
 
     def _inputs_to_list(self, inputs: Source | Sequence[Source]) -> list[tuple[str, Source]]:
-        """Name of each label map, and the label map."""
+        """Name and source of each label map."""
         if isinstance(inputs, (str, os.PathLike)):
             found = find_labels(os.fspath(inputs), self.dataset.suffixes['label'])
             return [(name, path) for path, name in found]
@@ -315,20 +315,20 @@ class SLNPInferencer(BaseInferencer):
         size: Size = None,
         return_attention: bool = False,
     ) -> Iterator[dict]:
-        """Give batches of images of one size.
+        """Yield batches of images of one size.
 
-        ``codes``, (n, D, h, w), are the noise of each image, the samples of a label map side by
-        side; ``resample`` has the codes of single instances.
+        ``codes``, (n, D, h, w), are the noise codes, grouped by label map; ``resample`` holds the
+        codes of single instances.
         """
         maps = instances if isinstance(instances, (list, tuple)) else [instances]
         if len(maps) != len(inputs) and instances is not None:
             raise SLNPError(
-                f'expected one instance map a label map ({len(inputs)}), but got {len(maps)}'
+                f'expected one instance map per label map ({len(inputs)}), but got {len(maps)}'
             )
         if resample and len(inputs) > 1:
             raise SLNPError(f'resample is for one label map, but got {len(inputs)}')
         if resample and not self.model.generator.instance_pathway:
-            raise SLNPError('resample needs instances, but this model sees classes only')
+            raise SLNPError('resample needs instances, but this model uses classes only')
         batch: list[dict] = []
         for k, code in enumerate(codes):
             index, again = divmod(k, len(codes) // len(inputs))
@@ -349,7 +349,7 @@ class SLNPInferencer(BaseInferencer):
 
     @torch.no_grad()
     def forward(self, inputs: dict) -> list[DataSample]:
-        """Generate a batch; the samples lie on the CPU."""
+        """Generate a batch; the samples are on the CPU."""
         samples = self.model.test_step(inputs)
         for i, sample in enumerate(samples):
             for key, value in sample.items():
@@ -365,7 +365,7 @@ class SLNPInferencer(BaseInferencer):
         preds: list[DataSample],
         out_dir: str | os.PathLike | None = None,
     ) -> list[np.ndarray]:
-        """Give (H, W, 3), RGB, uint8, and write them if ``out_dir`` is given."""
+        """Return images, (H, W, 3), RGB, uint8; write them if ``out_dir`` is given."""
         images = [_rgb(sample.fake_img) for sample in preds]
         if out_dir is not None:
             samples = range(len(images) // len(inputs)) if len(images) > len(inputs) else [None]
@@ -381,7 +381,7 @@ class SLNPInferencer(BaseInferencer):
         return_datasamples: bool = False,
         return_stages: bool = False,
     ) -> dict[str, list]:
-        """Give what :meth:`__call__` returns."""
+        """Build the result of :meth:`__call__`."""
         if not return_datasamples:
             preds = [_plain(sample, return_stages) for sample in preds]
         return dict(predictions=preds, visualization=visualization)
@@ -389,7 +389,7 @@ class SLNPInferencer(BaseInferencer):
     # Label maps
 
     def _read(self, entry: tuple[str, Source], instances: Source | None, size: Size) -> dict:
-        """Read one label map into the tensors of the batch contract, and its name."""
+        """Read one label map into the tensors of the batch contract, with its name."""
         name, source = entry
         where = os.fspath(source) if isinstance(source, (str, os.PathLike)) else f'label map {name}'
         label = self.read_label(source, where)
@@ -435,7 +435,7 @@ class SLNPInferencer(BaseInferencer):
         given = dict(seed=seed, noise=noise, style=style)
         given = [name for name, value in given.items() if value is not None]
         if len(given) > 1:
-            raise SLNPError(f'{" and ".join(given)} each say what the noise is: give one of them')
+            raise SLNPError(f'{" and ".join(given)} each set the noise: give one of them')
         if not (isinstance(truncation, Real) and 0 <= truncation <= 1):
             raise SLNPError(f'truncation must be from 0 to 1, but got {truncation}')
         if noise is None and style is None:
@@ -458,14 +458,14 @@ class SLNPInferencer(BaseInferencer):
     def _seed_code(self, seed: int, truncation: float) -> Tensor:
         """Noise code of a seed, (D, h, w); z is the same on every device.
 
-        Codes are linear in z, so a shorter z lies nearer their mean.
+        Codes are linear in z, so a shorter z is closer to their mean.
         """
         rng, shape = torch.Generator('cpu').manual_seed(check_seed(seed)), self._noise_shape
         z = torch.randn(1, *shape, generator=rng, dtype=torch.float32, device='cpu') * truncation
         return self.model.noise_fn(z.to(self.model.device))[0].cpu()
 
     def _given_code(self, noise: np.ndarray | Tensor, count: int) -> Tensor:
-        """Noise codes as a call takes them, (1 or count, D, h, w), checked."""
+        """Check noise codes given to a call; (1 or count, D, h, w)."""
         if isinstance(noise, Tensor):
             noise = noise.detach().cpu().float()
         try:
@@ -476,7 +476,7 @@ class SLNPInferencer(BaseInferencer):
         codes = codes[None] if codes.ndim == 3 else codes
         if codes.shape[1:] != self._noise_shape or len(codes) not in (1, count):
             raise SLNPError(
-                f'expected noise of shape {self._noise_shape}, or {count} such, one an image, but '
+                f'expected noise of shape {self._noise_shape}, or {count} such, one per image, but '
                 f'got {given}'
             )
         if not codes.isfinite().all():
@@ -494,7 +494,7 @@ class SLNPInferencer(BaseInferencer):
 
 
 def picture_name(name: str, sample: int | None) -> str:
-    """File name of sample k of a label map; None if it has but one."""
+    """File name of sample k of a label map; ``sample`` is None if there is only one."""
     return f'{name}.png' if sample is None else f'{name}_{sample}.png'
 
 
@@ -508,7 +508,7 @@ def _sides(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _collate(batch: list[dict], resample: dict[int, Tensor] | None, attention: bool) -> dict:
-    """Stack samples into what ``test_step`` takes."""
+    """Stack samples into the input of ``test_step``."""
     inputs: dict[str, Any] = {
         key: torch.stack([one[key] for one in batch]) for key in (*PACKED, 'code')
     }

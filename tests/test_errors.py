@@ -93,7 +93,7 @@ def test_a_worker_raises_the_same_error(kind):
 
 
 class _Dying(Dataset):
-    """As if the system had killed the worker for want of memory."""
+    """As if the system had killed the worker for lack of memory."""
 
     def __len__(self):
         return 1
@@ -106,7 +106,7 @@ def test_a_killed_worker_has_a_sentence():
     """pytorch issue 8976, maskrcnn-benchmark issue 195."""
     error = _caught(next, iter(DataLoader(_Dying(), num_workers=1)))
     sentence = one_sentence(error)
-    assert sentence.startswith('a process that loads data was killed, most likely for want of mem')
+    assert sentence.startswith('a data loading process was killed, most likely for want of mem')
     other = SyntaxError('mmengine could not set the config')  # what it raises of any error
     other.__context__ = error
     assert one_sentence(other) == sentence
@@ -130,7 +130,7 @@ def _raise(error):
 @pytest.mark.parametrize(
     'call, sentence',
     [
-        (lambda: _joined([1], [2]), 'the parts of a ConcatDataset have other classes or colors'),
+        (lambda: _joined([1], [2]), 'parts of a ConcatDataset have different classes or colors'),
         (lambda: _raise(torch.OutOfMemoryError('CUDA out of memory. Tried')), 'lower batch_size'),
         (
             lambda: _raise(RuntimeError('[/x/gloo/transport/tcp/pair.cc:538] Connection closed')),

@@ -1,4 +1,4 @@
-# Judge of CamVid at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py
+# Scorer for CamVid at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py
 _base_ = './_base_/deeplabv3_small.py'
 
 work_dir = 'work_dirs/deeplabv3_camvid'

@@ -1,4 +1,4 @@
-# Judge of Cityscapes at 128 px:
+# Scorer for Cityscapes at 128 px:
 # python tools/train_scorer.py configs/scorers/deeplabv3_cityscapes.py
 _base_ = './_base_/deeplabv3_small.py'
 

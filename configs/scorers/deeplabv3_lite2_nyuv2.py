@@ -1,4 +1,5 @@
-# Judge of NYUv2 at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_lite2_nyuv2.py
+# Scorer for NYUv2 at 128 px:
+# python tools/train_scorer.py configs/scorers/deeplabv3_lite2_nyuv2.py
 _base_ = './_base_/deeplabv3_lite2.py'
 
 work_dir = 'work_dirs/deeplabv3_lite2_nyuv2'

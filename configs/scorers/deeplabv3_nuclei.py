@@ -1,4 +1,4 @@
-# Judge of nuclei at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_nuclei.py
+# Scorer for nuclei at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_nuclei.py
 _base_ = './_base_/deeplabv3_small.py'
 
 work_dir = 'work_dirs/deeplabv3_nuclei'

@@ -1,5 +1,5 @@
-# mmseg's published DeepLabV3 R-101 for ADE20K. URL and hash of the weights are read from mmseg's
-# own metafile and downloaded on first use; or name a local file as the checkpoint.
+# mmseg's published DeepLabV3 R-101 for ADE20K. The URL and hash of its weights come from mmseg's
+# metafile; they are downloaded on first use, unless the checkpoint is a local file.
 _base_ = 'mmseg::deeplabv3/deeplabv3_r101-d8_4xb4-160k_ade20k-512x512.py'
 
 model = dict(_scope_='mmseg')

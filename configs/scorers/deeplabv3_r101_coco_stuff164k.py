@@ -1,5 +1,5 @@
-# mmseg's published DeepLabV3 R-101 for COCO-Stuff 164k. URL and hash of its weights are read from
-# mmseg's own metafile and downloaded on first use; or name a local file as the checkpoint.
+# mmseg's published DeepLabV3 R-101 for COCO-Stuff 164k. The URL and hash of its weights come from
+# mmseg's metafile; they are downloaded on first use, unless the checkpoint is a local file.
 _base_ = 'mmseg::deeplabv3/deeplabv3_r101-d8_4xb4-80k_coco-stuff164k-512x512.py'  # noqa: E501
 
 model = dict(_scope_='mmseg')

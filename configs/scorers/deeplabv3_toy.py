@@ -1,4 +1,4 @@
-# Judge of ToyScenes at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_toy.py
+# Scorer for ToyScenes at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_toy.py
 _base_ = './_base_/deeplabv3_small.py'
 
 work_dir = 'work_dirs/deeplabv3_toy'

@@ -1,4 +1,4 @@
-"""Data sets, transforms and the checks on both."""
+"""Data sets, transforms and data checks."""
 
 from ..errors import CorruptFileError, DataError
 from .ade20k import SLNPADE20K

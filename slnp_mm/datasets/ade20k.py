@@ -14,7 +14,7 @@ class SLNPADE20K(SLNPDataset):
         ROOT/images/{training,validation}/*.jpg
         ROOT/annotations/{training,validation}/*.png   0, 1..150
 
-    Instances are connected components, as SceneParsing has none.
+    SceneParsing has no instance maps: instances are connected components.
     """
 
     MMSEG_NAME = 'ADE20KDataset'

@@ -35,14 +35,13 @@ _TITLES = dict(
 
 
 def check_sample(dataset: SLNPDataset, info: dict) -> dict:
-    """Run the pipeline on one sample and collect what it refuses.
+    """Run the pipeline on one sample and collect its problems.
 
-    After a problem image and label are still read, so that a pair which is wrong on both sides is
-    listed with both.
+    After a problem, image and label are read on their own, so that faults of both are listed.
 
     Returns:
-        dict: ``problems``, a list of (kind, sentence); ``pixels``, (256, ), int64, pixels of each
-        class and of 255, or None; ``instances``, count or -1.
+        dict: ``problems``, a list of (kind, sentence); ``pixels``, (256, ), int64, per class id and
+        255, or None; ``instances``, count or -1.
     """
     info, problems, seen = info | dataset.rules(), [], {}
     image, label = SLNPLoadImage(None), SLNPLoadLabel(dataset.codec)
@@ -52,16 +51,13 @@ def check_sample(dataset: SLNPDataset, info: dict) -> dict:
             problems += [problem] if problem and problem not in problems else []
     orientation = seen.get('orientation', 1)
     if orientation != 1 and dataset.exif_orientation is None:
-        problems.append(
-            (
-                'orientation',
-                f'{info["img_path"]} has EXIF orientation {orientation}: viewers turn it, but its '
-                'pixels are used as stored, so labels drawn on the displayed image do not lie on '
-                "them; set exif_orientation of the data set: 'images' if the labels fit the "
-                "displayed image, 'both' to turn images and labels, 'ignore' if the labels fit the "
-                'stored pixels',
-            )
+        text = (
+            f'{info["img_path"]} has EXIF orientation {orientation}: viewers rotate it, but its '
+            'pixels are used as stored, so labels drawn on the displayed image do not fit them; '
+            "set exif_orientation of the data set: 'images' if the labels fit the displayed image, "
+            "'both' to rotate images and labels, 'ignore' if the labels fit the stored pixels"
         )
+        problems.append(('orientation', text))
     return dict(
         problems=problems,
         pixels=np.bincount(seen['label'].ravel(), minlength=256) if 'label' in seen else None,
@@ -70,7 +66,7 @@ def check_sample(dataset: SLNPDataset, info: dict) -> dict:
 
 
 def _run(steps: Sequence[Callable], results: dict, seen: dict) -> tuple[str, str] | None:
-    """Run steps up to the first problem, which is returned; note in ``seen`` what they read."""
+    """Run steps up to the first problem and return it; record in ``seen`` what they read."""
     for step in steps:
         try:
             results = step(results)
@@ -90,19 +86,19 @@ def check_dataset(
     limit: int | None = None,
     progress: bool = False,
 ) -> 'CheckReport':
-    """Walk a whole data set.
+    """Check a whole data set.
 
     Args:
-        dataset (SLNPDataset): With ``lazy_init`` unpaired files are listed instead of raised.
-        num_workers (int, optional): Processes; None takes all cores.
-        limit (int, optional): Check this many samples, evenly spread, >= 1.
-        progress (bool): Show a bar with the time left, on standard error.
+        dataset (SLNPDataset): With ``lazy_init``, unpaired files are listed instead of raised.
+        num_workers (int, optional): Processes; None uses all cores.
+        limit (int, optional): Check at most this many samples, evenly spaced, >= 1.
+        progress (bool): Show a progress bar on standard error.
 
     Raises:
         DataError: If ``limit`` is below 1.
     """
     if limit is not None and limit < 1:
-        raise DataError(f'the check must see at least 1 sample, but the limit is {limit}')
+        raise DataError(f'limit must be at least 1 sample, got {limit}')
     start = time.time()
 
     # the files
@@ -134,7 +130,7 @@ def check_dataset(
 
 
 def spread(samples: Sequence, limit: int | None) -> list:
-    """Take at most ``limit`` items, evenly spread over the list."""
+    """Take at most ``limit`` items, evenly spaced."""
     if limit is None or limit >= len(samples):
         return list(samples)
     places = np.linspace(0, len(samples) - 1, limit).round().astype(int)
@@ -142,14 +138,14 @@ def spread(samples: Sequence, limit: int | None) -> list:
 
 
 def _walk(dataset: SLNPDataset, samples: list[dict], workers: int) -> Iterator[dict]:
-    """Check samples, in this process or in several, one OpenCV thread each."""
+    """Check samples in this process or in several, with one OpenCV thread each."""
     loader = DataLoader(
         samples,
         batch_size=8,
         num_workers=min(workers, len(samples)) if workers > 1 else 0,
         collate_fn=lambda batch: [check_sample(dataset, info) for info in batch],
         worker_init_fn=lambda _: cv2.setNumThreads(1),
-        generator=torch.Generator(),  # leaves torch's own as it is
+        generator=torch.Generator(),  # keeps torch's global one untouched
     )
     with _same_randomness():
         for records in loader:
@@ -158,7 +154,7 @@ def _walk(dataset: SLNPDataset, samples: list[dict], workers: int) -> Iterator[d
 
 @contextlib.contextmanager
 def _same_randomness() -> Iterator[None]:
-    """Leave the random sources of augmentation as they were found."""
+    """Restore numpy's and Python's random state afterwards."""
     ours, python = np.random.get_state(), random.getstate()
     try:
         yield
@@ -168,20 +164,12 @@ def _same_randomness() -> Iterator[None]:
 
 
 def quick_check(dataset: SLNPDataset, num_samples: int = 64, max_seconds: float = 10.0) -> int:
-    """Check a few samples and raise on the first problem.
+    """Check at most ``num_samples`` evenly spaced samples, for ``max_seconds``; return the count.
 
-    A sample that ``skip_corrupt`` will replace, and an image that viewers turn, are only logged.
-
-    Args:
-        dataset (SLNPDataset): The set.
-        num_samples (int): At most this many, evenly spread.
-        max_seconds (float): Stop after this time.
-
-    Returns:
-        int: Number of samples checked.
+    Samples that ``skip_corrupt`` will replace, and rotated images, are only logged.
 
     Raises:
-        DataError: With the sentence of the first problem.
+        DataError: On the first problem.
     """
     dataset.full_init()
     start, checked, warned = time.time(), 0, False
@@ -204,12 +192,7 @@ def quick_check(dataset: SLNPDataset, num_samples: int = 64, max_seconds: float 
 
 
 class CheckReport:
-    """Problems and statistics of one data set.
-
-    Args:
-        classes (Sequence[str]): Class names.
-        name (str): What the set is called in the text.
-    """
+    """Problems and statistics of a data set, called ``name`` in the text."""
 
     def __init__(self, classes: Sequence[str], name: str) -> None:
         self.classes, self.name = tuple(classes), name
@@ -222,11 +205,11 @@ class CheckReport:
         self.seconds = 0.0
 
     def add_problem(self, kind: str, text: str) -> None:
-        """Note one problem."""
+        """Record one problem."""
         self.problems.setdefault(kind, []).append(text)
 
     def add(self, record: dict) -> None:
-        """Add what ``check_sample`` returned."""
+        """Add a result of ``check_sample``."""
         self.num_checked += 1
         for kind, text in record['problems']:
             self.add_problem(kind, text)
@@ -237,7 +220,7 @@ class CheckReport:
             self.instances.append(record['instances'])
 
     def close(self) -> None:
-        """Judge what only the whole set shows."""
+        """Add the problems that only show over the whole set."""
         if self.pixels.any() and self.unlabelled_share == 1:
             self.add_problem(
                 'empty',
@@ -255,12 +238,12 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stands against training on the data."""
+        """Whether no problem was found."""
         return not self.problems
 
     @property
     def empty_classes(self) -> list[str]:
-        """Names of classes without a pixel."""
+        """Names of the classes without pixels."""
         return [name for name, n in zip(self.classes, self.pixels) if n == 0]
 
     @property
@@ -269,7 +252,7 @@ class CheckReport:
         return float(self.pixels[UNLABELLED] / max(self.pixels.sum(), 1))
 
     def to_dict(self) -> dict:
-        """Everything, ready for ``json.dump``."""
+        """The whole report, ready for ``json.dump``."""
         total = max(int(self.pixels.sum()), 1)
         count = np.asarray(self.instances or [0])
         rows = enumerate(zip(self.classes, self.pixels, self.images))
@@ -298,7 +281,7 @@ class CheckReport:
         )
 
     def to_text(self) -> str:
-        """Write the report for reading: five problems of each kind, the twelve largest classes."""
+        """Format the report: five problems of each kind, the twelve largest classes."""
         found = self.to_dict()
         lines = [
             f'{self.name}: {self.num_checked} of {self.num_listed} images checked in '
@@ -320,7 +303,7 @@ class CheckReport:
         lines = []
         if self.instances:
             count = found['instances']
-            lines.append(f'  instances an image: mean {count["mean"]:.1f}, max {count["max"]}')
+            lines.append(f'  instances per image: mean {count["mean"]:.1f}, max {count["max"]}')
             if count['images_at_limit']:
                 lines.append(
                     f'  at the limit max_instances={count["limit"]}: {count["images_at_limit"]} '

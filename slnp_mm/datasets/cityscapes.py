@@ -4,8 +4,7 @@ from mmagic.registry import DATASETS
 
 from .slnp_dataset import SLNPDataset
 
-# From id in *_labelIds.png to train id, 255 = not evaluated; the order of
-# the train ids is the order of the ids.
+# From id in *_labelIds.png to train id; 255 = not evaluated. Train ids keep the order of the ids.
 TRAIN_IDS = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)
 LABEL_MAP = {i: 255 for i in (*range(34), 255)}
 LABEL_MAP.update({raw: train for train, raw in enumerate(TRAIN_IDS)})
@@ -21,9 +20,8 @@ class SLNPCityscapes(SLNPDataset):
         ROOT/gtFine/{train,val}/CITY/*_gtFine_labelIds.png
         ROOT/gtFine/{train,val}/CITY/*_gtFine_instanceIds.png
 
-    Instance ids >= 1000 are objects (class * 1000 + number); below, the
-    pixels of a class are one instance. With ``label_suffix=
-    '_gtFine_labelTrainIds.png'``, as mmseg has it, files hold 0..18 and 255.
+    Instance ids >= 1000 are objects (class * 1000 + number); below, each class is one instance.
+    ``label_suffix='_gtFine_labelTrainIds.png'``, as in mmseg, reads files of 0..18 and 255.
     """
 
     MMSEG_NAME = 'CityscapesDataset'
@@ -38,5 +36,5 @@ class SLNPCityscapes(SLNPDataset):
 
     def __init__(self, *args, label_suffix: str | None = None, **kwargs) -> None:
         if 'labelTrainIds' in str(label_suffix):
-            self.LABEL = dict()  # the files are mapped already
+            self.LABEL = dict()  # these files hold train ids
         super().__init__(*args, label_suffix=label_suffix, **kwargs)

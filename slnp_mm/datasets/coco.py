@@ -16,18 +16,14 @@ from .files import one_form, read_bytes
 def read_coco(path: str) -> dict[str, list[dict]]:
     """Read the images of a COCO instances file and their objects.
 
-    Crowds, and annotations without an outline, are no objects; the latter are counted in the log.
-
-    Args:
-        path (str): The JSON.
+    Crowds are skipped; so are annotations without an outline, which the log counts.
 
     Returns:
-        dict[str, list[dict]]: From file name without folder to the images of that name:
-        ``file_name``, ``height``, ``width`` and ``objects`` (id, category_id, segmentation).
+        dict[str, list[dict]]: The images of each file name without folder: ``file_name``,
+        ``height``, ``width`` and ``objects`` (id, category_id, segmentation).
 
     Raises:
-        DataError: If it is missing or no instances file, or if every object of an image would be
-            lost.
+        DataError: If it is no instances file, or an image would lose all its objects.
     """
     coco = _new_coco()
     try:
@@ -35,7 +31,7 @@ def read_coco(path: str) -> dict[str, list[dict]]:
         if any('segments_info' in one for one in coco.dataset['annotations']):
             raise DataError(
                 f'{path} is a COCO panoptic JSON, expected an instances JSON; set '
-                'data_prefix=dict(instance=...) to the folder of the panoptic PNGs in its place'
+                'data_prefix=dict(instance=...) to the folder of the panoptic PNGs instead'
             )
         with redirect_stdout(None):  # it prints its progress
             coco.createIndex()
@@ -47,7 +43,7 @@ def read_coco(path: str) -> dict[str, list[dict]]:
             'height, width), annotations (id, image_id, category_id, segmentation) and categories'
         ) from error
 
-    # objects by image, and those that give no mask
+    # objects by image, without those that have no mask
     found: dict[str, list[dict]] = {}
     strays = [one for key, many in coco.imgToAnns.items() if key not in coco.imgs for one in many]
     bare: list[dict] = []
@@ -58,7 +54,7 @@ def read_coco(path: str) -> dict[str, list[dict]]:
         if objects and not drawn:
             raise DataError(
                 f'{path}: none of the {len(objects)} annotations of {image["file_name"]} has an '
-                'outline, so that all its objects would be lost; export polygons or run lengths, '
+                'outline, so all its objects would be lost; export polygons or run lengths, '
                 'not boxes, or remove these annotations'
             )
         entry = {name: image.get(name) for name in ('file_name', 'height', 'width')}
@@ -83,7 +79,7 @@ def read_coco(path: str) -> dict[str, list[dict]]:
 
 
 def find_image(images: dict[str, list[dict]], img_path: str) -> list[dict]:
-    """Look an image up by its name, and by its folder where names repeat."""
+    """Look up an image by its name, and by its folder where names repeat."""
     path = '/' + one_form(os.path.abspath(img_path)).lstrip('/')
     found = images.get(os.path.basename(path), [])
     if len(found) > 1:
@@ -92,11 +88,7 @@ def find_image(images: dict[str, list[dict]], img_path: str) -> list[dict]:
 
 
 def draw_object(one: dict, image: dict, where: str) -> np.ndarray:
-    """Rasterize an object that error texts call ``where``: (H, W), bool.
-
-    Raises:
-        DataError: If it cannot be drawn, or its run lengths are of another size.
-    """
+    """Rasterize an object, which error texts call ``where``, to (H, W), bool."""
     outline, shape = _outline(one), (image['height'], image['width'])
     coco = _new_coco()
     coco.imgs = {None: image}
@@ -114,25 +106,25 @@ def draw_object(one: dict, image: dict, where: str) -> np.ndarray:
                     f'{shape[0] * shape[1]}'
                 )
         elif any(len(polygon) % 2 for polygon in outline):
-            raise SLNPError('a polygon of an odd number of values')
+            raise SLNPError('a polygon with an odd number of values')
         return coco.annToMask(dict(image_id=None, segmentation=outline)).astype(bool)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(
             f'{where}: its segmentation cannot be drawn ({error!r}); expected polygons '
-            '[[x, y, x, y, ...], ...] or run lengths (size, counts); export it anew'
+            '[[x, y, x, y, ...], ...] or run lengths (size, counts); export it again'
         ) from error
 
 
 def _outline(one: dict) -> list | dict:
-    """Polygons of three points or more, or the run lengths, of an object."""
+    """Polygons of at least three points, or the run lengths, of an object."""
     outline = one.get('segmentation') or []
-    if isinstance(outline, list):  # what is no polygon stays, to be named when it is drawn
+    if isinstance(outline, list):  # anything else is kept, and refused when drawn
         return [part for part in outline if not isinstance(part, list) or len(part) >= 6]
     return outline
 
 
 def _new_coco() -> Any:
-    """An empty index of pycocotools, which is an optional requirement."""
+    """An empty index of pycocotools, an optional requirement."""
     try:
         from pycocotools.coco import COCO
     except ImportError as error:

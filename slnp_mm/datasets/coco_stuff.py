@@ -6,8 +6,8 @@ from ..errors import SLNPError
 from .slnp_dataset import SLNPDataset, distinct_palette, mmseg_metainfo
 
 NUM_COCO_RAW = 182
-# COCO's ids that were never annotated, and so are missing in mmseg, as they
-# stand in ``stuffthingmaps`` PNGs: the published id minus one.
+# COCO ids that were never annotated and that mmseg leaves out, as in ``stuffthingmaps`` PNGs: the
+# published id minus one.
 COCO_UNUSED = {
     11: 'street sign',
     25: 'hat',
@@ -27,8 +27,8 @@ def coco_raw_to_train() -> dict[int, int]:
     """Map 171 of COCO-Stuff's raw ids, 0..181, to mmseg's train ids, 0..170.
 
     Source:
-        reference: COCO-Stuff's list of labels; mmseg's COCOStuffDataset, which keeps the order and
-            leaves out the unused ids.
+        reference: COCO-Stuff's label list; mmseg's COCOStuffDataset, which keeps the order and
+            skips the unused ids.
     """
     used = [raw for raw in range(NUM_COCO_RAW) if raw not in COCO_UNUSED]
     return {raw: train for train, raw in enumerate(used)}
@@ -51,7 +51,7 @@ class SLNPCOCOStuff(SLNPDataset):
 
     Args:
         split (str): 'train2017' or 'val2017'.
-        train_ids (bool): Give mmseg's 171 train ids instead of the 182 raw ones.
+        train_ids (bool): Use mmseg's 171 train ids instead of the 182 raw ids.
         instances (str): Where instances come from: 'png', 'json' or 'components'.
         **kwargs: See ``SLNPDataset``.
     """

@@ -1,4 +1,4 @@
-"""Turn any label file into one contract: 0..C-1 and 255 = unlabelled."""
+"""Map any label file to class indices 0..C-1 and 255 = unlabelled."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,26 +10,22 @@ from ..errors import DataError
 from .files import Source, decode_ids, id24, open_source
 
 UNLABELLED = 255
-"""int: Id of unlabelled pixels, in label maps and in the batch."""
 _TABLE_SIZE = 65536
 
 
 class LabelCodec:
-    """Rule that maps the ids of a data set's label files to class indices.
-
-    A file holds ids, by ``label_map``, ``reduce_zero_label`` and ``unlabelled_ids``, or colors, by
-    ``colors`` and ``unlabelled_colors``; what comes out lies in 0..C-1 or is 255.
+    """Map the ids or colors of a data set's label files to class indices 0..C-1 and 255.
 
     Args:
         num_classes (int): C, 1..255.
         unlabelled_ids (Sequence[int], optional): Ids in the file that mean "unlabelled". With
             ``reduce_zero_label``, 0 and 255 always do. Defaults to (255, ), or to none if
             ``label_map`` has 255.
-        reduce_zero_label (bool): 0 is unlabelled and class c is written c + 1, as in ADE20K.
+        reduce_zero_label (bool): 0 is unlabelled and class c is stored as c + 1, as in ADE20K.
         label_map (dict[int, int], optional): From id in the file to class index, 255 = unlabelled.
-            Ids outside it, and outside ``unlabelled_ids``, are errors.
-        colors (Sequence, optional): RGB triples, 0..255, one a class, if label files are color
-            pictures; palette files are then read by their colors.
+            All ids not in it or in ``unlabelled_ids`` are errors.
+        colors (Sequence, optional): RGB triples, 0..255, one per class, if label files are color
+            images; palette files are then read by their colors.
         unlabelled_colors (Sequence): RGB triples that mean "unlabelled".
 
     Raises:
@@ -47,8 +43,8 @@ class LabelCodec:
     ) -> None:
         if not 1 <= num_classes <= UNLABELLED:
             raise DataError(
-                'the number of classes must be 1..255 (255 is '
-                f'kept for unlabelled), got {num_classes}'
+                'the number of classes must be 1..255 (255 is reserved for unlabelled), got '
+                f'{num_classes}'
             )
         if label_map is not None and reduce_zero_label:
             raise DataError(
@@ -77,7 +73,7 @@ class LabelCodec:
         self._codes = self._color_codes(colors, unlabelled_colors) if self.reads_colors else None
 
     def _map(self, label_map: dict) -> dict[int, int]:
-        """Whole numbers; raise if the map points outside 0..C-1 and 255."""
+        """Convert to whole numbers; raise if the map leaves 0..C-1 and 255."""
         if not isinstance(label_map, dict) or not label_map:
             raise DataError(
                 f'label_map must send ids to classes, for example {{7: 0, 8: 1}}, got {label_map!r}'
@@ -94,10 +90,10 @@ class LabelCodec:
 
     @staticmethod
     def _check_colors(colors, unlabelled_colors, unlabelled_ids, reduce_zero, label_map) -> None:
-        """Raise if settings for ids and for colors meet, of which one set would be ignored."""
+        """Raise if settings for ids and for colors are mixed."""
         if colors is None:
             if len(unlabelled_colors):
-                raise DataError('unlabelled_colors needs colors=[...], one RGB triple a class')
+                raise DataError('unlabelled_colors needs colors=[...], one RGB triple per class')
             return
         for name, value in (
             ('label_map', label_map),
@@ -111,7 +107,7 @@ class LabelCodec:
                 )
 
     def _unlabelled(self, given: Sequence[int] | None) -> tuple[int, ...]:
-        """Ids that mean unlabelled; raise if ``label_map`` says otherwise."""
+        """Ids that mean unlabelled; raise if ``label_map`` contradicts."""
         classes = self.label_map or {}
         if given is None:
             return () if UNLABELLED in classes else (UNLABELLED,)
@@ -128,7 +124,7 @@ class LabelCodec:
         """Sorted color codes and the class of each."""
         if len(colors) != self.num_classes:
             raise DataError(
-                f'colors must have one RGB triple a class ({self.num_classes}), got {len(colors)}'
+                f'colors must have one RGB triple per class ({self.num_classes}), got {len(colors)}'
             )
         triples = np.asarray(list(colors) + list(unlabelled), np.int64)
         if triples.ndim != 2 or triples.shape[1] != 3 or triples.min() < 0 or triples.max() > 255:
@@ -146,17 +142,17 @@ class LabelCodec:
         """Read a label map as classes.
 
         Args:
-            source: A file, the bytes of one or a PIL image, written by this rule; or an array:
-                classes (H, W), integers 0..C-1 and 255, or colors (H, W, 3), RGB, uint8.
-            where (str, optional): What error texts call it. Defaults to None: its path.
-            palette (Sequence): RGB of each class. Colors are read by it, black as unlabelled, where
-                the rule is for ids. Defaults to none: colors are refused.
+            source: A file, its bytes or a PIL image in the data set's format; or an array: classes
+                (H, W), integers 0..C-1 and 255, or colors (H, W, 3), RGB, uint8.
+            where (str, optional): Its name in error texts. Defaults to its path.
+            palette (Sequence): RGB of each class, black = unlabelled, to read colors where the data
+                set's files hold ids. Defaults to none: colors are refused.
 
         Returns:
             ndarray: (H, W), uint8, 0..C-1 or 255.
 
         Raises:
-            DataError: If it cannot be read, or an id or a color is of no class.
+            DataError: If it cannot be read, or an id or color belongs to no class.
         """
         named = isinstance(source, (str, os.PathLike))
         where = where or (os.fspath(source) if named else 'the label map')
@@ -169,7 +165,7 @@ class LabelCodec:
         if self.reads_colors or not len(palette):
             return self(raw, where)
 
-        # ids in equal channels, or colors; of a palette file both, which must agree
+        # ids in equal channels, or colors; a palette file has both, and they must agree
         colors = decode_ids(source, where, colors=True)
         listed = {0, *id24(np.asarray(palette))}
         known = colors.ndim == 3 and listed.issuperset(np.unique(id24(colors[..., :3])))
@@ -185,13 +181,13 @@ class LabelCodec:
             return by_color
         if not np.array_equal(by_color, by_index):
             raise DataError(
-                f'{where} is a palette file whose indices and colors name other classes; save it '
-                'as grey PNG of ids, or as RGB'
+                f'{where} is a palette file whose indices and colors name different classes; save '
+                'it as a grey PNG of ids, or as RGB'
             )
         return by_index
 
     def _check_classes(self, label: np.ndarray, where: str) -> np.ndarray:
-        """An array of classes as uint8."""
+        """Check an array of classes; return it as uint8."""
         if label.ndim != 2 or label.dtype.kind not in 'iu' or not label.size:
             raise DataError(
                 f'{where}: expected integers (H, W) or RGB colors (H, W, 3), but got '
@@ -202,13 +198,13 @@ class LabelCodec:
         if len(wrong):
             raise DataError(
                 f'{where}: an array holds classes 0..{self.num_classes - 1} and 255 = unlabelled, '
-                f'but got {wrong[0]}; give the path of a label file to read it by the rules of its '
-                'data set'
+                f'but got {wrong[0]}; give the path of a label file to read it in the format of '
+                'its data set'
             )
         return label.astype(np.uint8)
 
     def _by_palette(self, colors: np.ndarray, where: str, palette: Sequence) -> np.ndarray:
-        """Classes, (H, W), uint8, of RGB(A) colors; what two classes share tells neither."""
+        """Classes, (H, W), uint8, of RGB(A) colors; raise where two classes share the color."""
         if colors.shape[-1] not in (3, 4) or colors.dtype != np.uint8 or not colors.size:
             raise DataError(
                 f'{where}: expected RGB colors (H, W, 3), uint8, but got {colors.dtype} of shape '
@@ -223,24 +219,20 @@ class LabelCodec:
                 why = 'is shared by classes' if code in classes else 'is of no class'
                 raise DataError(
                     f'{where}: the color {rgb} {why}; a label map has the exact colors of the '
-                    'palette (no JPEG, no smoothed borders), or ids in one channel'
+                    'palette (no JPEG, no antialiased edges), or ids in one channel'
                 )
         found = np.array([classes[code] for code in codes.tolist()], np.uint8)
         return found[place].reshape(colors.shape[:2])
 
     def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
-        """Decode ids (H, W) or colors (H, W, 3), as ``decode_ids`` gives them, to classes.
-
-        Raises:
-            DataError: If an id or a color is not in the rule.
-        """
+        """Map ids (H, W) or colors (H, W, 3), as :func:`decode_ids` returns them, to classes."""
         if self._codes is not None:
             return self._decode_colors(raw, path)
         if raw.ndim != 2:
             text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel; '
             if (raw[..., :1] == raw[..., :3]).all():
                 hint = (
-                    'likely cause: its channels are equal, ids saved as a color picture: '
+                    'likely cause: its channels are equal, so ids were saved as a color image: '
                     'save one channel as grey PNG'
                 )
             else:
@@ -260,14 +252,14 @@ class LabelCodec:
         return label
 
     def encode(self, label: np.ndarray) -> np.ndarray:
-        """Write classes as the data set's own files hold them: what a call undoes.
+        """Convert classes to the ids or colors of the data set's files, the inverse of a call.
 
         Returns:
-            ndarray: Ids (H, W), uint8 or uint16, of several for a class the lowest; or colors
+            ndarray: Ids (H, W), uint8 or uint16, the lowest where a class has several; or colors
             (H, W, 3), RGB, uint8.
 
         Raises:
-            DataError: If the files have nothing for a class, or for unlabelled.
+            DataError: If the files have no id or color for a class, or for unlabelled.
         """
         if self._codes is None:
             raw = np.flatnonzero(self.bad == 0)
@@ -278,7 +270,7 @@ class LabelCodec:
         missing = np.setdiff1d(label, known)
         if len(missing):
             name = 'unlabelled (255)' if missing[0] == UNLABELLED else f'class {missing[0]}'
-            raise DataError(f'label files of this data set have nothing for {name}: paint over it')
+            raise DataError(f'label files of this data set have no value for {name}: paint over it')
 
         table = np.zeros(256, np.int64)
         table[known] = raw[first]
@@ -290,7 +282,7 @@ class LabelCodec:
     def _decode_colors(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Decode a color-coded label map."""
         hint = 'add the color to colors or unlabelled_colors (JPEG labels never match: use PNG)'
-        if raw.ndim != 3:  # grey is a color too
+        if raw.ndim != 3:  # grey counts as a color
             hint = 'it has one channel: if it holds ids, remove colors from label=dict(...)'
             if raw.dtype != np.uint8:
                 raise DataError(f'{path} holds {raw.dtype} numbers, expected RGB colors; {hint}')
@@ -309,7 +301,7 @@ class LabelCodec:
         return classes[place]
 
     def _misfit(self, raw: np.ndarray, path: str) -> str:
-        """One sentence on the ids of a file that are out of range."""
+        """One sentence on the out-of-range ids of a file."""
         pairs = zip(*(found.tolist() for found in np.unique(raw, return_counts=True)))
         wrong = {i: n for i, n in pairs if not 0 <= i < _TABLE_SIZE or self.bad[i]}
         first = next(iter(wrong))
@@ -328,7 +320,7 @@ class LabelCodec:
         )
 
     def _likely_cause(self, ids: set[int]) -> str:
-        """Guess why ids are out of range: a hint that names the setting to look at."""
+        """Guess why ids are out of range, and name the setting to check."""
         num = self.num_classes
         if self.label_map is not None:
             return 'does label_map miss these ids?'
@@ -352,7 +344,7 @@ class LabelCodec:
             return 'ids above 1000: instance or panoptic ids given as labels?'
         if max(ids) > num and len(ids) > 8 and UNLABELLED not in ids:
             return (
-                'many ids: a color or grey picture saved as label, or too few classes in the '
+                'many ids: a color or grey image saved as label, or too few classes in the '
                 'class list?'
             )
         return 'does the class list miss classes, or label_map miss ids?'
@@ -370,7 +362,7 @@ def whole(name: str, values: Iterable) -> tuple[int, ...]:
 
 
 def _file_ids(name: str, values: Iterable) -> tuple[int, ...]:
-    """The ids of a setting, which label files of 8 or 16 bits can hold."""
+    """The ids of a setting, which 8- or 16-bit label files must be able to hold."""
     ids = whole(name, values)
     for one in ids:
         if not 0 <= one < _TABLE_SIZE:

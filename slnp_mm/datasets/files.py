@@ -1,4 +1,4 @@
-"""Find, read and decode pictures and id maps, and notice damaged files."""
+"""Find, read and decode images and id maps, and detect damaged files."""
 
 import glob
 import io
@@ -28,39 +28,35 @@ Source = str | os.PathLike | bytes | np.ndarray | Image.Image
 
 
 def as_suffixes(suffix: Suffix) -> tuple[str, ...]:
-    """One suffix or several as a tuple, lower case, longest first."""
+    """One or more suffixes as a tuple, lower case, longest first."""
     suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
     return tuple(sorted(map(str.lower, suffixes), key=len, reverse=True))
 
 
 def one_form(name: str) -> str:
-    """Write a name in Unicode's composed form; macOS stores an accent apart from its letter."""
+    """Normalize a name to NFC; macOS stores accents apart from their letters."""
     return unicodedata.normalize('NFC', name)
 
 
 def cut_suffix(name: str, suffixes: Sequence[str]) -> str | None:
-    """A name without the longest suffix that fits; None if none does."""
+    """A name without the longest suffix that matches; None if none does."""
     low = name.lower()
     suffix = next((s for s in suffixes if low.endswith(s)), None)
     return None if suffix is None else name[: len(name) - len(suffix)]
 
 
 def list_files(folder: str, suffix: Suffix) -> tuple[dict[str, str], Counter]:
-    """List the files of a kind in a folder and below.
+    """List the files with a suffix in a folder and below; links are followed.
 
-    Links are followed. Hidden names (``._0000.png``, ``.ipynb_checkpoints``) and the folders of
-    systems (``@eaDir``, ``__MACOSX``) are left out.
-
-    Args:
-        folder (str): Folder.
-        suffix (str | Sequence[str]): Endings; upper and lower case are alike.
+    Hidden names (``._0000.png``, ``.ipynb_checkpoints``) and system folders (``@eaDir``,
+    ``__MACOSX``) are skipped. Case is ignored in suffixes.
 
     Returns:
-        tuple: From the name below the folder without suffix (``train/bonn/0000``) to the path,
-        sorted; and how many other files there are of each ending.
+        tuple: Path by name, sorted, where the name is the path below the folder without suffix
+        (``train/bonn/0000``); and the number of other files by suffix.
 
     Raises:
-        DataError: If two files have one name, or a folder cannot be read.
+        DataError: If two files have the same name, or a folder cannot be read.
     """
     suffixes = as_suffixes(suffix)
     files: dict[str, str] = {}
@@ -75,14 +71,14 @@ def list_files(folder: str, suffix: Suffix) -> tuple[dict[str, str], Counter]:
         first = files.setdefault(one_form(stem), path)
         if first is not path:
             raise DataError(
-                f'{first} and {path} have one name; remove one, or set img_suffix or label_suffix '
-                'to the ending that tells them apart'
+                f'{first} and {path} have the same name; remove one, or set img_suffix or '
+                'label_suffix to the suffix that tells them apart'
             )
     return dict(sorted(files.items())), other
 
 
 def _walk(folder: str, below: str = '', above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Names below a folder; a link back to a folder above it is left out."""
+    """Names below a folder; links back to a parent folder are skipped."""
     place = os.path.join(folder, below)
     real = os.path.realpath(place)
     if real in above:
@@ -91,13 +87,13 @@ def _walk(folder: str, below: str = '', above: tuple[str, ...] = ()) -> Iterator
         entries = sorted(os.scandir(place), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(
-            f'cannot list {place}: {error.strerror}; mend the permissions or the link'
+            f'cannot list {place}: {error.strerror}; fix the permissions or the link'
         ) from error
     for entry in entries:
         if entry.name.startswith('.') or entry.name.lower() in _SYSTEM_FOLDERS:
             continue
         name = os.path.join(below, entry.name)
-        # a link may point at itself, which only os.path takes
+        # entry.is_dir raises on a link to itself, os.path.isdir does not
         if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
             yield from _walk(folder, name, (*above, real))
         else:
@@ -107,8 +103,8 @@ def _walk(folder: str, below: str = '', above: tuple[str, ...] = ()) -> Iterator
 def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, str]]:
     """List label files: path, and name below the folder without suffix, sorted.
 
-    ``path`` is one file, a folder that is searched, or a glob (``**`` for all below), whose names
-    begin below the deepest folder that holds all.
+    ``path`` is a file, a folder, which is searched with all below, or a glob (``**`` for all
+    below); a glob's names start below the deepest common folder.
 
     Raises:
         DataError: If there is none.
@@ -133,11 +129,7 @@ def find_labels(path: str, suffix: Suffix = LABEL_SUFFIXES) -> list[tuple[str, s
 
 
 def read_bytes(path: str) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        CorruptFileError: If it is missing, unreadable or empty.
-    """
+    """Read a whole file; a CorruptFileError if it is missing, unreadable or empty."""
     try:
         with open(path, 'rb') as file:
             data = file.read()
@@ -151,23 +143,23 @@ def read_bytes(path: str) -> bytes:
 
 
 def _header(data: bytes) -> Image.Image | None:
-    """A file opened with Pillow, not decoded; None if it is no image."""
+    """Open an image with Pillow without decoding it; None if it is no image."""
     try:
         return Image.open(io.BytesIO(data))
-    except Exception:  # Pillow raises many kinds; decoding says what is wrong
+    except Exception:  # Pillow raises many types; decoding reports what is wrong
         return None
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width that a file says it has, as stored; None if it is no image."""
+    """Stored height and width from a file's header; None if it is no image."""
     header = _header(data)
     return header and header.size[::-1]
 
 
 def exif_orientation(data: bytes) -> int:
-    """How a viewer turns a picture: EXIF orientation 1..8, 1 = as stored."""
+    """EXIF orientation of a file, 1..8; 1 = as stored."""
     if data[:8] == _PNG and b'Exif' not in data[:65536] and b'eXIf' not in data:
-        return 1  # asking Pillow would decode it
+        return 1  # Pillow would decode the whole file
     try:
         value = Image.open(io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
@@ -176,10 +168,10 @@ def exif_orientation(data: bytes) -> int:
 
 
 def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarray:
-    """Turn an array, (H, W) or (H, W, C), as a viewer does by EXIF orientation 1..8, or back."""
+    """Apply EXIF orientation 1..8 to an array, (H, W) or (H, W, C), or undo it."""
     if orientation == 1:
         return array
-    if back:  # of a quarter turn, the other one
+    if back:  # quarter turns are each other's inverse
         orientation = {6: 8, 8: 6}.get(orientation, orientation)
     if orientation > 4:
         array = array.swapaxes(0, 1)
@@ -191,11 +183,11 @@ def turned(array: np.ndarray, orientation: int, back: bool = False) -> np.ndarra
 
 
 def _check_complete(data: bytes, path: str) -> Image.Image | None:
-    """Raise if a JPEG or PNG is cut, or a PNG's checksums are wrong; give what had to be decoded.
+    """Raise if a JPEG or PNG is truncated, or a PNG checksum is wrong; return any decoded image.
 
-    A JPEG has no checksum: it must have an end mark after the start of its last scan (one before
-    belongs to a thumbnail). Without it, the file is decoded by Pillow, which refuses truncated
-    files; zeros at the end, as an interrupted copy leaves them, are taken off first.
+    A JPEG has no checksum: it must have an end marker after its last scan starts (an earlier one
+    belongs to a thumbnail). Otherwise Pillow decodes it and refuses truncated files; zeros at the
+    end, which an interrupted copy leaves, are stripped first.
     """
     if data[:8] == _PNG:
         _check_png(data, path)
@@ -208,7 +200,7 @@ def _check_complete(data: bytes, path: str) -> Image.Image | None:
 
 
 def _check_png(data: bytes, path: str) -> None:
-    """Raise if a part of a PNG is cut or differs from its checksum, of which libpng only warns."""
+    """Raise if a PNG chunk is truncated or fails its checksum; libpng only warns."""
     place, kind = 8, b''
     while kind != b'IEND':
         size = int.from_bytes(data[place : place + 4], 'big')
@@ -231,12 +223,12 @@ def _corrupt(path: str, why: object) -> CorruptFileError:
 def _decode_pillow(data: bytes, path: str) -> Image.Image:
     """Decode with Pillow; any failure becomes a CorruptFileError."""
     try:
-        picture = Image.open(io.BytesIO(data))
-        picture.load()
-        return picture
+        pil = Image.open(io.BytesIO(data))
+        pil.load()
+        return pil
     except UnidentifiedImageError as error:
-        raise _corrupt(path, 'no picture format is known that begins so') from error
-    except Exception as error:  # Pillow raises many kinds on broken files
+        raise _corrupt(path, 'unknown image format') from error
+    except Exception as error:  # Pillow raises many types on broken files
         raise _corrupt(path, error) from error
 
 
@@ -244,46 +236,46 @@ def _decode_cv2(data: bytes, flag: int) -> np.ndarray | None:
     """Decode with OpenCV; None if it cannot."""
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error:  # for example a header that asks for too much memory
+    except cv2.error:  # for example, the header asks for too much memory
         return None
 
 
 def decode_image(data: bytes, path: str, reduce: int = 1) -> np.ndarray:
-    """Decode a real image to (H, W, 3), BGR, uint8; an EXIF orientation is not applied.
+    """Decode an image to (H, W, 3), BGR, uint8, without applying its EXIF orientation.
 
-    Of 16 bits the upper 8 are kept, floats are 0..1 or 0..255, alpha is dropped. ``reduce`` decodes
-    a JPEG at 1/1, 1/2, 1/4 or 1/8 of its sides (rounded up), which is faster.
+    16-bit values keep their upper 8 bits, floats are 0..1 or 0..255, alpha is dropped. ``reduce``
+    decodes at 1/1, 1/2, 1/4 or 1/8 of each side (rounded up), which is faster for a JPEG.
 
     Raises:
         CorruptFileError: If the file is truncated, damaged or no image.
         DataError: If its values are not those of an image.
     """
-    picture = _check_complete(data, path)
+    pil = _check_complete(data, path)
     if data[:8] == _PNG or (data[:2] == _JPEG and getattr(_header(data), 'mode', '') != 'CMYK'):
         flag = getattr(cv2, f'IMREAD_REDUCED_COLOR_{reduce}') if reduce > 1 else cv2.IMREAD_COLOR
         image = _decode_cv2(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is not None:
             return image
-    picture = picture or _decode_pillow(data, path)
-    turn = exif_orientation(data) if picture.format == 'TIFF' else 1  # which Pillow applies
-    image = turned(_pillow_rgb(picture.reduce(reduce), path), turn, back=True)
+    pil = pil or _decode_pillow(data, path)
+    turn = exif_orientation(data) if pil.format == 'TIFF' else 1  # which Pillow applies
+    image = turned(_pillow_rgb(pil.reduce(reduce), path), turn, back=True)
     return np.ascontiguousarray(image[..., ::-1])
 
 
 def read_image(source: Source, where: str) -> np.ndarray:
-    """Read a real image of any kind as a viewer shows it.
+    """Read a real image of any kind as a viewer shows it; see :func:`decode_image`.
 
     Args:
-        source: A file, the bytes of one, a PIL image or an array: (H, W), grey, or (H, W, 3 | 4),
-            RGB(A), of integers, or of floats 0..1 or 0..255.
-        where (str): What error texts call it.
+        source: A file, its bytes, a PIL image or an array: (H, W), grey, or (H, W, 3 | 4), RGB(A),
+            of integers, or of floats 0..1 or 0..255.
+        where (str): Its name in error texts.
 
     Returns:
-        ndarray: (H, W, 3), RGB, uint8; see :func:`decode_image`.
+        ndarray: (H, W, 3), RGB, uint8.
 
     Raises:
         CorruptFileError: If a file is missing, truncated, damaged or no image.
-        DataError: If the source is of another type, or its values are not those of an image.
+        DataError: If the source has another type, or its values are not those of an image.
     """
     if isinstance(source, np.ndarray):
         return _rgb_of_8_bits(source, where)
@@ -296,7 +288,7 @@ def read_image(source: Source, where: str) -> np.ndarray:
 
 
 def open_source(source: Source, where: str) -> bytes | Image.Image:
-    """Give the bytes of a file, or a PIL image with its pixels loaded."""
+    """Return the bytes of a file, or a PIL image with its pixels loaded."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if isinstance(source, (str, os.PathLike)):
@@ -308,20 +300,20 @@ def open_source(source: Source, where: str) -> bytes | Image.Image:
         )
     try:
         source.load()
-    except Exception as error:  # Pillow raises many kinds
+    except Exception as error:  # Pillow raises many types
         raise DataError(
             f'{where} is a PIL image without pixels ({error or "its file is closed"}): call its '
-            'load() before its file is closed, or give the path of a whole file'
+            'load() before its file is closed, or pass the path of an intact file'
         ) from error
     return source
 
 
-def _pillow_rgb(picture: Image.Image, where: str) -> np.ndarray:
+def _pillow_rgb(pil: Image.Image, where: str) -> np.ndarray:
     """A loaded Pillow image as (H, W, 3), RGB, uint8."""
-    if picture.mode[0] in 'IF':  # Pillow clips these to 255
-        return _rgb_of_8_bits(np.asarray(picture), where)
-    picture = picture.convert('LA') if picture.mode == 'La' else picture
-    return np.asarray(picture.convert('RGB'))
+    if pil.mode[0] in 'IF':  # Pillow clips these to 255
+        return _rgb_of_8_bits(np.asarray(pil), where)
+    pil = pil.convert('LA') if pil.mode == 'La' else pil
+    return np.asarray(pil.convert('RGB'))
 
 
 def _rgb_of_8_bits(array: np.ndarray, where: str) -> np.ndarray:
@@ -352,20 +344,15 @@ def _rgb_of_8_bits(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """Largest of 1, 2, 4, 8 by which (height, width) divided stays at least as wanted."""
+    """Largest of 1, 2, 4, 8 that keeps (height, width) at least as large as wanted."""
     return max(f for f in (1, 2, 4, 8) if f == 1 or all(s >= f * w for s, w in zip(size, wanted)))
 
 
 def decode_ids(data: bytes | Image.Image, path: str, colors: bool = False) -> np.ndarray:
-    """Decode a map of ids without turning indices into colors.
+    """Decode an id map without turning palette indices into colors.
 
-    Understands 1- to 16-bit grey and palette PNGs (index, not color), 32-bit TIFF, and RGB(A)
-    files.
-
-    Args:
-        data (bytes | Image): The file, or what :func:`open_source` gives.
-        path (str): Its name, for the error text.
-        colors (bool): Labels are coded by color: read a palette file by its colors.
+    Reads 1- to 16-bit grey and palette PNGs, 32-bit TIFF, and RGB(A) files; ``data`` is a file's
+    bytes or what :func:`open_source` returns, ``colors`` reads palette files by their colors.
 
     Returns:
         ndarray: (H, W), uint8, uint16 or int32 ids; or (H, W, 3 | 4), uint8, RGB or RGBA.
@@ -376,39 +363,39 @@ def decode_ids(data: bytes | Image.Image, path: str, colors: bool = False) -> np
     """
     if isinstance(data, Image.Image):
         return _pillow_ids(data, path, colors)
-    picture = _check_complete(data, path)
+    pil = _check_complete(data, path)
     if data[:8] == _PNG and len(data) > 26 and data[25] == 0 and data[24] >= 8:
         ids = _decode_cv2(data, cv2.IMREAD_UNCHANGED)
         if ids is not None and ids.ndim == 2:
             return ids
-    picture = picture or _decode_pillow(data, path)
-    if data[:8] == _PNG and data[25] == 0 and data[24] < 8:  # Pillow spreads them over 0..255
-        return np.asarray(picture.convert('L')) // (255 // (2 ** data[24] - 1))
-    return _pillow_ids(picture, path, colors)
+    pil = pil or _decode_pillow(data, path)
+    if data[:8] == _PNG and data[25] == 0 and data[24] < 8:  # Pillow scales them to 0..255
+        return np.asarray(pil.convert('L')) // (255 // (2 ** data[24] - 1))
+    return _pillow_ids(pil, path, colors)
 
 
-def _pillow_ids(picture: Image.Image, where: str, colors: bool) -> np.ndarray:
+def _pillow_ids(pil: Image.Image, where: str, colors: bool) -> np.ndarray:
     """Ids or colors of a loaded Pillow image; see :func:`decode_ids`."""
-    if picture.format in ('JPEG', 'MPO'):
+    if pil.format in ('JPEG', 'MPO'):
         raise DataError(
             f'{where} is a JPEG, expected a PNG or TIFF of ids: JPEG compression invents ids at '
-            'every border; make it again from the source as PNG'
+            'every border; export it again from the source as PNG'
         )
-    if picture.mode in ('La', 'RGBa'):
-        picture = picture.convert(picture.mode.upper())
-    if colors and picture.mode in ('P', 'PA'):
-        picture = picture.convert('RGB')
-    elif picture.mode in ('LA', 'PA'):
-        picture = picture.getchannel(0)
-    elif picture.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
-        picture = picture.convert('RGB')
-    ids = np.asarray(picture)
+    if pil.mode in ('La', 'RGBa'):
+        pil = pil.convert(pil.mode.upper())
+    if colors and pil.mode in ('P', 'PA'):
+        pil = pil.convert('RGB')
+    elif pil.mode in ('LA', 'PA'):
+        pil = pil.getchannel(0)
+    elif pil.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
+        pil = pil.convert('RGB')
+    ids = np.asarray(pil)
     if ids.dtype.kind == 'f':
         wrong = ids[~((ids == np.rint(ids)) & (np.abs(ids) < 2**31))]
         if wrong.size:
             raise DataError(
                 f'{where} holds {wrong[0]}, expected whole ids; was the label map resized with '
-                'smoothing, or is it an image?'
+                'interpolation, or is it an image?'
             )
     if ids.dtype.itemsize > 2:
         return ids.astype(np.int32)
@@ -416,14 +403,7 @@ def _pillow_ids(picture: Image.Image, where: str, colors: bool) -> np.ndarray:
 
 
 def id24(color: np.ndarray) -> np.ndarray:
-    """Ids coded as R + 256 G + 65536 B (+ 2**24 A), as panoptic PNGs do.
-
-    Args:
-        color (ndarray): (H, W, 3 | 4), RGB(A), uint8.
-
-    Returns:
-        ndarray: (H, W), int64.
-    """
+    """Ids, (H, W), int64, from RGB(A), uint8, as R + 256 G + 65536 B (+ 2**24 A): panoptic PNGs."""
     ids = color[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
     if color.shape[-1] == 4 and not (color[..., 3] == 255).all():
         ids = ids + (color[..., 3].astype(np.int64) << 24)

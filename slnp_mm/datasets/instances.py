@@ -1,6 +1,6 @@
-"""Instances: where they come from, and layers of ids (K, H, W) with the class of each.
+"""Instances as layers of ids (K, H, W) with the class of each, and how to make them.
 
-A label is (H, W), uint8, 0..C-1 or 255 = unlabelled. A path is the file that error texts name.
+A label is (H, W), uint8, 0..C-1 or 255 = unlabelled. A path only names the file in error texts.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Instances(NamedTuple):
 
 
 def from_label(label: np.ndarray) -> Instances:
-    """Take the connected components (8 neighbors) of each class: one layer."""
+    """One layer: the connected components (8 neighbors) of each class."""
     ids = np.full(label.shape, -1, np.int32)
     classes: list[int] = []
     for cls in _present(label):
@@ -45,27 +45,22 @@ def from_label(label: np.ndarray) -> Instances:
 def from_ids(
     raw: np.ndarray, label: np.ndarray, background: Sequence[int] = (), path: str = 'the id map'
 ) -> Instances:
-    """Read an id map in which every object has its own number.
+    """Read an id map, (H, W), integers, in which each object has its own number.
 
     The class of an id is the majority label under it. Ids may repeat across classes (SPADE numbers
-    things from 0 while stuff keeps its class id): a part of an id with another class becomes an
-    instance of its own if it has at least a tenth of the id's pixels; a smaller sliver stays.
-    Unlabelled pixels keep their id where the object has labelled ones.
+    things from 0 while stuff keeps its class id): where another class covers at least a tenth of an
+    id's pixels, that part becomes an instance of its own; smaller slivers stay. Unlabelled pixels
+    keep their id if the object also has labelled ones. ``background`` ids mean "no object" and give
+    one instance per class.
 
     Source:
         ours: the rule for repeated ids, so that no object changes class.
-
-    Args:
-        raw (ndarray): (H, W), integers.
-        label (ndarray): (H, W), uint8.
-        background (Sequence[int]): Ids that mean "no object"; one instance a class.
-        path (str): The id map.
 
     Returns:
         Instances: One layer; each labelled pixel has exactly one id.
 
     Raises:
-        DataError: If there are more than 32767 ids, as in a photograph.
+        DataError: If there are more than 32767 ids, as in a real image.
     """
     if raw.dtype == np.uint8:  # faster
         uniq, inverse = np.arange(256), raw.astype(np.uint16)
@@ -74,8 +69,8 @@ def from_ids(
     num = len(uniq)
     if num > _MOST_IDS:
         raise DataError(
-            f'{path} has {num} different instance ids, expected at most {_MOST_IDS}; is it a '
-            'photograph instead of an id map?'
+            f'{path} has {num} different instance ids, expected at most {_MOST_IDS}; is it an '
+            'image instead of an id map?'
         )
 
     # pixels of each class under each id
@@ -85,19 +80,19 @@ def from_ids(
     own = np.isin(uniq, np.asarray(list(background), np.int64))
     things = (total > 0) & ~own
 
-    # which of them become instances
+    # which pairs become instances
     split = counts >= np.maximum(_SLIVER * total, 1)[:, None]
     split[own] = counts[own] > 0
     split[np.arange(num), major] |= things
     index, classes = np.nonzero(split)
 
-    # number of each pair; slivers and unlabelled pixels go to the majority
+    # number of each pair; slivers and unlabelled pixels join the majority
     table = np.full((num, 256), -1, np.int32)
     table[index, classes] = np.arange(len(index))
     home = np.where(things, table[np.arange(num), major], -1)
     table = np.where(table < 0, home[:, None], table).ravel()
 
-    # join the background of each class
+    # one background instance per class
     target, first = np.arange(len(classes)), {}
     for i in np.nonzero(own[index])[0]:
         target[i] = first.setdefault(int(classes[i]), i)
@@ -109,8 +104,8 @@ def from_masks(
 ) -> Instances:
     """Pack masks, (H, W), bool, that may overlap into K = ``max_overlap`` layers.
 
-    Where more masks meet than there are layers, the smallest are kept.
-    Labelled pixels under no mask become one instance a class.
+    Where masks outnumber the layers, the smallest are kept. Labelled pixels under no mask become
+    one instance per class.
     """
     layers = np.full((max_overlap, *label.shape), -1, np.int32)
     depth = np.zeros(label.shape, np.int32)
@@ -131,7 +126,7 @@ def from_masks(
 
 
 def keep_largest(found: Instances, max_instances: int, path: str) -> Instances:
-    """Order by area and merge the smallest, class by class, to at most T_max; drop empty ones.
+    """Sort by area, drop empty ones and merge the smallest by class, down to T_max.
 
     Raises:
         DataError: If there are more classes than ``max_instances``.
@@ -152,7 +147,7 @@ def by_area(layers: np.ndarray, classes: np.ndarray) -> Instances:
 
 
 def _order(layers: np.ndarray, num: int) -> np.ndarray:
-    """Ids that have pixels, the largest first."""
+    """Ids that have pixels, largest first."""
     area = np.bincount(layers.ravel() + 1, minlength=num + 1)[1:]
     order = np.argsort(-area, kind='stable')
     return order[area[order] > 0]
@@ -161,7 +156,7 @@ def _order(layers: np.ndarray, num: int) -> np.ndarray:
 def _merge(
     layers: np.ndarray, classes: np.ndarray, order: np.ndarray, max_instances: int, path: str
 ) -> Instances:
-    """Keep as many large instances as possible, join the rest by class."""
+    """Keep as many large instances as possible and merge the rest by class."""
     kinds = classes[order]
     seen = set()
     for keep in range(len(order) - 1, -1, -1):
@@ -179,7 +174,7 @@ def _merge(
     table[order[keep:]] = keep + rest
     layers = table[layers]
 
-    # a pixel counts once where masks that overlap were joined
+    # count a pixel once where overlapping masks were merged
     for k in range(1, len(layers)):
         for lower in layers[:k]:
             layers[k][layers[k] == lower] = -1
@@ -192,11 +187,11 @@ def _present(label: np.ndarray) -> list[int]:
 
 
 class InstanceSource:
-    """Makes the instances of an image from its id map, its objects in a COCO JSON or its label.
+    """Makes an image's instances from its id map, its objects in a COCO JSON, or its label.
 
     Args:
         background_ids (Sequence[int]): Ids in id maps that mean "no object".
-        background_below (int, optional): Ids below this mean "no object" too (Cityscapes: 1000).
+        background_below (int, optional): Smaller ids also mean "no object" (Cityscapes: 1000).
         json_file (str, optional): COCO ``instances_*.json``.
         category_map (dict[int, int], optional): From category id in the JSON to class index.
             Defaults to category id - 1.
@@ -227,21 +222,18 @@ class InstanceSource:
         max_instances: int,
         max_overlap: int,
     ) -> Instances:
-        """Make the instances of one image.
+        """Make the instances of one image: at most ``max_instances`` (T_max), largest first.
 
         Args:
             label (ndarray): (H, W), uint8, 0..C-1 or 255.
-            img_path (str): The image, for the error text.
+            img_path (str): The image, for error texts.
             instances (str | ndarray | list[dict], optional): The id map, a file or (H, W) integers;
                 or what ``find_image`` found in the JSON.
             max_instances (int): T_max.
             max_overlap (int): Layers K.
 
-        Returns:
-            Instances: At most T_max, by decreasing area.
-
         Raises:
-            DataError: If sizes differ or ids or objects cannot be read.
+            DataError: If sizes differ, or ids or objects cannot be read.
         """
         if isinstance(instances, list):
             found = from_masks(*self.masks(instances, img_path, label.shape), label, max_overlap)
@@ -263,7 +255,7 @@ class InstanceSource:
         if raw.shape != label.shape:
             raise DataError(
                 f'instance map {path} is {raw.shape[1]}x{raw.shape[0]}, but its label is '
-                f'{label.shape[1]}x{label.shape[0]} (width x height); both must have one size'
+                f'{label.shape[1]}x{label.shape[0]} (width x height); both must have the same size'
             )
         background = set(self.background_ids)
         if self.background_below is not None:
@@ -273,7 +265,7 @@ class InstanceSource:
     def masks(
         self, found: list[dict], img_path: str, shape: tuple[int, int]
     ) -> tuple[list[np.ndarray], list[int]]:
-        """Draw the objects that ``find_image`` found: masks, (H, W) bool, and the class of each."""
+        """Rasterize what ``find_image`` found: masks, (H, W) bool, and their classes."""
         if len(found) != 1:
             raise DataError(
                 f'{img_path} is listed {len(found)} times in {self.json_file}, expected once; is '

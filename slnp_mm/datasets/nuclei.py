@@ -7,15 +7,15 @@ from .slnp_dataset import SLNPDataset
 
 @DATASETS.register_module()
 class SLNPNuclei(SLNPDataset):
-    """Nuclei of the Data Science Bowl 2018, stage 1, CC0: background 0 and nucleus 1.
+    """Data Science Bowl 2018, stage 1, CC0: background 0 and nucleus 1.
 
     ::
 
         ROOT/images/{train,val}/*.jpg
         ROOT/labels/{train,val}/*.png       0, 1
-        ROOT/instances/{train,val}/*.png    16 bits, a number for each nucleus, 0 = background
+        ROOT/instances/{train,val}/*.png    16 bits, one number per nucleus, 0 = background
 
-    Nuclei touch, so that only the instance maps tell them apart.
+    Nuclei touch: only the instance maps separate them.
     """
 
     METAINFO = dict(classes=('background', 'nucleus'), palette=[[32, 24, 56], [240, 200, 80]])

@@ -1,4 +1,4 @@
-"""NYUv2, indoor photographs, with its usual 40 classes."""
+"""NYUv2, indoor images, with its usual 40 classes."""
 
 from mmagic.registry import DATASETS
 
@@ -25,7 +25,7 @@ class SLNPNYUv2(SLNPDataset):
 
     Source:
         reference: Silberman et al., ECCV 2012; the 40 classes by Gupta et al., CVPR 2013.
-        ours: 795 train images as published; val are the first 327 of the 654 test images.
+        ours: the 795 published training images; val is the first 327 of the 654 test images.
     """
 
     METAINFO = dict(classes=_CLASSES)

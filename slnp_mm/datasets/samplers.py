@@ -1,4 +1,4 @@
-"""Batches that can be made again from any place of a run."""
+"""Batches that can be reproduced from any position of a run."""
 
 import atexit
 import itertools
@@ -18,7 +18,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def seed_all(*key: int) -> None:
-    """Seed Python, numpy and torch, on all devices, by whole numbers >= 0."""
+    """Seed Python, numpy and torch (all devices) with integers >= 0."""
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -27,10 +27,10 @@ def seed_all(*key: int) -> None:
 
 @FUNCTIONS.register_module()
 def slnp_worker(worker_id: int) -> None:
-    """Keep a loader's worker alive until the training, which a scheduler stops too, has saved.
+    """Let a loader's worker ignore the stop signals, so that training can save first.
 
-    A batch that finds no room in shared memory would never arrive: it ends the worker, which torch
-    reports to the training.
+    A batch that does not fit into shared memory would never arrive: exit instead, so that torch
+    reports it.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -39,23 +39,15 @@ def slnp_worker(worker_id: int) -> None:
 
 @atexit.register
 def end_workers() -> None:
-    """Kill the workers that are left when the program ends.
-
-    Python ends them by SIGTERM, which they ignore, and then waits for them without end.
-    """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report them as killed
+    """Kill the remaining workers at exit: they ignore SIGTERM, and Python would wait forever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch reports them as killed
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
 
 
 class SeededIndices:
-    """Indices of a batch; each seeds the random numbers just before its sample is made.
-
-    Args:
-        seed (int): The run's.
-        pairs (list[tuple[int, int]]): Place in the run and index in the data set of each sample.
-    """
+    """Indices of a batch, given with their positions in the run; each is seeded when drawn."""
 
     def __init__(self, seed: int, pairs: list[tuple[int, int]]) -> None:
         self.seed, self.pairs = seed, pairs
@@ -68,15 +60,15 @@ class SeededIndices:
 
 @DATA_SAMPLERS.register_module()
 class SLNPBatchSampler:
-    """Endless full batches, in which a sample depends on seed and place only.
+    """Endless full batches, in which a sample depends only on the seed and its position.
 
-    The place of a sample is its number in the run, over all processes: transforms draw the same
-    numbers there whatever worker and process makes it. So a run goes on from any place, with
-    another batch size or number of workers too.
+    The position of a sample is its number in the run, over all processes. Transforms draw the same
+    random numbers there in any worker and process, so a run resumes from any position, also with
+    another batch size or number of workers.
 
     Args:
-        sampler (InfiniteSampler | DefaultSampler): mmengine's; says the order and the seed.
-        batch_size (int): Samples of a batch of this process.
+        sampler (InfiniteSampler | DefaultSampler): mmengine's; sets the order and the seed.
+        batch_size (int): Samples per batch of this process.
     """
 
     def __init__(self, sampler: InfiniteSampler | DefaultSampler, batch_size: int) -> None:
@@ -84,14 +76,14 @@ class SLNPBatchSampler:
         self.start(sampler.seed, 0)
 
     def start(self, seed: int, place: int) -> None:
-        """Let the next iterator begin at a place, a number of samples, of the run of a seed."""
+        """Let the next iterator start at ``place`` samples into the run of a seed."""
         self.seed, self.place = seed, place
 
     def __len__(self) -> int:
         return max(len(self.sampler) // self.batch_size, 1)
 
     def __iter__(self) -> Iterator[SeededIndices]:
-        """Give batch after batch; each process takes every ``world_size``-th sample."""
+        """Yield batches; each process takes every ``world_size``-th sample."""
         old = self.sampler
         sampler = type(old)(old.dataset, shuffle=old.shuffle, seed=self.seed)
         pairs = zip(itertools.count(old.rank, old.world_size), _epochs(sampler))
@@ -101,7 +93,7 @@ class SLNPBatchSampler:
 
 
 def _epochs(sampler: InfiniteSampler | DefaultSampler) -> Iterator[int]:
-    """Repeat a sampler, shuffled anew each time; an infinite one never ends the first time."""
+    """Repeat a sampler, reshuffled each time; an infinite one never ends its first epoch."""
     for epoch in itertools.count():
         sampler.set_epoch(epoch)
         yield from sampler

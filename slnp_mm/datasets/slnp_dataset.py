@@ -31,7 +31,7 @@ from .transforms import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
 _WORDS = dict(img='image', label='label', instance='instance map')
 SKIP_ADVICE = ', or set skip_corrupt=True of the data set to replace it'
 _ORIENTATIONS = (None, 'ignore', 'images', 'both')
-# what mmseg, mmdet and mmengine call things that have another name here
+# names in mmseg, mmdet and mmengine, and their names here
 _NAMES = dict(
     reduce_zero_label='label=dict(reduce_zero_label=True)',
     label_map='label=dict(label_map={...})',
@@ -58,35 +58,33 @@ _NAMES = dict(
 class SLNPDataset(BaseDataset):
     """Images with label maps and, optionally, instance maps.
 
-    Files are paired by their path below the folder, without suffix. The pipeline starts from paths;
-    ``SLNPLoadImage``, ``SLNPLoadLabel`` and ``SLNPLoadInstances`` read them by the rules given
-    here. A set of its own states its difference in the class's constants.
+    Files are paired by their path below the folder, without suffix. The pipeline starts from paths,
+    which ``SLNPLoadImage``, ``SLNPLoadLabel`` and ``SLNPLoadInstances`` read by the rules given
+    here. Subclasses override the class constants.
 
     Args:
         data_root (str, optional): Folder that holds the others. ``~`` is the home folder in every
             path.
-        split (str, optional): What ``{split}`` in ``FOLDERS`` stands for; only sets that have
-            splits take it.
+        split (str, optional): Replaces ``{split}`` in ``FOLDERS``; only for sets that have splits.
         data_prefix (dict, optional): Folders ``img``, ``label`` and, optionally, ``instance``,
             relative to ``data_root``.
-        metainfo (dict, optional): ``classes`` (names, in the order of the ids) and ``palette`` (RGB
-            triples, made up if missing).
-        ann_file (str): File of names, one a line, with or without suffix, relative to
-            ``data_root``: only these samples belong to the set. Defaults to '', which takes all.
-        img_suffix (str | Sequence[str], optional): Endings of images; upper and lower case are
-            alike.
-        label_suffix (str | Sequence[str], optional): Endings of label files.
-        instance_suffix (str | Sequence[str], optional): Endings of instance files.
-        label (dict, optional): Arguments of ``LabelCodec`` but ``num_classes``: how label files are
-            written.
-        instance (dict, optional): Arguments of ``InstanceSource`` but ``num_classes``. A
+        metainfo (dict, optional): ``classes`` (names, in id order) and ``palette`` (RGB triples,
+            generated if missing).
+        ann_file (str): Text file of the names to use, one per line, with or without suffix,
+            relative to ``data_root``. Defaults to '', which uses all.
+        img_suffix (str | Sequence[str], optional): Suffixes of images; case is ignored.
+        label_suffix (str | Sequence[str], optional): Suffixes of label files.
+        instance_suffix (str | Sequence[str], optional): Suffixes of instance files.
+        label (dict, optional): Arguments of ``LabelCodec`` except ``num_classes``: the format of
+            label files.
+        instance (dict, optional): Arguments of ``InstanceSource`` except ``num_classes``. A
             ``json_file`` is relative to ``data_root``.
-        image_size (int | tuple[int], optional): Side, or (height, width), that transforms without a
-            size of their own use, so that one setting changes it:
+        image_size (int | tuple[int], optional): Side, or (height, width), for transforms without a
+            size of their own, so that one setting changes it:
             ``train_dataloader.dataset.image_size``.
-        exif_orientation (str, optional): Where an image's EXIF data say that it is shown turned:
-            'images' turns the image (labels were drawn on what a viewer shows), 'both' turns
-            image, label and instances (labels lie on the stored pixels), 'ignore' turns neither.
+        exif_orientation (str, optional): What to do with images with an EXIF rotation:
+            'images' rotates the image (labels were drawn on what a viewer shows), 'both' rotates
+            image, label and instances (labels fit the stored pixels), 'ignore' rotates neither.
             Defaults to None: as 'ignore', but the check asks.
         skip_corrupt (bool): Log, count and replace an image that cannot be decoded, instead of
             stopping.
@@ -95,11 +93,11 @@ class SLNPDataset(BaseDataset):
         serialize_data (bool): See mmengine's ``BaseDataset``.
         test_mode (bool): See mmengine's ``BaseDataset``.
         lazy_init (bool): List the files on first use only.
-        **unknown: Refused, with what mmseg's arguments are called here.
+        **unknown: Refused, with the name that mmseg's arguments have here.
 
     Raises:
-        DataError: If the root, a folder or one side of a pair is missing,
-            or an argument is unknown or contradicts another.
+        DataError: If the root, a folder or one side of a pair is missing, or an argument is unknown
+            or contradicts another.
     """
 
     METAINFO: dict = dict()
@@ -145,7 +143,7 @@ class SLNPDataset(BaseDataset):
         if indices is not None and not indices:
             raise DataError(f'indices={indices!r} leaves no sample of the data set')
 
-        # how files are named and written
+        # names and formats of the files
         suffixes = dict(img=img_suffix, label=label_suffix, instance=instance_suffix)
         self.suffixes = {
             key: as_suffixes(self.SUFFIXES[key] if value is None else value)
@@ -155,7 +153,7 @@ class SLNPDataset(BaseDataset):
         self._instance_cfg = {**self.INSTANCE, **(instance or {})}
         self._own_instance_cfg = instance or {}
 
-        # how they are read; workers share the count
+        # how to read them; workers share the count
         self.image_size = image_size
         self.exif_orientation = exif_orientation
         self.skip_corrupt = skip_corrupt
@@ -166,7 +164,7 @@ class SLNPDataset(BaseDataset):
             data_root=os.path.expanduser(self.DATA_ROOT if data_root is None else data_root),
             data_prefix=self._folders(split or self.SPLIT, data_prefix or {}),
             metainfo=self._fill_metainfo(metainfo),
-            pipeline=copy.deepcopy(list(pipeline)),  # its loaders keep the rules of this set
+            pipeline=copy.deepcopy(list(pipeline)),  # its loaders hold this set's rules
             indices=indices,
             serialize_data=serialize_data,
             test_mode=test_mode,
@@ -174,22 +172,16 @@ class SLNPDataset(BaseDataset):
         )
 
     def _refuse(self, unknown: dict) -> None:
-        """Raise because there are arguments that would be ignored."""
-        known = [
-            name
-            for kind in type(self).__mro__
-            if issubclass(kind, SLNPDataset)
-            for name, one in inspect.signature(kind.__init__).parameters.items()
-            if name != 'self' and one.kind is not one.VAR_KEYWORD
-        ]
+        """Raise for arguments that would be ignored."""
+        known = inspect.signature(type(self)).parameters | inspect.signature(SLNPDataset).parameters
+        known = [name for name in known if name not in ('args', 'kwargs', 'unknown')]
         texts = []
         for name in unknown:
             close = difflib.get_close_matches(name, known, 1)
             hint = _NAMES.get(name.lower(), close[0] if close else None)
-            texts.append(f'{name} (here it is {hint})' if hint else name)
+            texts.append(f'{name} (use {hint})' if hint else name)
         raise DataError(
-            f'{type(self).__name__} does not take {", ".join(texts)}; '
-            f'it takes {", ".join(dict.fromkeys(known))}'
+            f'{type(self).__name__} does not take {", ".join(texts)}; it takes {", ".join(known)}'
         )
 
     def _folders(self, split: str | None, given: dict) -> dict[str, str]:
@@ -199,7 +191,7 @@ class SLNPDataset(BaseDataset):
         unknown = set(prefix) - set(_WORDS)
         if unknown:
             raise DataError(
-                f'data_prefix has the keys img, label and instance, got also {sorted(unknown)}; '
+                f'data_prefix takes the keys img, label and instance, got also {sorted(unknown)}; '
                 "mmseg's img_path and seg_map_path are img and label here"
             )
         return {
@@ -209,14 +201,12 @@ class SLNPDataset(BaseDataset):
         }
 
     def _fill_metainfo(self, metainfo: dict | None) -> dict:
-        """Add names from mmseg and a palette; check their lengths."""
+        """Add mmseg's names and a palette; check the lengths."""
         info = mmseg_metainfo(self.MMSEG_NAME) if self.MMSEG_NAME else {}
         info = {**info, **self.METAINFO, **(metainfo or {})}
         ignored = sorted(set(info) & {'reduce_zero_label', 'label_map', 'ignore_index'})
         if ignored:
-            raise DataError(
-                f'metainfo does not take {ignored[0]} (here it is {_NAMES[ignored[0]]})'
-            )
+            raise DataError(f'metainfo does not take {ignored[0]} (use {_NAMES[ignored[0]]})')
         classes = info.get('classes')
         if not classes or isinstance(classes, str):
             raise DataError(
@@ -228,7 +218,7 @@ class SLNPDataset(BaseDataset):
         if len(palette) != len(classes):
             raise DataError(
                 f'palette has {len(palette)} colors for {len(classes)} classes; give one RGB '
-                'triple a class'
+                'triple per class'
             )
         info['palette'] = [list(map(int, color)) for color in palette]
         return info
@@ -240,7 +230,7 @@ class SLNPDataset(BaseDataset):
         super().full_init()
 
     def make_rules(self) -> None:
-        """Make the label codec and the instance source, and set those of the pipeline's steps."""
+        """Build the label codec and instance source, and hand them to the pipeline's loaders."""
         num = len(self._metainfo['classes'])
         _check_keys('label', self._label_cfg, LabelCodec)
         _check_keys('instance', self._instance_cfg, InstanceSource)
@@ -258,7 +248,7 @@ class SLNPDataset(BaseDataset):
                 step.source, self.instance_loader = self.source, step
 
     def _check_instance_settings(self) -> None:
-        """Raise if a setting asks for files that the set does not have."""
+        """Raise if a setting needs files that the set does not have."""
         own = {key for key, value in self._own_instance_cfg.items() if value not in (None, ())}
         json_file = self._instance_cfg.get('json_file')
         if json_file and 'instance' in self.data_prefix:
@@ -276,7 +266,7 @@ class SLNPDataset(BaseDataset):
             )
 
     def load_data_list(self) -> list[dict]:
-        """List the samples; a DataError if a folder or a partner file is missing."""
+        """List the samples; a DataError if a folder or partner file is missing."""
         found = self.find_all()
         problems = self.unpaired(found)
         if problems:
@@ -298,7 +288,7 @@ class SLNPDataset(BaseDataset):
         }
 
     def _tell_apart(self, images: dict[str, str], others: dict[str, str], key: str) -> None:
-        """Let the longer suffix say what a file is, where two kinds share a folder."""
+        """Let the longer suffix decide the kind of a file where two kinds share a folder."""
         names = {
             os.path.relpath(path, self.data_prefix[key]): name for name, path in others.items()
         }
@@ -307,7 +297,7 @@ class SLNPDataset(BaseDataset):
             if len(name) == len(other):
                 raise DataError(
                     f'{self.data_prefix["img"]} is the folder of both images and {_WORDS[key]}s, '
-                    f'and {path} would be both; set img_suffix and {key}_suffix to what tells them '
+                    f'and {path} would be both; set img_suffix and {key}_suffix to tell them '
                     f"apart, for example img_suffix='.jpg', {key}_suffix='_mask.png'"
                 )
             if other and len(other) < len(name):
@@ -316,7 +306,7 @@ class SLNPDataset(BaseDataset):
                 del others[other]
 
     def _listed(self, images: dict[str, str]) -> list[str]:
-        """Names in ``ann_file``, as the lister gives them."""
+        """Names in ``ann_file``, as :func:`list_files` spells them."""
         if not os.path.isfile(self.ann_file):
             raise DataError(f'no list of names at {self.ann_file}; check ann_file in the config')
         text = os.fsdecode(read_bytes(self.ann_file).removeprefix(b'\xef\xbb\xbf'))
@@ -329,18 +319,18 @@ class SLNPDataset(BaseDataset):
             if name is None or name in names:
                 problem = f'is no image in {self.data_prefix["img"]}'
                 if name:
-                    problem = f'stands in line {names[name]} already'
+                    problem = f'is already in line {names[name]}'
                 raise DataError(
-                    f'{self.ann_file}, line {number}: {line} {problem}; expected one name a '
+                    f'{self.ann_file}, line {number}: {line} {problem}; expected one name per '
                     f'line, with or without suffix, for example {min(images)}'
                 )
             names[name] = number
         if not names:
-            raise DataError(f'{self.ann_file} holds no name; expected one a line')
+            raise DataError(f'{self.ann_file} holds no name; expected one per line')
         return list(names)
 
     def _name_of(self, line: str, images: dict[str, str]) -> str | None:
-        """Name of the image that a line means; None if there is none."""
+        """Name of the image that a line of ``ann_file`` means; None if there is none."""
         line = os.path.normpath(one_form(line.replace('\\', '/')))
         below = os.path.relpath(os.path.join(self.data_root, line), self.data_prefix['img'])
         for name in (line, below):
@@ -355,8 +345,8 @@ class SLNPDataset(BaseDataset):
 
         Returns:
             list[dict]: ``name`` (see :meth:`find_files`), ``img_path``, ``label_path`` and, for
-            instances, ``instance_path`` or ``coco``, what ``find_image`` found in the JSON; as the
-            list is serialized, workers share the objects' memory.
+            instances, ``instance_path`` or ``coco``, the JSON's entries for the image (kept in the
+            serialized list, whose memory workers share).
         """
         stems = sorted(set.intersection(*map(set, found.values())))
         samples = [
@@ -370,7 +360,7 @@ class SLNPDataset(BaseDataset):
         return samples
 
     def chosen(self, samples: list[dict]) -> list[dict]:
-        """The samples that ``indices`` takes."""
+        """The samples that ``indices`` selects."""
         if self._indices is None:
             return samples
         if isinstance(self._indices, int):
@@ -378,11 +368,9 @@ class SLNPDataset(BaseDataset):
         return [samples[i] for i in self._indices]
 
     def find_files(self, key: str) -> dict[str, str]:
-        """Find the files of one kind, 'img', 'label' or 'instance'.
+        """Find the files of one kind, 'img', 'label' or 'instance': path by name.
 
-        Returns:
-            dict[str, str]: From the name without folder and suffix, as used for pairing, to the
-            path.
+        The name is the path below the folder without suffix, as used for pairing.
 
         Raises:
             DataError: If the folder is missing or holds no such file.
@@ -407,7 +395,7 @@ class SLNPDataset(BaseDataset):
         return files
 
     def unpaired(self, found: dict[str, dict[str, str]]) -> list[str]:
-        """Say which files lack their partner, one sentence a file, or that no name at all pairs."""
+        """One sentence per file without a partner, or one if no name pairs at all."""
         texts = []
         for kind in [key for key in found if key != 'img']:
             if found[kind] and set(found['img']).isdisjoint(found[kind]):
@@ -424,18 +412,16 @@ class SLNPDataset(BaseDataset):
         return texts
 
     def _strangers(self, found: dict[str, dict[str, str]], kind: str) -> str:
-        """Say that no name is found on both sides, and why perhaps."""
+        """Report that no names match, with a hint at the suffix."""
         image, other = min(found['img']), min(found[kind])
-        ending = os.path.splitext(found[kind][other])[1]
         hint = ''
-        if other.startswith(image):
-            hint = f": {kind}_suffix='{other[len(image) :]}{ending}'"
-        elif image.startswith(other):
-            ending = os.path.splitext(found['img'][image])[1]
-            hint = f": img_suffix='{image[len(other) :]}{ending}'"
+        for key, long, short in ((kind, other, image), ('img', image, other)):
+            if long.startswith(short):
+                ending = os.path.splitext(found[key][long])[1]
+                hint = f": {key}_suffix='{long[len(short) :]}{ending}'"
         return (
             f'none of the {len(found["img"])} images in {self.data_prefix["img"]} has a partner of '
-            f'its name in {self.data_prefix[kind]}, whose first file is '
+            f'the same name in {self.data_prefix[kind]}, whose first file is '
             f'{os.path.relpath(found[kind][other], self.data_prefix[kind])}; rename the files, or '
             f'set img_suffix and {kind}_suffix to what follows the common part of the names{hint}'
         )
@@ -450,8 +436,8 @@ class SLNPDataset(BaseDataset):
 
         Raises:
             CorruptFileError: If the sample cannot be decoded and ``skip_corrupt`` is off, or no
-                sample can be.
-            IndexError: If there is no such sample, which ends a loop over the data set.
+                sample can be decoded.
+            IndexError: If the index is out of range, which ends a loop over the data set.
         """
         if not -len(self) <= idx < len(self):
             raise IndexError(f'the data set has {len(self)} samples, got index {idx}')
@@ -468,11 +454,11 @@ class SLNPDataset(BaseDataset):
                     level=30,
                 )
         raise CorruptFileError(
-            f'not one of the {len(self)} samples of {self.data_root} can be decoded'
+            f'none of the {len(self)} samples of {self.data_root} can be decoded'
         )
 
     def load_files(self, info: dict) -> dict:
-        """Read image, label and instances of a sample as the files hold them, untransformed."""
+        """Read a sample's image, label and instances as stored, without transforms."""
         results = info | self.rules()
         for step in (
             SLNPLoadImage(None),
@@ -483,7 +469,7 @@ class SLNPDataset(BaseDataset):
         return results
 
     def rules(self) -> dict:
-        """Settings that the transforms read besides the paths of a sample."""
+        """Settings that the transforms read besides a sample's paths."""
         return dict(
             palette=self._metainfo['palette'],
             image_size=self.image_size,
@@ -492,14 +478,14 @@ class SLNPDataset(BaseDataset):
 
 
 def mmseg_metainfo(name: str) -> dict:
-    """Read ``classes`` and ``palette`` (RGB) of one of mmseg's data sets, by class name."""
+    """``classes`` and ``palette`` (RGB) of an mmseg data set, by class name."""
     import mmseg.datasets
 
     return getattr(mmseg.datasets, name).METAINFO
 
 
 def distinct_palette(num: int) -> list[list[int]]:
-    """Make up ``num`` RGB colors, 0..255, that are easy to tell apart; none alike up to 255."""
+    """Generate ``num`` RGB colors, 0..255, that are easy to tell apart; distinct up to 255."""
     colors = []
     for i in range(num):
         hue = i * 0.61803398875 % 1.0
@@ -510,7 +496,7 @@ def distinct_palette(num: int) -> list[list[int]]:
 
 
 def _check_keys(name: str, settings: dict, kind: type) -> None:
-    """Raise if settings hold a key that the class does not take."""
+    """Raise if settings hold a key that ``kind`` does not take."""
     known = set(inspect.signature(kind).parameters) - {'num_classes'}
     unknown = set(settings) - known
     if unknown:

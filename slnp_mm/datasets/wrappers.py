@@ -1,4 +1,4 @@
-"""Look into mmengine's wrappers of data sets (ConcatDataset, RepeatDataset, ...)."""
+"""Look inside mmengine's data set wrappers (ConcatDataset, RepeatDataset, ...)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,14 +7,14 @@ from mmagic.registry import DATASETS
 
 from ..errors import SLNPError
 
-# What parts of a joined set may have of their own: where their files are.
+# Settings in which the parts of a joined set may differ: where their files are.
 _OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrupt')
-# Arguments that ask for files beside the folders, which are left alone.
+# Arguments that need files besides the folders; dropped.
 _FILES = ('ann_file', 'instances')
 
 
 def part_configs(config: dict) -> Iterator[dict]:
-    """Give the settings of each set in a wrapper's, or the settings themselves."""
+    """Yield the config of each set in a wrapper's config, or the config itself."""
     inner = config.get('datasets') or [config.get('dataset')]
     if inner == [None]:
         yield config
@@ -24,7 +24,7 @@ def part_configs(config: dict) -> Iterator[dict]:
 
 
 def parts(dataset: Any) -> Iterator[Any]:
-    """Give each set inside a wrapper, or the data set itself."""
+    """Yield each set inside a wrapper, or the data set itself."""
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     if inner == [None]:
         yield dataset
@@ -34,7 +34,7 @@ def parts(dataset: Any) -> Iterator[Any]:
 
 
 def places(dataset: Any) -> list[str]:
-    """List the folders and files that a set of this package, or a wrapper of such, reads."""
+    """Folders and files that a set of this package, or a wrapper of such sets, reads."""
     found = []
     for part in parts(dataset):
         found += getattr(part, 'data_prefix', {}).values()
@@ -43,13 +43,13 @@ def places(dataset: Any) -> list[str]:
 
 
 def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
-    """Build the parts of a data set's config for their rules only, of no sample.
+    """Build the parts of a data set's config for their rules only, without samples.
 
     Returns:
-        tuple[list, list[dict]]: The data sets, and the settings of the first one's pipeline.
+        tuple[list, list[dict]]: The data sets, and the pipeline config of the first.
 
     Raises:
-        SLNPError: If the parts read their labels by different rules.
+        SLNPError: If the parts read labels by different rules.
     """
     settings = list(part_configs(config))
     first, *others = [{k: v for k, v in part.items() if k not in _OWN} for part in settings]
@@ -57,8 +57,8 @@ def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
         names = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))
         if names:
             raise SLNPError(
-                f'the parts of test_dataloader differ in {", ".join(names)}, so that it is open '
-                'how the label maps are written: name one part in the config'
+                f'the parts of test_dataloader differ in {", ".join(names)}, so the format of '
+                'the label maps is ambiguous: keep one part in the config'
             )
     datasets = []
     for part in settings:

@@ -1,4 +1,4 @@
-"""Scores, scorers and reports."""
+"""Metrics, scorers and reports."""
 
 from .metrics.feature_metric import SLNPFID, SLNPScorerFrechet
 from .metrics.slnp_diversity import SLNPDiversity

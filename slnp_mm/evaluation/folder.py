@@ -1,4 +1,4 @@
-"""Score a folder of images made by any program."""
+"""Score a folder of images from any program."""
 
 import copy
 import logging
@@ -30,14 +30,12 @@ from .metrics.base import PairedMetric
 
 
 def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
-    """Images of a folder and below: name below the folder without ending, to path.
+    """Paths of the images in a folder and below, by name below it without suffix.
 
-    Args:
-        folder (str): Folder.
-        suffix (Sequence[str]): The data set's endings, beside the usual ones.
+    ``suffix`` adds the data set's suffixes to the usual ones.
 
     Raises:
-        SLNPError: If there is no such folder, it holds no image, or two of one name.
+        SLNPError: If the folder is missing, holds no image, or two of the same name.
     """
     if not os.path.isdir(folder):
         raise SLNPError(f'Image folder {folder} does not exist.')
@@ -48,18 +46,13 @@ def list_images(folder: str, suffix: Sequence[str] = ()) -> dict[str, str]:
 
 
 def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
-    """Path of the image of each wanted name, in that order; nothing is dropped.
+    """Path of the image for each wanted name, in that order; all must match.
 
-    Where no image is in the subfolder that its name asks for, names are compared without their
-    subfolders, if that leaves them different.
-
-    Args:
-        images (dict[str, str]): Of :func:`list_images`.
-        wanted (list[str]): Names of the data set's images.
-        folder (str): For the error text.
+    Names are compared without their subfolders if no image is where its name expects it and the
+    short names stay unique.
 
     Raises:
-        SLNPError: If an image is missing or there is one too many; all are named.
+        SLNPError: If images are missing or extra; names them all.
     """
     if set(images).isdisjoint(wanted):
         flat = {os.path.basename(name): path for name, path in images.items()}
@@ -79,10 +72,9 @@ def pair(images: dict[str, str], wanted: list[str], folder: str) -> list[str]:
 
 
 def names_in(dataset: Any, images: dict[str, str]) -> list[str]:
-    """Names of a data set's images, as the images of a folder are named.
+    """Names of a data set's images, to match against the images of a folder.
 
-    That is the data set's own name for a sample, which the label has too; or the whole name of the
-    image file, where all images have that.
+    These are the data set's sample names, or the full image file names if all images have those.
     """
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     root = dataset.data_prefix['img']
@@ -96,12 +88,9 @@ def names_in(dataset: Any, images: dict[str, str]) -> list[str]:
 
 
 def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = None) -> Any:
-    """The test data set of a config, that inside a RepeatDataset, in mmagic's scope.
+    """Build the test data set of a generator's config, unwrapped from a RepeatDataset.
 
-    Args:
-        cfg (Config): Config of a generator.
-        labels (str, optional): Label folder in place of the config's.
-        reals (str, optional): Folder of real images in place of the config's.
+    ``labels`` and ``reals`` replace the config's folders of label files and real images.
 
     Raises:
         SLNPError: If the config joins several sets.
@@ -109,8 +98,8 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
     dataset, *more = part_configs(copy.deepcopy(cfg.test_dataloader.dataset))
     if more:
         raise SLNPError(
-            f'test_dataloader joins {len(more) + 1} data sets, but the pictures of a folder '
-            'belong to one: name one in the config'
+            f'test_dataloader joins {len(more) + 1} data sets, but a folder of images belongs to '
+            'one: keep one in the config'
         )
     if labels or reals:
         given = {k: os.path.abspath(v) for k, v in (('label', labels), ('img', reals)) if v}
@@ -120,12 +109,12 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
 
 
 def build_metrics(cfg: Config) -> list[Any]:
-    """This package's metrics of the config's test evaluator.
+    """Build the metrics of the config's test evaluator that can score a folder.
 
-    Those that cannot score a folder with one image a label are left out with a warning.
+    Metrics that need more than one image per label are skipped with a warning.
 
     Raises:
-        SLNPError: If there is none.
+        SLNPError: If none remains.
     """
     evaluator = cfg.get('test_evaluator') or {}
     entries = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
@@ -147,20 +136,17 @@ def build_metrics(cfg: Config) -> list[Any]:
 def score_folder(
     dataset: Any, metrics: list[Any], folder: str, batch_size: int = 16, device: str = 'cpu'
 ) -> dict[str, float]:
-    """Score images against a data set's labels and real images.
+    """Score images against a data set's labels and real images; all figures by name.
 
-    Labels and real images go through the data set's own pipeline, the scored images are read as
-    they are.
+    Labels and real images go through the data set's pipeline; so do scored images that have the
+    size of their real file, others are read as they are.
 
     Args:
         dataset (SLNPDataset): Gives ``img``, ``label`` and metainfo.
-        metrics (list[PairedMetric]): Get the results.
-        folder (str): Images named like the data set's, any ending.
-        batch_size (int): Images at a time.
+        metrics (list[PairedMetric]): Compute the figures.
+        folder (str): Images with the data set's names and any suffix.
+        batch_size (int): Images per batch.
         device (str): Torch device.
-
-    Returns:
-        dict[str, float]: All figures by name.
 
     Raises:
         SLNPError: If names do not pair up or an image does not decode.
@@ -174,18 +160,11 @@ def score_folder(
 def score_training(
     cfg: Config, dataset: Any, metrics: list[Any], batch_size: int = 16, device: str = 'cpu'
 ) -> dict[str, float]:
-    """Score real training images as if they had been generated.
+    """Score real training images as if they had been generated; otherwise as :func:`score_folder`.
 
-    The distances tell how near unseen photographs come: what a perfect generator would reach. As
-    many training images as the data set has are taken, evenly spaced.
-
-    Args:
-        cfg (Config): Its ``train_dataloader`` names the training images; they go through the test
-            pipeline.
-        dataset (SLNPDataset): Of :func:`build_dataset`.
-        metrics (list[FeatureMetric]): Get the results.
-        batch_size (int): See :func:`score_folder`, also for ``device`` and what is returned.
-        device (str): Torch device.
+    The distances show how close unseen real images come: what a perfect generator would reach. As
+    many training images as the data set has are used, evenly spaced, through the test pipeline;
+    ``dataset`` is from :func:`build_dataset`.
 
     Raises:
         SLNPError: If there are fewer training images.
@@ -209,7 +188,7 @@ def _score(
     batch_size: int,
     device: str,
 ) -> dict[str, float]:
-    """Score images and their paths, in data set order, as a model's output."""
+    """Score images and their paths, in data set order, like a model's output."""
     for metric in metrics:
         metric.dataset_meta = dataset.metainfo
         metric.device = torch.device(device)
@@ -229,10 +208,10 @@ def _score(
 
 
 def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
-    """Read an image to score, (3, H, W), uint8, BGR, as the real one is read.
+    """Read an image to score as (3, H, W), uint8, BGR.
 
-    One of the size of the real file is resized by the data set's pipeline, so that a photograph is
-    equal to itself; another is scored as it is.
+    If it has the size of the real file, the data set's pipeline resizes it, so that a real image
+    equals itself; otherwise it is scored as it is.
     """
     info = {**dataset.get_data_info(index), **dataset.rules()}
     same = _size(path) == _size(info['img_path'])
@@ -244,15 +223,15 @@ def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
 
 
 def _size(path: str) -> tuple[int, int]:
-    """Height and width of a picture file."""
+    """Height and width of an image file."""
     data = read_bytes(path)
     return header_size(data) or decode_image(data, path).shape[:2]
 
 
 def names_of(dataset: Any) -> tuple[str, str | None]:
-    """Name and split of a data set, for the protocol; those of a joined set are joined by ``+``.
+    """Name and split of a data set for the protocol; parts of a joined set are joined by ``+``.
 
-    The split is the label folder below the data root; a foreign set has none.
+    The split is the label folder below the data root; other packages' data sets have none.
     """
     names, splits = [], []
     for part in parts(dataset):

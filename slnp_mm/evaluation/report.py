@@ -1,4 +1,4 @@
-"""Reports: every figure with the protocol that made it."""
+"""Reports: figures with the protocol that produced them."""
 
 import json
 import math
@@ -16,15 +16,15 @@ from .scorers.base import file_sha256
 
 FORMAT = 1
 PACKAGES = 'torch torchvision mmengine mmagic mmsegmentation numpy scipy'.split()
-# Recorded in a protocol, but two reports may differ in them: a file's name, how a scorer was
-# trained, half precision on a GPU, figures of foreign metrics.
+# Protocol entries in which comparable reports may differ: file names, the scorer's training, half
+# precision on a GPU, figures of other packages' metrics.
 NOTES = ('config', 'checkpoint', 'training', 'precision', 'others')
 
 
 def versions() -> dict[str, str]:
-    """Versions of all packages that take part in a score."""
-    import cv2  # its package has three names
-    import mmcv  # its package has two
+    """Versions of all packages that affect a score."""
+    import cv2  # distributed under three names
+    import mmcv  # under two
 
     from slnp_mm.version import __version__
 
@@ -45,21 +45,21 @@ def build_report(
     split: str | None = None,
     others: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Join the metrics' last results into one report, as plain JSON values.
+    """Join the metrics' last results into one report of plain JSON values.
 
     Args:
         metrics (Sequence[Any]): Metrics after ``evaluate`` on this process; those without
-            ``last_report`` are left out.
-        run (dict[str, Any]): Where the images are from: ``config``, ``checkpoint``, ``iteration``,
+            ``last_report`` are ignored.
+        run (dict[str, Any]): Origin of the images: ``config``, ``checkpoint``, ``iteration``,
             ``seed``, ``images``.
         data (str, optional): Name of the data set.
         split (str, optional): Its split.
-        others (dict[str, Any], optional): All figures of the evaluation; the numbers that no metric
-            here made (mmagic's ``SWD``) are added and named in the protocol as ``others``.
+        others (dict[str, Any], optional): All figures of the evaluation; numbers from other metrics
+            (mmagic's ``SWD``) are added and listed in the protocol as ``others``.
 
     Returns:
-        dict[str, Any]: ``format``, ``figures`` by name (None for NaN and infinity, which JSON does
-        not know), ``per_class``, ``protocol``, ``run``, ``versions``.
+        dict[str, Any]: ``format``, ``figures`` by name (None for NaN and infinity, which JSON
+        lacks), ``per_class``, ``protocol``, ``run``, ``versions``.
 
     Raises:
         SLNPError: If no metric has a result.
@@ -84,7 +84,7 @@ def build_report(
         for name, row in part.get('per_class', {}).items():
             classes.setdefault(name, {'class': name}).update(row)
 
-    # what no metric of ours made
+    # figures of other metrics
     more = {
         k: v for k, v in (others or {}).items() if k not in figures and isinstance(v, (int, float))
     }
@@ -102,14 +102,14 @@ def build_report(
 
 
 def describe_checkpoint(path: str | None) -> dict[str, str] | None:
-    """Name and SHA-256 of a generator's checkpoint, None if there is none."""
+    """Name and SHA-256 of a generator's checkpoint; None if there is none."""
     if not path or not os.path.isfile(path):
         return None
     return dict(file=os.path.basename(path), sha256=file_sha256(path))
 
 
 def save_report(report: dict[str, Any], path: str) -> list[str]:
-    """Write ``path``, which ends in ``.json``, and the table beside it (``.md``); both paths."""
+    """Write ``path`` (``.json``) and its table (``.md``); return both paths."""
     texts = {path: json.dumps(report, indent=2), f'{path[:-5]}.md': markdown(report)}
     for name, text in texts.items():
         with replace_file(name) as draft, open(draft, 'w', encoding='utf-8') as file:
@@ -118,11 +118,7 @@ def save_report(report: dict[str, Any], path: str) -> list[str]:
 
 
 def load_report(path: str) -> dict[str, Any]:
-    """Read a report.
-
-    Raises:
-        SLNPError: If it is no report of this format.
-    """
+    """Read a report; an SLNPError if it is no report of this format."""
     try:
         with open(path, encoding='utf-8') as file:
             report = json.load(file)
@@ -146,7 +142,7 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 
 
 def strip_notes(value: Any) -> Any:
-    """A protocol without notes, networks in a fixed order."""
+    """A protocol without notes, with the networks in a fixed order."""
     if isinstance(value, dict):
         return {k: strip_notes(v) for k, v in value.items() if k not in NOTES}
     if isinstance(value, list) and any(isinstance(v, dict) for v in value):
@@ -155,7 +151,7 @@ def strip_notes(value: Any) -> Any:
 
 
 def short(value: Any) -> str:
-    """One line of a protocol entry; hashes cut to 12 digits."""
+    """A protocol entry on one line, with hashes cut to 12 digits."""
     if isinstance(value, dict):
         return ', '.join(f'{k} {short(v)}' for k, v in value.items())
     if isinstance(value, list):
@@ -168,7 +164,7 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as Markdown that also reads well in a terminal."""
     figures, classes = report['figures'], report['per_class']
 
-    # a figure beside the real images' and its share of them
+    # each figure, that of the real images, and the share
     rows = []
     for name, value in figures.items():
         if re.search(r'(^|/)(real|share)/', name):
@@ -193,7 +189,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def compare(first: dict[str, Any], second: dict[str, Any], names: Sequence[str]) -> str:
-    """Two reports side by side under two titles: Markdown; the difference is second minus first."""
+    """Two reports side by side as Markdown; the difference is second minus first."""
     rows = []
     for key in dict.fromkeys([*first['figures'], *second['figures']]):
         a, b = first['figures'].get(key), second['figures'].get(key)

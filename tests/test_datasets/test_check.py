@@ -183,16 +183,12 @@ def test_overlay_mixes_colors_and_leaves_unlabelled_pixels():
     assert out.tolist() == [[[150, 50, 50], [100, 100, 100]]]
 
 
-def test_sheet_has_three_rows_of_three_pictures(folder_pair):
-    sheet = make_sheet(DATASETS.build(config(folder_pair)))
-    # three rows of 200 under a title of 25, three columns as wide as the picture
-    assert sheet.shape == (25 + 4 + 3 * 204, 4 + 3 * (267 + 4), 3)
-
-
 def test_sheet_stretches_no_picture(folder_pair, files):
     files.jpg(folder_pair / 'images/0.jpg', (32, 16))
     files.png(folder_pair / 'labels/0.png', np.zeros((32, 16), np.uint8))
     sheet = make_sheet(DATASETS.build(config(folder_pair)))
+    # three rows of 200 under a title of 25, three columns as wide as the widest image
+    assert sheet.shape == (25 + 4 + 3 * 204, 4 + 3 * (267 + 4), 3)
     first = sheet[29:229, 4:271]
     assert (first[:, 100:] == 255).all() and (first[:, :100] < 255).any(2).mean() > 0.99
 

@@ -109,7 +109,7 @@ def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
 @pytest.mark.parametrize(
     'raw, settings, words',
     [
-        ([[[0] * 3]], {}, r'x\.png is an RGB label .*expected ids .*ids saved as a color picture'),
+        ([[[0] * 3]], {}, r'x\.png is an RGB label .*expected ids .*ids saved as a color image'),
         ([[[9, 8, 7], [2] * 3]], {}, r'set label=dict\(colors'),
         ([[[1, 2, 3], [9, 8, 7]]], ONE, r'1 pixels .* first \(9, 8, 7\)'),
         ([[0, 0]], ONE, 'remove colors'),
@@ -208,7 +208,7 @@ def test_colors_are_read_by_a_palette_that_is_given(tmp_path, mode):
         (Image.new('LAB', (1, 1), (50, 9, 9)), 'a: the color .* is of no class'),
         (Image.new('HSV', (1, 1), (50, 99, 99)), 'a: the color .* is of no class'),
         (5, 'a must be a path, the bytes of a file, an array or a PIL image, but is a int'),
-        (b'GIF89a', r'cannot decode a \(no picture format is known'),
+        (b'GIF89a', r'cannot decode a \(unknown image format'),
     ],
 )
 def test_what_is_no_label_map_is_one_sentence(source, text):

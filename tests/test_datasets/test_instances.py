@@ -55,7 +55,7 @@ def test_ids_become_instances_of_one_class(raw, label, background, classes, laye
 
 def test_photograph_as_id_map_is_named():
     raw = np.arange(200 * 200, dtype=np.int32).reshape(200, 200)
-    with pytest.raises(DataError, match=r'p\.png has 40000 .*photograph'):
+    with pytest.raises(DataError, match=r'p\.png has 40000 .*an image instead'):
         from_ids(raw, np.zeros((200, 200), np.uint8), path='p.png')
 
 
@@ -179,7 +179,7 @@ def test_object_without_an_outline_is_skipped_and_counted(tmp_path, monkeypatch,
         # cvat 9460: decoding them draws something, or reads beyond the picture
         (
             dict(segmentation=dict(size=[24, 32], counts=[5, 24 * 32])),
-            'add up to 773 pixels, expected 768.*; export it anew',
+            'add up to 773 pixels, expected 768.*; export it again',
         ),
         (dict(segmentation=dict(size=[24, 32])), r"cannot be drawn \(KeyError\('counts'\)\)"),
         # cvat 6014: run lengths in the place of polygons, and of an odd count

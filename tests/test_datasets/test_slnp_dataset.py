@@ -41,7 +41,7 @@ NO_IMAGE = r'no image in .*images \(1 such file\); add it or remove the '
         ('images/2.jpg', '', {}, rf'label .*labels/2\.png has {NO_IMAGE}label'),
         ('inst/2.png', '', INST, r'2\.jpg has no instance map'),
         ('', 'inst/3.png', INST, rf'instance map .*inst/3\.png has {NO_IMAGE}instance map'),
-        ('', 'images/1.png', {}, 'have one name'),
+        ('', 'images/1.png', {}, 'have the same name'),
     ],
 )
 def test_file_without_its_partner_is_named(folder_pair, files, gone, more, settings, words):
@@ -179,7 +179,7 @@ def test_skip_corrupt_does_not_hide_wrong_ids(folder_pair):
 def test_set_with_nothing_readable_ends(one_cut):
     for i in (0, 2):
         (one_cut / f'images/{i}.jpg').write_bytes(b'')
-    with pytest.raises(CorruptFileError, match='not one of the 3 samples'):
+    with pytest.raises(CorruptFileError, match='none of the 3 samples'):
         build(one_cut, skip_corrupt=True)[0]
 
 

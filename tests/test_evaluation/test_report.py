@@ -107,7 +107,7 @@ def test_picture_that_cannot_be_decoded_is_named(toy, kind):
         data = cv2.imencode('.jpg', cv2.imread(str(path)))[1].tobytes()
         path.write_bytes(data[: len(data) * 2 // 3])
         path = path.rename(path.with_suffix('.jpg'))
-    words = dict(cut=r'.*copy it again$', text=r'\(no picture format')[kind]
+    words = dict(cut=r'.*copy it again$', text=r'\(unknown image format')[kind]
     with pytest.raises(SLNPError, match=rf'cannot decode .*made/{path.name} {words}'):
         make_report(cfg, root / 'made')
 
@@ -321,7 +321,7 @@ def test_folder_errors(tmp_path):
         list_images(str(tmp_path))
     (tmp_path / 'a.png').touch()
     (tmp_path / 'a.jpg').touch()
-    with pytest.raises(SLNPError, match='have one name'):
+    with pytest.raises(SLNPError, match='have the same name'):
         list_images(str(tmp_path))
 
 

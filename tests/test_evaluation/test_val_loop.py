@@ -108,7 +108,7 @@ def test_diversity_in_mmengines_loop_names_the_loop(datasets, scorer, tmp_path, 
     in_mmengines_loop(cfg)
     with pytest.raises(
         ValueError,
-        match='SLNPDiversity saw no label with all its 2 pictures: it needs '
+        match='SLNPDiversity saw no label with all its 2 images: it needs '
         "mmagic's MultiValLoop and Evaluator, which repeat each label.",
     ):
         Runner.from_cfg(cfg).val()

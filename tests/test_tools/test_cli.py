@@ -351,7 +351,7 @@ def test_checkpoint_of_other_shapes_is_one_sentence_which_says_its_classes(save)
         check_checkpoint(path, torch.nn.Linear(2, 5))
     assert str(caught.value) == (
         f'{path} does not fit this config: weight is (3, 2) in the file, but (5, 2) here; use the '
-        'config it was trained with (its data set has 3 classes), or train anew'
+        'config it was trained with (its data set has 3 classes), or train again'
     )
 
 
@@ -378,7 +378,7 @@ def raise_(error):
         (
             lambda: raise_(OSError(errno.EROFS, 'Read-only file system', '/media/x')),
             1,
-            'error: Read-only file system at /media/x: make room, mend the permissions, or choose '
+            'error: Read-only file system at /media/x: make room, fix the permissions, or choose '
             'another folder\n',
         ),
         (lambda: raise_(KeyboardInterrupt), 130, 'error: stopped\n'),

@@ -1,5 +1,4 @@
-# Nuclei, 2 classes and instance maps. One image in five has more than 63 nuclei, 5 of 664 more
-# than 255.
+# Nuclei, 2 classes and instance maps. One image in five has over 63 nuclei, 5 of 664 have over 255.
 _base_ = './pairs.py'
 load = [
     dict(type='SLNPLoadImage'),

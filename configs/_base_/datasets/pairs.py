@@ -1,6 +1,6 @@
-# What all sets share: read, resize to a square (aspect not kept, in training and validation alike,
-# so that both see the same statistics), mirror, pack. A set states its type, folder, splits and
-# size. To change the size or the folder, in a config or on the command line:
+# Shared by all data sets: read, resize to a square (aspect not kept, in training and validation, so
+# that both have the same statistics), flip, pack. Each set adds its type, folder, splits and size.
+# To change size or folder in a config or on the command line:
 # {train,val,test}_dataloader.dataset.image_size / .data_root
 load_instances = dict(type='SLNPLoadInstances', max_instances=64, max_overlap=1)
 load = [

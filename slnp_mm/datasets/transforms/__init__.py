@@ -1,4 +1,4 @@
-"""Transforms over image, label and instances."""
+"""Transforms of image, label and instances."""
 
 from .formatting import SLNPLabelToImage, SLNPPackInputs
 from .loading import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel

@@ -20,12 +20,11 @@ META_KEYS = ('img_path', 'label_path', 'sample_idx', 'ori_shape', 'img_shape', '
 class SLNPPackInputs(BaseTransform):
     """Pack ``img``, ``label``, ``instances`` and ``instance_labels``.
 
-    Instances are renumbered by decreasing area of what resizing and
-    cropping left of them; those that vanished free their slot.
+    Instances are renumbered by decreasing area after resizing and cropping; empty ones are dropped.
 
     Args:
-        keys (Sequence[str]): What to pack; any of the four. Defaults to all.
-        meta_keys (Sequence[str]): What the data sample keeps, if present.
+        keys (Sequence[str]): Which of the four to pack. Defaults to all.
+        meta_keys (Sequence[str]): Metainfo of the data sample, where present.
 
     Raises:
         SLNPError: If a key is none of the four.
@@ -76,16 +75,16 @@ class SLNPPackInputs(BaseTransform):
 class SLNPLabelToImage(BaseTransform):
     """Add the label as a color image or as one-hot planes.
 
-    So that mmagic's own image-to-image models (Pix2Pix, CycleGAN) can use our data sets:
-    ``img_{label_domain}`` is made of the label and ``img_{image_domain}`` is the image. mmagic
-    calls the generated image ``fake_{image_domain}`` and our scores read ``fake_img``.
+    This lets mmagic's own image-to-image models (Pix2Pix, CycleGAN) use these data sets:
+    ``img_{label_domain}`` is made from the label, ``img_{image_domain}`` is the image. mmagic names
+    the generated image ``fake_{image_domain}``; the scores here read ``fake_img``.
 
     Args:
         mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled; 'onehot': (H, W, C + 1),
-            float32, 0 or 255 so that the model's preprocessor maps it to -1..1; last plane =
+            float32, 0 or 255, which the model's preprocessor maps to -1..1; last plane =
             unlabelled.
-        label_domain (str): What is made of the label.
-        image_domain (str): The image.
+        label_domain (str): Domain of the image made from the label.
+        image_domain (str): Domain of the image.
 
     Raises:
         SLNPError: If the mode is unknown.

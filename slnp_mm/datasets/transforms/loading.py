@@ -1,4 +1,4 @@
-"""Read image, label and instances of a sample."""
+"""Read a sample's image, label and instances."""
 
 import numpy as np
 from mmagic.registry import TRANSFORMS
@@ -15,16 +15,17 @@ from .processing import as_sides
 class SLNPLoadImage(BaseTransform):
     """Read and decode ``img_path``.
 
-    Adds ``img`` (H, W, 3), BGR, uint8, ``ori_shape`` (H, W) before resizing, ``img_reduced``, by
-    how much a JPEG was decoded smaller (1, 2, 4, 8), and ``orientation``, the EXIF orientation of
-    the file, 1..8, 1 = as stored. It is applied if ``exif_orientation`` of the data set says so.
+    Adds ``img`` (H, W, 3), BGR, uint8; ``ori_shape`` (H, W) before resizing; ``img_reduced``, the
+    factor by which a JPEG was decoded smaller (1, 2, 4, 8); and ``orientation``, the file's EXIF
+    orientation, 1..8, 1 = as stored, which is applied if the data set's ``exif_orientation`` says
+    so.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where both sides stay at least as large as
-    ``SLNPResize`` will ask for; that transform must then follow before any crop.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if both sides stay at least as large as
+    ``SLNPResize`` needs; no crop may come before that transform.
 
     Args:
-        decode_size (int | tuple[int] | str, optional): Least side, or height and width, to decode.
-            'auto' is the data set's ``image_size``; None always decodes in full.
+        decode_size (int | tuple[int] | str, optional): Minimum side, or height and width, to
+            decode. 'auto' is the data set's ``image_size``; None always decodes at full size.
 
     Raises:
         CorruptFileError: If the file cannot be decoded.
@@ -40,7 +41,7 @@ class SLNPLoadImage(BaseTransform):
         size = header_size(data)
         orientation = exif_orientation(data)
         turn = orientation if results.get('exif_orientation') in ('images', 'both') else 1
-        if size and turn > 4:  # shown on its side
+        if size and turn > 4:  # rotated by 90 degrees
             size = size[::-1]
 
         wanted = results.get('image_size') if self.decode_size == 'auto' else self.decode_size
@@ -59,16 +60,14 @@ class SLNPLoadImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SLNPLoadLabel(BaseTransform):
-    """Read ``label_path``.
-
-    Adds ``label`` (H, W), uint8, 0..C-1 and 255 = unlabelled.
+    """Read ``label_path``; adds ``label`` (H, W), uint8, 0..C-1 and 255 = unlabelled.
 
     Args:
-        codec (LabelCodec, optional): How label files are written. A data set sets its own.
+        codec (LabelCodec, optional): Format of label files. A data set sets its own.
 
     Raises:
         CorruptFileError: If the file cannot be decoded.
-        DataError: If an id is out of range or the size is not the image's.
+        DataError: If an id is out of range or the size differs from the image's.
     """
 
     PROBLEM = 'ids'  # title of its errors in the check
@@ -86,12 +85,12 @@ class SLNPLoadLabel(BaseTransform):
             if label.shape[::-1] == shape:
                 hint = (
                     '; does the JPEG carry an EXIF rotation? Then set exif_orientation of the data '
-                    "set to 'images' if the labels were drawn on the image as it is shown"
+                    "set to 'images' if the labels were drawn on the displayed image"
                 )
             raise DataError(
                 f'label {path} is {label.shape[1]}x{label.shape[0]}, but image '
                 f'{results["img_path"]} is {shape[1]}x{shape[0]} (width x height); both must have '
-                f'one size{hint}',
+                f'the same size{hint}',
                 kind='size',
             )
         results['label'] = label
@@ -103,12 +102,12 @@ class SLNPLoadInstances(BaseTransform):
     """Add the instances: from id map, COCO JSON or connected components.
 
     Adds ``instances`` (K, H, W), int16, -1 = none, and ``instance_labels`` (n, ), int16, n <=
-    T_max. Must follow ``SLNPLoadLabel`` directly.
+    T_max. Must come directly after ``SLNPLoadLabel``.
 
     Args:
-        max_instances (int): T_max, 1..32767: the largest are kept, the rest merged class by class.
+        max_instances (int): T_max, 1..32767: the largest are kept, the rest merged by class.
         max_overlap (int): Layers K, >= 1; above 1 only helps with masks from a COCO JSON.
-        source (InstanceSource, optional): How instance files are written. A data set sets its own.
+        source (InstanceSource, optional): Format of instance files. A data set sets its own.
 
     Raises:
         DataError: If a setting is out of range or the instance map does not fit the label.
@@ -129,7 +128,7 @@ class SLNPLoadInstances(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``instances`` and ``instance_labels``."""
-        # instances are made as the files lie on disk
+        # instances are made in the stored orientation
         turn = label_turn(results)
         layers, classes = self.source.make(
             turned(results['label'], turn, back=True),
@@ -147,5 +146,5 @@ class SLNPLoadInstances(BaseTransform):
 
 
 def label_turn(results: dict) -> int:
-    """EXIF orientation that label and instances of a sample are turned by."""
+    """EXIF orientation to apply to a sample's label and instances."""
     return results.get('orientation', 1) if results.get('exif_orientation') == 'both' else 1

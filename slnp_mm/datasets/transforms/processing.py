@@ -1,4 +1,4 @@
-"""Change image, label and instances together."""
+"""Resize, crop and flip image, label and instances together."""
 
 from functools import partial
 
@@ -14,20 +14,20 @@ MODES = ('square', 'short_side')
 
 @TRANSFORMS.register_module()
 class SLNPResize(BaseTransform):
-    """Resize to one size, or so that the shorter side has a length.
+    """Resize to a fixed size, or so that the shorter side has a given length.
 
-    The image is averaged over areas where it shrinks and interpolated bicubically where it grows;
-    ids are taken from the nearest pixel, so no id is invented.
+    Images are area-averaged when shrinking and bicubic when growing; ids use the nearest pixel, so
+    no new id appears.
 
     Args:
-        size (int | tuple[int], optional): Side of the square, or (height, width); for 'short_side'
-            one number. Pixels, >= 1. None takes the data set's ``image_size``.
+        size (int | tuple[int], optional): Side of the square, or (height, width); one number for
+            'short_side'. Pixels, >= 1. None uses the data set's ``image_size``.
         mode (str): 'square' (aspect not kept) or 'short_side' (kept).
 
     Raises:
         SLNPError: If the mode is unknown or the size does not fit it.
-        DataError: If neither transform nor data set gives a size, or
-            ``SLNPLoadImage`` decoded an image smaller than this size.
+        DataError: If neither transform nor data set gives a size, or ``SLNPLoadImage`` decoded an
+            image smaller than this size.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None, mode: str = 'square') -> None:
@@ -39,7 +39,7 @@ class SLNPResize(BaseTransform):
         self.mode = mode
 
     def target(self, shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width that an image of ``shape`` gets."""
+        """Height and width for an image of ``shape``."""
         if self.mode == 'square':
             return size
         short = min(size)
@@ -61,7 +61,7 @@ class SLNPResize(BaseTransform):
             _check_detail(results, height, width)
             results['img'] = _resize_image(results['img'], height, width)
             results['img_shape'] = (height, width)
-        # the pixel nearest to each new pixel's centre
+        # the source pixel at each new pixel's center
         nearest = partial(cv2.resize, dsize=(width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         if 'label' in results:
             results['label'] = nearest(results['label'])
@@ -71,7 +71,7 @@ class SLNPResize(BaseTransform):
 
 
 def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width from one side or both; a ValueError if one is below 1."""
+    """Height and width from one side or both; an SLNPError if one is below 1."""
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
         raise SLNPError(f'size must be one side or (height, width), >= 1, got {size}')
@@ -79,7 +79,7 @@ def as_sides(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_detail(results: dict, height: int, width: int) -> None:
-    """Raise if reduced decoding has thrown away detail that is wanted."""
+    """Raise if reduced decoding lost detail that is needed."""
     now = results['img'].shape[:2]
     reduced = results.get('img_reduced', 1) > 1
     if reduced and (height > now[0] or width > now[1]):
@@ -91,11 +91,11 @@ def _check_detail(results: dict, height: int, width: int) -> None:
 
 
 def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image by area (both sides shrink) or bicubically.
+    """Resize by area if both sides shrink, else bicubically.
 
-    Averaging is done in two steps, bilinearly to a whole multiple of the new size and then by the
-    mean of blocks: half the time of OpenCV's own fractional area filter, and within 1 grey level
-    (root mean square) of it on photographs.
+    The area filter runs in two steps, bilinear to an integer multiple of the new size, then the
+    mean of blocks: half the time of OpenCV's fractional area filter, and within 1 grey level (root
+    mean square) of it on real images.
     """
     old = image.shape[:2]
     if height > old[0] or width > old[1]:
@@ -110,12 +110,11 @@ def _resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class SLNPCrop(BaseTransform):
-    """Cut out a window.
+    """Crop a window.
 
     Args:
         size (int | tuple[int]): Side, or (height, width), pixels, >= 1.
-        mode (str): 'random' (numpy's global source, which mmengine seeds in each worker) or
-            'centre'.
+        mode (str): 'random' (from numpy's global generator) or 'centre'.
 
     Raises:
         SLNPError: If the mode or the size is wrong.
@@ -133,15 +132,15 @@ class SLNPCrop(BaseTransform):
         shape = results['img'].shape[:2]
         if 'label' in results and results['label'].shape != shape:
             raise DataError(
-                'SLNPCrop needs image and label of one size, got '
-                f'{shape} and {results["label"].shape}; put SLNPResize '
-                'before it where SLNPLoadImage has decode_size'
+                f'SLNPCrop needs image and label of the same size, got {shape} and '
+                f'{results["label"].shape}; with decode_size in SLNPLoadImage, put SLNPResize '
+                'before SLNPCrop'
             )
         room = [s - c for s, c in zip(shape, self.size)]
         if min(room) < 0:
             raise DataError(
                 f'{results.get("img_path", "image")} is {shape[1]}x{shape[0]}, smaller than the '
-                f'crop {self.size[1]}x{self.size[0]} (width x height); put SLNPResize before'
+                f'crop {self.size[1]}x{self.size[0]} (width x height); put SLNPResize before it'
             )
         if self.mode == 'random':
             top, left = (int(np.random.randint(r + 1)) for r in room)
@@ -158,7 +157,7 @@ class SLNPCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SLNPFlip(BaseTransform):
-    """Mirror left and right with the probability ``prob``.
+    """Flip horizontally with probability ``prob``.
 
     Raises:
         SLNPError: If ``prob`` is outside 0..1.
@@ -170,7 +169,7 @@ class SLNPFlip(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Mirror ``img``, ``label`` and ``instances``, where present."""
+        """Flip ``img``, ``label`` and ``instances``, where present."""
         results['flip'] = bool(np.random.random() < self.prob)
         if results['flip']:
             results['img'] = cv2.flip(results['img'], 1)

@@ -1,1 +1,1 @@
-"""Plain arithmetic on arrays: no models, no registry, no files."""
+"""Plain array arithmetic: no models, no registry, no files."""

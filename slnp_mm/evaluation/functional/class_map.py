@@ -1,4 +1,4 @@
-"""Map condition classes to scorer classes, never the other way round."""
+"""Map condition classes to scorer classes, never the reverse."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ def build_class_map(
     num_scorer_classes: int,
     ignore_index: int = 255,
 ) -> Tensor | None:
-    """Check a class map and make it a look-up table.
+    """Check a class map and turn it into a lookup table.
 
     Args:
         class_map (Sequence[int], optional): Scorer id of each condition class, ``ignore_index``
-            where the scorer has none. ``None``: both speak the same ids.
-        num_classes (int): Classes of the condition.
-        num_scorer_classes (int): Classes of the scorer.
+            where the scorer has none. ``None``: both use the same ids.
+        num_classes (int): Number of condition classes.
+        num_scorer_classes (int): Number of scorer classes.
         ignore_index (int): Id of unlabelled pixels.
 
     Returns:
@@ -28,8 +28,8 @@ def build_class_map(
         for ``class_map=None``.
 
     Raises:
-        SLNPError: If the counts differ without a map, the map has another length than the
-            condition has classes, or names an id that the scorer does not have.
+        SLNPError: If the counts differ without a map, or the map has the wrong length or an id that
+            the scorer lacks.
     """
     if class_map is None:
         if num_classes != num_scorer_classes:
@@ -41,8 +41,8 @@ def build_class_map(
         return None
     if len(class_map) != num_classes:
         raise SLNPError(
-            f'Expected a class map with {num_classes} entries (one a class '
-            f'of the data set), got {len(class_map)}.'
+            f'Expected a class map with {num_classes} entries (one per class of the data set), got '
+            f'{len(class_map)}.'
         )
     bad = [i for i in class_map if i != ignore_index and not 0 <= i < num_scorer_classes]
     if bad:

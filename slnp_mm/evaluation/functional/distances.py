@@ -1,4 +1,4 @@
-"""Distances between sets of features, and their spread and overlap."""
+"""Distances between feature sets, and their diversity and overlap."""
 
 import warnings
 
@@ -11,10 +11,7 @@ Statistics = tuple[np.ndarray, np.ndarray, int]
 
 
 def feature_statistics(features: np.ndarray) -> Statistics:
-    """Mean and covariance of features, (N, D) float, N >= 2.
-
-    Returns:
-        Statistics: Mean (D,), covariance (D, D) with N - 1 in the denominator, both float64, and N.
+    """Mean (D,), covariance (D, D) with N - 1, both float64, and N of features, (N, D), N >= 2.
 
     Raises:
         SLNPError: If a value is not finite.
@@ -33,17 +30,13 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
     .. math:: |m_r - m_g|^2 + Tr(C_r + C_g - 2 (C_r C_g)^{1/2})
 
     Source:
-        paper: Eq. (25). It prints the norm of the means without the square; the square is what FID
-            is everywhere, so it is taken here.
+        paper: Eq. (25). It prints the norm of the means without the square; FID squares it
+            everywhere, and so does this function.
         reference: Dowson and Landau (1982); Heusel et al., arXiv:1706.08500.
-        ours: the trace of the root is taken from the eigenvalues of the symmetric :math:`C_r^{1/2}
-            C_g C_r^{1/2}`. It needs no matrix root of a product, so it stays real and finite for
+        ours: the trace of the root comes from the eigenvalues of the symmetric :math:`C_r^{1/2} C_g
+            C_r^{1/2}`. This needs no matrix root of a product, so it stays real and finite for
             singular covariances, where scipy's ``sqrtm`` can fail; nothing is added to the
             diagonal.
-
-    Args:
-        real (Statistics): Mean (D,), covariance (D, D), count.
-        fake (Statistics): The same of the other set.
     """
     (mean_r, cov_r, num_r), (mean_g, cov_g, num_g) = real, fake
     count, dims = min(num_r, num_g), len(mean_r)
@@ -64,14 +57,12 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
 
 
 def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
-    r"""Unbiased squared MMD with the kernel :math:`(x \cdot y / D + 1)^3`, perhaps below 0.
+    r"""Unbiased squared MMD of (N, D) and (M, D), N, M >= 2; it may be negative.
+
+    The kernel is :math:`(x \cdot y / D + 1)^3`.
 
     Source:
         reference: Binkowski et al., arXiv:1801.01401, Eq. (4).
-
-    Args:
-        real (np.ndarray): (N, D), N >= 2.
-        fake (np.ndarray): (M, D), M >= 2.
     """
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     n, m, dims = len(real), len(fake), real.shape[1]
@@ -88,15 +79,9 @@ def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
 def kernel_distance(
     real: np.ndarray, fake: np.ndarray, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the MMD over random subsets.
+    """Mean and standard deviation of the MMD over random subsets of (N, D) and (M, D).
 
-    Args:
-        real (np.ndarray): (N, D) features.
-        fake (np.ndarray): (M, D) features.
-        subsets (int): Number of subsets.
-        subset_size (int): Images in one; at most the smaller set. When it is the whole of both
-            sets, one subset is taken.
-        seed (int): Of the draw.
+    ``subset_size`` is at most the smaller set; if it covers both sets, there is one subset.
     """
     size = min(subset_size, len(real), len(fake))
     if size == len(real) == len(fake):
@@ -113,27 +98,27 @@ def kernel_distance(
 
 
 def pairwise_diversity(features: np.ndarray) -> float:
-    """Mean Euclidean distance between the images of one label: (K, D), one row a noise, K >= 2."""
+    """Mean Euclidean distance between a label's images: (K, D), one row per noise, K >= 2."""
     return float(torch.pdist(torch.as_tensor(np.asarray(features, np.float64))).mean())
 
 
 def precision_recall(
     real: np.ndarray, fake: np.ndarray, neighbours: int = 3
 ) -> tuple[float, float]:
-    """Improved precision and recall by mmagic's distance code.
+    """Improved precision and recall with mmagic's distance code.
 
     Source:
         reference: Kynkaanniemi et al., arXiv:1904.06991; distances by mmagic 1.2
             ``compute_pr_distances``. mmagic keeps the radii in half precision; float32 is kept
-            here, so that a point lies in the manifold of its own set.
+            here, so that each point lies in the manifold of its own set.
 
     Args:
         real (np.ndarray): (N, D), N > ``neighbours``.
         fake (np.ndarray): (M, D), M > ``neighbours``.
-        neighbours (int): Which nearest neighbor gives the radius.
+        neighbours (int): Which nearest neighbor sets the radius.
 
     Returns:
-        tuple[float, float]: Share of fake images inside the real manifold, share of real images
+        tuple[float, float]: Share of fake images inside the real manifold, and of real images
         inside the fake one, 0..1.
     """
     from mmagic.evaluation.metrics.precision_and_recall import compute_pr_distances

@@ -1,4 +1,4 @@
-"""Picture grids: one row an image, one titled column a kind of picture."""
+"""Image grids: one row per image, one titled column per kind of image."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def color_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Paint a label map.
-
-    Args:
-        label (np.ndarray): (H, W) integer ids.
-        palette (Sequence[Sequence[int]]): RGB of each class.
-
-    Returns:
-        np.ndarray: (H, W, 3) uint8 RGB; ids outside the palette (255 = unlabelled) are black.
-    """
+    """Color (H, W) ids by an RGB palette; (H, W, 3) uint8, ids outside it (255) are black."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = np.asarray(palette, np.uint8)[:256]
     return table[np.clip(label, 0, 255).astype(np.uint8)]
@@ -30,17 +22,15 @@ def color_attention(
     palette: Sequence[Sequence[int]],
     size: tuple[int, int],
 ) -> np.ndarray:
-    """Paint which instance each sub-region attends to (paper, fig. 12).
+    """Color each sub-region by the class of the instance it attends to most (paper, fig. 12).
 
-    A sub-region has the color of its strongest instance's class; the brightness is that instance's
-    weight.
+    The brightness is that instance's weight.
 
     Args:
         attention (np.ndarray): (N_h, N_w, T) float, 0..1, sum 1 over T.
-        classes (np.ndarray, optional): (T,) class of each instance, -1 for none; ``None`` paints in
-            grey.
+        classes (np.ndarray, optional): (T,) class of each instance, -1 for none; ``None`` for grey.
         palette (Sequence[Sequence[int]]): RGB of each class.
-        size (tuple[int, int]): Height, width of the picture in pixels.
+        size (tuple[int, int]): Height, width of the result in pixels.
 
     Returns:
         np.ndarray: (size[0], size[1], 3) uint8 RGB.
@@ -61,15 +51,15 @@ def make_grid(
     cell_size: int | None = None,
     gap: int = 4,
 ) -> np.ndarray:
-    """Lay pictures out in rows under column titles.
+    """Lay out images in rows under column titles.
 
     Args:
-        rows (Sequence[Sequence[np.ndarray]]): Pictures, (h, w, 3) uint8 RGB of any size; at least
-            one row, and as many in each.
-        titles (Sequence[str], optional): One a column.
-        cell_size (int, optional): Height of a cell in pixels. Defaults to the tallest picture's,
-            but at least 128. Smaller pictures are enlarged by nearest neighbor, so that their
-            pixels stay visible.
+        rows (Sequence[Sequence[np.ndarray]]): Images, (h, w, 3) uint8 RGB of any size; at least one
+            row, all of the same length.
+        titles (Sequence[str], optional): One per column.
+        cell_size (int, optional): Height of a cell in pixels. Defaults to that of the tallest
+            image, at least 128. Smaller images are upsampled by nearest neighbor, so that pixels
+            stay visible.
         gap (int): White pixels between cells.
 
     Returns:
@@ -83,10 +73,10 @@ def make_grid(
 
     for r, row in enumerate(rows):
         top = head + gap + r * (height + gap)
-        for c, picture in enumerate(row):
+        for c, image in enumerate(row):
             left = gap + c * (width + gap)
-            method = cv2.INTER_NEAREST if picture.shape[0] <= height else cv2.INTER_AREA
-            cell = cv2.resize(picture, (width, height), interpolation=method)
+            method = cv2.INTER_NEAREST if image.shape[0] <= height else cv2.INTER_AREA
+            cell = cv2.resize(image, (width, height), interpolation=method)
             grid[top : top + height, left : left + width] = cell
     for c, title in enumerate(titles or ()):
         _write(grid, title, gap + c * (width + gap), width, head)
@@ -94,7 +84,7 @@ def make_grid(
 
 
 def _write(grid: np.ndarray, text: str, left: int, width: int, head: int) -> None:
-    """Put a title in the middle of its column, shrunk until it fits."""
+    """Center a title above its column, shrunk until it fits."""
     scale = head / 36
     while True:
         (w, h), _ = cv2.getTextSize(text, FONT, scale, 1)

@@ -1,4 +1,4 @@
-"""Images on their way to a scorer: quantise, resize, name the filter."""
+"""Quantize and resize images for a scorer."""
 
 import cv2
 import numpy as np
@@ -20,14 +20,14 @@ def to_uint8(image: Tensor) -> np.ndarray:
     """Quantize one image exactly as saving it as a PNG does.
 
     Source:
-        ours: a generated image is rounded to the nearest of 256 levels and clipped before any score
-            sees it, so that scoring a tensor and the file written from it give the same figures.
+        ours: generated images are rounded to the nearest of 256 levels and clipped before scoring,
+            so that a tensor and the file written from it score the same.
 
     Args:
-        image (Tensor): (3, H, W), float in 0..255 (values outside are clipped) or uint8.
+        image (Tensor): (3, H, W), float in 0..255 (clipped) or uint8.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8, channel order as given.
+        np.ndarray: (H, W, 3) uint8, channel order kept.
 
     Raises:
         SLNPError: If the shape is not (3, H, W) or a value is not finite.

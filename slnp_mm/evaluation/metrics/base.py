@@ -1,4 +1,4 @@
-"""What all metrics of this package share."""
+"""Base class of all metrics of this package."""
 
 import hashlib
 import itertools
@@ -23,29 +23,29 @@ Identity = tuple[Any, ...]
 class PairedMetric(BaseMetric):
     """Metric over (generated, real) pairs, exact under any launcher.
 
-    It runs in mmagic's ``MultiValLoop`` with mmagic's ``Evaluator`` and in mmengine's ``ValLoop``
-    with mmengine's. The validation loader is used as it is, workers included. In distributed runs
-    its sampler repeats images so that every process gets as many; each image counts once all the
-    same, because results are keyed by image.
+    It runs in mmagic's ``MultiValLoop`` with mmagic's ``Evaluator``, and in mmengine's ``ValLoop``
+    with mmengine's, on the unchanged validation loader. In distributed runs the sampler repeats
+    images so that every process gets the same number; results are keyed by image, so each counts
+    once.
 
     Source:
-        reference: mmagic 1.2, ``GenMetric`` builds a second loader without
-            workers and takes images modulo the count, so an image may count
-            twice; mmengine's ``collect_results`` cuts by position.
-        ours: keyed by (sample index, image path), put in data set order.
+        reference: mmagic 1.2, ``GenMetric`` builds a second loader without workers and takes images
+            modulo the count, so an image may count twice; mmengine's ``collect_results`` cuts by
+            position.
+        ours: keyed by (sample index, image path), sorted into data set order.
 
     Attributes:
-        last_report (dict or None): What a report says of the last evaluation, made by
-            ``compute_metrics``: ``figures`` and ``num_images``; ``features``, a description of
-            the network, or ``protocol`` entries; ``per_class``, figures by class and name.
-            Names carry ``prefix``, so that two metrics of one kind keep apart.
+        last_report (dict or None): Report entries of the last evaluation, set by
+            ``compute_metrics``: ``figures`` and ``num_images``; ``features``, a description of the
+            network, or ``protocol`` entries; ``per_class``, figures by class and name. Names carry
+            ``prefix``, to tell metrics of one kind apart.
 
     Args:
         **kwargs: As in mmengine; ``prefix`` (str, optional) is put before each name.
     """
 
-    # Metrics with this mode share one pass; mmagic's 'normal' mode would
-    # hand us the other metric's loader, possibly an empty one.
+    # Metrics with this mode share one pass; mmagic's 'normal' mode would pass another metric's
+    # loader, possibly an empty one.
     SAMPLER_MODE = 'slnp_paired'
     min_images = 1
     sample_model = 'orig'
@@ -55,18 +55,18 @@ class PairedMetric(BaseMetric):
         self.device = torch.device('cpu')
         self.last_report: dict | None = None
         self._network: Scorer | None = None
-        self._seen: dict[str, Any] = {}  # by content, for the next validation
+        self._seen: dict[str, Any] = {}  # values by content, kept for the next validation
 
     def build_network(self) -> Scorer:
-        """Build the network that judges: the scorer of ``scorer_cfg``."""
+        """Build the scorer of ``scorer_cfg``."""
         return DeepLabV3Scorer(**self.scorer_cfg)
 
     @property
     def network(self) -> Any:
-        """The network that judges, built at first use.
+        """The scorer, built at first use.
 
-        Its first weights are drawn beside the run's random numbers, so that the noise of the
-        pictures does not depend on which metrics judge them.
+        Its initialization leaves the run's random numbers untouched, so that generated images do
+        not depend on the metrics.
         """
         if self._network is None:
             with torch.random.fork_rng(devices=[]):
@@ -74,9 +74,9 @@ class PairedMetric(BaseMetric):
         return self._network.to(self.device)
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """Take over the model's device, called by mmagic's Evaluator before the first image.
+        """Move to the model's device; called by mmagic's Evaluator before the first image.
 
-        The network is built, so that errors come early.
+        The network is built here, so that errors come early.
         """
         parameter = next(iter(module.parameters()), None)
         if parameter is not None:
@@ -90,10 +90,11 @@ class PairedMetric(BaseMetric):
         return dataloader
 
     def evaluate(self, size: int | None = None) -> dict[str, float]:
-        """Collect all processes' results, each image once, and compute; the same on every process.
+        """Collect the results of all processes, each image once; the same on every process.
 
         Args:
-            size (int, optional): Images of the data set, given by mmengine's Evaluator and checked.
+            size (int, optional): Number of images of the data set, checked; from mmengine's
+                Evaluator.
 
         Raises:
             SLNPError: If no image was seen, or another number than ``size``.
@@ -136,7 +137,7 @@ class PairedMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in entries.items()}
 
     def identity(self, sample: dict) -> Identity:
-        """Key of an image: sample index first, so that keys sort."""
+        """Key of an image; the sample index comes first, so that keys sort."""
         index, path = sample.get('sample_idx'), sample.get('img_path')
         if index is None and path is None:
             if get_world_size() > 1:
@@ -150,7 +151,7 @@ class PairedMetric(BaseMetric):
     def images(self, samples: Sequence[dict], key: str) -> list[np.ndarray]:
         """Quantized images of a batch, (H, W, 3) uint8 BGR each.
 
-        Images on a GPU take the metric's network there: mmengine's ``ValLoop`` does not call
+        The metric's network follows images on a GPU: mmengine's ``ValLoop`` does not call
         :meth:`prepare`.
 
         Raises:
@@ -162,17 +163,16 @@ class PairedMetric(BaseMetric):
         return [to_uint8(tensor) for tensor in tensors]
 
     def field(self, sample: dict, key: str) -> torch.Tensor:
-        """Tensor of a data sample's field (``PixelData`` comes as a dict)."""
+        """Tensor in a data sample's field (``PixelData`` comes as a dict)."""
         value = sample.get(key)
         if value is None:
             raise SLNPError(
-                f'{type(self).__name__} expected `{key}` in every data '
-                f'sample, got {sorted(sample)}.'
+                f'{type(self).__name__} expected `{key}` in each data sample, got {sorted(sample)}.'
             )
         return value['data'] if isinstance(value, dict) else value
 
     def once(self, compute: Callable[..., Sequence], *columns: list) -> list:
-        """Values that ``compute(*columns)`` gives, one a row; rows seen before are not computed."""
+        """Rows of ``compute(*columns)``; rows seen before are not computed again."""
         keys = [content_key(row) for row in zip(*columns)]
         todo = [i for i, key in enumerate(keys) if key not in self._seen]
         if todo:

@@ -1,4 +1,4 @@
-"""Distances between feature sets of generated and real images."""
+"""Distances between the features of generated and real images."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,10 +20,10 @@ from .base import PairedMetric
 
 
 class FeatureMetric(PairedMetric):
-    """Base: features of both sets, exact under any launcher.
+    """Base of metrics on the features of both sets.
 
     Args:
-        manifold (bool): Also precision and recall (3 neighbors).
+        manifold (bool): Also compute precision and recall (3 neighbors).
         **kwargs: See :class:`PairedMetric`.
     """
 
@@ -32,20 +32,11 @@ class FeatureMetric(PairedMetric):
     def __init__(self, manifold: bool = True, **kwargs) -> None:
         super().__init__(**kwargs)
         self.manifold = manifold
-        # a spread needs two, a third neighbor four
+        # a covariance needs two images, a third neighbor four
         self.min_images = 4 if manifold else 2
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Describe one batch.
-
-        Args:
-            data_batch (Any): Unused.
-            data_samples (Sequence[dict]): Each with ``fake_img`` and ``gt_img`` (3, H, W), BGR
-                0..255.
-
-        Raises:
-            ValueError: If one of them is missing.
-        """
+        """Compute features of ``fake_img`` and ``gt_img``, (3, H, W), BGR 0..255."""
         fakes = self.images(data_samples, 'fake_img')
         describe = partial(features_of, self.network)
         fakes = describe(fakes)
@@ -54,15 +45,11 @@ class FeatureMetric(PairedMetric):
             self.results.append((self.identity(sample), tuple(value)))
 
     def compute_metrics(self, results: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        """Distances over the set.
-
-        Args:
-            results (list[tuple[Tensor, Tensor]]): (D,) features of the generated and the real
-                image, in data set order.
+        """Distances over the set, from (generated, real) features, (D,), in data set order.
 
         Returns:
-            dict[str, float]: Figures under the names of ``NAMES``, and those of :func:`split_half`
-            after ``real/``.
+            dict[str, float]: Figures named by ``NAMES``, and those of :func:`split_half` after
+            ``real/``.
         """
         fake, real = (torch.stack(side).numpy() for side in zip(*results))
         found = distances(real, fake, self.manifold)
@@ -82,8 +69,8 @@ class SLNPFID(FeatureMetric):
         paper: Sec. 2.2, Eq. (25).
         reference: network of mmagic 1.2, see :class:`InceptionFeatures`.
         ours: paired with the validation images: the real set is exactly the images whose labels
-            were drawn. The paper does not name its real set. Precision and recall use Inception
-            features too; mmagic's own ``PR`` uses VGG16.
+            were used. The paper does not name its real set. Precision and recall also use Inception
+            features; mmagic's own ``PR`` uses VGG16.
 
     Args:
         weights (str): Inception weights, see :class:`InceptionFeatures`.
@@ -101,15 +88,15 @@ class SLNPFID(FeatureMetric):
         self.style = style
 
     def build_network(self) -> InceptionFeatures:
-        """Inception v3 from the file."""
+        """Load Inception v3 from the file."""
         return InceptionFeatures(self.weights, self.style)
 
 
 @METRICS.register_module()
 class SLNPScorerFrechet(FeatureMetric):
-    """The same distances on the scorer's features: never called FID.
+    """The same distances on a scorer's features, never called FID.
 
-    For machines without Inception weights. The figures compare only under the same scorer file.
+    For machines without Inception weights. Figures are comparable only with the same scorer file.
 
     Args:
         scorer (dict): See :class:`DeepLabV3Scorer`.
@@ -124,20 +111,14 @@ class SLNPScorerFrechet(FeatureMetric):
 
 
 def features_of(net: Any, images: list[np.ndarray]) -> list[Tensor]:
-    """Features of images of any sizes, (D,) float32 each."""
+    """Features of images of any size, (D,) float32 each."""
     if len({image.shape for image in images}) > 1:
         return [net.features([image])[0] for image in images]
     return list(net.features(images))
 
 
 def distances(real: np.ndarray, fake: np.ndarray, manifold: bool) -> dict[str, float]:
-    """All distances between two feature sets.
-
-    Args:
-        real (np.ndarray): (N, D).
-        fake (np.ndarray): (M, D).
-        manifold (bool): Also ``precision`` and ``recall``.
-    """
+    """All distances between feature sets, (N, D) and (M, D); ``manifold`` adds P and R."""
     out = dict(frechet=frechet_distance(feature_statistics(real), feature_statistics(fake)))
     out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
     if manifold:
@@ -146,16 +127,10 @@ def distances(real: np.ndarray, fake: np.ndarray, manifold: bool) -> dict[str, f
 
 
 def split_half(real: np.ndarray, draws: int = 4) -> dict[str, float]:
-    """Distances between two halves of the real images: what no generator need undercut.
+    """Distances between random halves of the real images, (N, D), averaged over ``draws``.
 
-    Halves have N / 2 images, which raises a Frechet distance; a kernel distance has no such bias.
-
-    Args:
-        real (np.ndarray): (N, D).
-        draws (int): Random halvings to average over.
-
-    Returns:
-        dict[str, float]: ``frechet`` and ``kernel``; empty with fewer than four images.
+    No generator need be closer than that. Halves have N / 2 images, which raises a Frechet
+    distance; a kernel distance has no such bias. Empty for fewer than four images.
     """
     half = len(real) // 2
     if half < 2:

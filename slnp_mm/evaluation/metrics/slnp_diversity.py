@@ -1,4 +1,4 @@
-"""How much the picture of one label changes with the noise."""
+"""How much the image of one label changes with the noise."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from .feature_metric import features_of
 
 
 class RepeatedLoader:
-    """Each batch of a loader ``repeats`` times, for the first ``num_images`` of this process."""
+    """Repeat each batch of a loader, for the first ``num_images`` of this process."""
 
     def __init__(self, loader: Any, repeats: int, num_images: int) -> None:
         self.loader = loader
@@ -39,25 +39,25 @@ class RepeatedLoader:
 class SLNPDiversity(PairedMetric):
     """Mean pairwise distance over noises for one label.
 
-    ``instance_diversity`` is the mean over instances (of all labels) of the distance between their
-    mean colors, after the mean color of each picture is taken off, in grey levels of 0..255: it
-    stays 0 if noise changes the global tone only. It needs ``instances`` in the inputs, as
-    ``SLNPPackInputs`` gives them, and is left out without.
+    ``instance_diversity`` is the mean distance between the mean colors of an instance, over all
+    instances and labels, after subtracting each image's mean color, in grey levels of 0..255: it
+    stays 0 if noise changes only the overall tone. It needs ``instances`` in the inputs, from
+    ``SLNPPackInputs``, and is left out without them.
 
-    It needs a pass of its own over repeated batches, so it works in mmagic's ``MultiValLoop`` only;
-    the model must draw its noise anew at each call, as ``SLNPGAN`` does.
+    The metric needs its own pass over repeated batches, so it works only in mmagic's
+    ``MultiValLoop``; the model must draw new noise at each call, as ``SLNPGAN`` does.
 
     Source:
         ours: the paper claims diversity but gives no figure. LPIPS over pairs follows Zhu et al.,
             arXiv:1711.11586.
 
     Args:
-        num_noises (int): Pictures of each label, >= 2.
-        num_images (int): Labels, first ones of the split, however many processes and images a
-            batch.
+        num_noises (int): Images per label, >= 2.
+        num_images (int): Number of labels, the first of the split, for any number of processes and
+            batch size.
         scorer (dict, optional): See :class:`DeepLabV3Scorer`; distances on its features, named
             ``diversity_scorer``.
-        lpips_weights (str, optional): AlexNet file; LPIPS in place of the scorer, named
+        lpips_weights (str, optional): AlexNet file; LPIPS instead of the scorer, named
             ``diversity_lpips``.
         **kwargs: See :class:`PairedMetric`.
 
@@ -95,7 +95,7 @@ class SLNPDiversity(PairedMetric):
         return super().build_network()
 
     def get_metric_sampler(self, model: Any, dataloader: Any, metrics: list[Any]) -> RepeatedLoader:
-        """Each of the first batches ``num_noises`` times."""
+        """Each of the first batches, ``num_noises`` times."""
         self._images.clear()
         self._done.clear()
         share = -(-self.num_images // get_world_size())
@@ -105,19 +105,15 @@ class SLNPDiversity(PairedMetric):
         """Scores, or the text of an error for every process to raise."""
         if not any(parts):
             return (
-                f'SLNPDiversity saw no label with all its {self.num_noises} pictures: it needs '
+                f'SLNPDiversity saw no label with all its {self.num_noises} images: it needs '
                 "mmagic's MultiValLoop and Evaluator, which repeat each label."
             )
         return super()._evaluate_parts(parts, None)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the pictures; measure a label once it has all of them.
+        """Collect ``fake_img``, (3, H, W), BGR 0..255; measure a label once it has all its images.
 
-        Args:
-            data_batch (Any): Of the loader; where its ``inputs`` are a dict, ``instances``,
-                (K, H, W) each, and ``instance_labels``, (T,), are read if there.
-            data_samples (Sequence[dict]): Each with ``fake_img`` (3, H, W), BGR 0..255, and an
-                identity.
+        ``data_batch`` may have ``instances``, (K, H, W), and ``instance_labels``, (T,), per image.
         """
         images = self.images(data_samples, 'fake_img')
         instances = inputs_of(data_batch, 'instances', len(images))
@@ -128,29 +124,27 @@ class SLNPDiversity(PairedMetric):
                 continue
             self._images.setdefault(key, []).append(image)
             if len(self._images[key]) == self.num_noises:
-                pictures = self._images.pop(key)
+                repeats = self._images.pop(key)
                 moved = []
                 if ids is not None:
                     found = np.unique(ids[ids >= 0])
                     classes = [-1 if labels is None else int(labels[i]) for i in found]
-                    moved = list(zip(classes, instance_diversity(pictures, ids)))
-                self.results.append((key, (self._measure(pictures), moved)))
+                    moved = list(zip(classes, instance_diversity(repeats, ids)))
+                self.results.append((key, (self._measure(repeats), moved)))
                 self._done.add(key)
 
     def compute_metrics(
         self, results: list[tuple[float, list[tuple[int, float]]]]
     ) -> dict[str, float]:
-        """Mean over the first labels, and over their instances.
-
-        Whole batches come, so there may be more labels than wanted.
+        """Mean over the first labels, and over their instances; batches may bring extra labels.
 
         Args:
-            results (list[tuple[float, list[tuple[int, float]]]]): For each label the distance of
-                its pictures, and class (-1: unknown) and distance of each of its instances.
+            results (list[tuple[float, list[tuple[int, float]]]]): Per label, the distance of its
+                images, and class (-1: unknown) and distance of each instance.
 
         Returns:
-            dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``; ``instance_diversity`` if
-            instances were given. The report holds the latter for each class too.
+            dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``, and
+            ``instance_diversity`` if there are instances. The report has the latter per class too.
         """
         name = 'scorer' if self.scorer_cfg is not None else 'lpips'
         results = results[: self.num_images]
@@ -182,7 +176,7 @@ class SLNPDiversity(PairedMetric):
 
 
 def inputs_of(batch: Any, key: str, count: int) -> list[np.ndarray | None]:
-    """One input of each image of a collated batch, None where it has no such."""
+    """One input for each image of a collated batch; None where it is absent."""
     inputs = batch.get('inputs') if isinstance(batch, dict) else None
     found = inputs.get(key) if isinstance(inputs, dict) else None
     if found is None:

@@ -17,13 +17,13 @@ class SLNPPriorMetric(PairedMetric):
     """Figures of a :class:`NoisePriorVAE`.
 
     - ``active_units``: share of latent units whose posterior mean varies over the images;
-    - ``kl_per_unit``: KL distance of the posterior from N(0, 1), nats a latent unit;
+    - ``kl_per_unit``: KL distance of the posterior from N(0, 1), nats per latent unit;
     - ``recon_mae``: mean absolute error of the posterior mean's reconstruction;
     - ``sample_std``: standard deviation over samples, mean over pixels. Both are in units of an
-      image in [-1, 1]; a collapsed prior has few active units and a spread near 0.
+      image in [-1, 1]; a collapsed prior has few active units and a ``sample_std`` near 0.
 
     Args:
-        num_samples (int): Samples for their spread, >= 2, of as many images at most.
+        num_samples (int): Samples for ``sample_std``, >= 2; at most one per image.
         **kwargs: See :class:`PairedMetric`.
 
     Raises:
@@ -39,16 +39,13 @@ class SLNPPriorMetric(PairedMetric):
         self.num_samples = num_samples
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """No network judges."""
+        """No scorer is needed."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep each image's posterior mean and figures, and the first samples.
 
-        Args:
-            data_batch (Any): Unused.
-            data_samples (Sequence[dict]): Each with ``code_mean`` and ``code_log_var``, of the
-                latent's shape, and ``fake_img`` (reconstruction), ``gt_img`` and ``sampled_img``,
-                (3, H, W), BGR in [0, 255].
+        Samples have ``code_mean`` and ``code_log_var`` of the latent's shape, and ``fake_img`` (the
+        reconstruction), ``gt_img`` and ``sampled_img``, (3, H, W), BGR in [0, 255].
         """
         names = ('code_mean', 'code_log_var', 'fake_img', 'gt_img', 'sampled_img')
         for sample in data_samples:
@@ -59,7 +56,7 @@ class SLNPPriorMetric(PairedMetric):
             self.results.append((self.identity(sample), (mean, float(kl), float(error), kept)))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """The figures over all images; see the class."""
+        """Figures over all images; see the class."""
         from ...models.vaes import active_share  # models are imported when one is looked up
 
         means, kl, errors, samples = zip(*results)

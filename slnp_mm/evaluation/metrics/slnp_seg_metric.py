@@ -1,4 +1,4 @@
-"""Segmentation score of generated images, beside the real images'."""
+"""Segmentation scores of generated images next to those of the real images."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,21 +24,20 @@ SCORES = dict(PA='aAcc', mIoU='IoU', mAcc='Acc')  # by mmseg's names
 class SLNPSegMetric(PairedMetric):
     """PA, mIoU and mAcc of generated images by an mmseg scorer.
 
-    Generated and real images go through the same code in the same run: the real images' figures are
-    the scorer's ceiling.
+    Real images go through the same code in the same run: their figures are the scorer's ceiling.
 
     Source:
         paper: Sec. 2.2, Eqs. (23) and (24), DeepLabV3.
         reference: mmseg 1.2 ``IoUMetric`` for every figure.
-        ours: quantization to uint8, resize filter, ceiling, class map; the paper does not say any
-            of them.
+        ours: quantization to uint8, resize filter, ceiling, class map; the paper specifies none of
+            them.
 
     Args:
         scorer (dict): ``config`` and optional ``checkpoint``, ``input_size``, ``resize_filter``,
             see :class:`DeepLabV3Scorer`.
         class_map (Sequence[int] or str, optional): Scorer id of each class of the data set;
             ``'coco'`` for 182 -> 171; ``None`` when both are the same.
-        ignore_index (int): Unlabelled pixels, left out.
+        ignore_index (int): Id of unlabelled pixels, which are ignored.
         **kwargs: See :class:`PairedMetric`.
     """
 
@@ -56,7 +55,7 @@ class SLNPSegMetric(PairedMetric):
 
     @cached_property
     def _table(self) -> Tensor | None:
-        """Scorer id of each id of the data set, (256,) int64; None where both are the same."""
+        """Scorer id of each data set id, (256,) int64; None where both are the same."""
         scorer_classes, class_map = self.network.num_classes, self.class_map
         if isinstance(class_map, str):
             class_map = named_class_map(class_map)
@@ -65,7 +64,7 @@ class SLNPSegMetric(PairedMetric):
         return build_class_map(class_map, count, scorer_classes, self.ignore_index)
 
     def prepare(self, module: torch.nn.Module, dataloader: Any) -> None:
-        """See :class:`PairedMetric`; classes that do not fit the scorer are refused too."""
+        """See :class:`PairedMetric`; also refuse classes that do not fit the scorer."""
         super().prepare(module, dataloader)
         self.dataset_meta = self.dataset_meta or getattr(dataloader.dataset, 'metainfo', None)
         self._table  # noqa: B018
@@ -76,10 +75,7 @@ class SLNPSegMetric(PairedMetric):
         Args:
             data_batch (Any): Unused.
             data_samples (Sequence[dict]): Each with ``fake_img`` and ``gt_img`` (3, H, W), BGR
-                0..255, and ``gt_sem_seg`` (h, w) int64 of data set ids.
-
-        Raises:
-            SLNPError: If one of them is missing.
+                0..255, and ``gt_sem_seg`` (h, w) int64, data set ids.
         """
         fakes = self.images(data_samples, 'fake_img')
         reals = self.images(data_samples, 'gt_img')
@@ -92,11 +88,11 @@ class SLNPSegMetric(PairedMetric):
             self.results.append((self.identity(sample), value))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """Totals over the set.
+        """Scores of the whole set.
 
         Returns:
             dict[str, float]: ``PA``, ``mIoU``, ``mAcc`` of the generated images, ``real/...`` of
-            the real ones, in percent rounded to two digits as mmseg does, and ``share/PA``,
+            the real ones, in percent rounded to two digits as in mmseg, and ``share/PA``,
             ``share/mIoU``: percent of the ceiling reached.
         """
         fake, real, ignored, pixels, shapes = zip(*results)
@@ -163,11 +159,10 @@ def named_class_map(name: str) -> list[int]:
 
 
 def summarize(areas: Sequence[Areas]) -> dict[str, Any]:
-    """Mmseg's figures of a set of images, one (4, C) tensor each, in percent.
+    """Figures of mmseg for a set of images, one (4, C) tensor each, in percent.
 
-    Returns:
-        dict[str, Any]: ``PA``, ``mIoU``, ``mAcc`` rounded to two digits, ``IoU`` and ``Acc`` lists
-        of C percentages (None for a class in neither labels nor predictions).
+    ``PA``, ``mIoU`` and ``mAcc`` are rounded to two digits; ``IoU`` and ``Acc`` are lists of C
+    (None for a class in neither labels nor predictions).
     """
     scores = scores_of(areas)
     out: dict[str, Any] = {k: _percent(np.nanmean(scores[v])) for k, v in SCORES.items()}
@@ -177,5 +172,5 @@ def summarize(areas: Sequence[Areas]) -> dict[str, Any]:
 
 
 def _percent(value: np.floating) -> float:
-    """Mmseg's rounding, then the double nearest to the two digits."""
+    """Round as mmseg does, then to the double nearest to the two digits."""
     return round(float(np.round(value * 100, 2)), 2)

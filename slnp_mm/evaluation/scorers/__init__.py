@@ -1,4 +1,4 @@
-"""Networks that judge images."""
+"""Networks that score images."""
 
 from .base import file_sha256
 from .deeplabv3 import DeepLabV3Scorer, areas_of, scores_of

@@ -1,4 +1,4 @@
-"""What all scorers share."""
+"""Base class of all scorers."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ def file_sha256(path: str) -> str:
 
 
 class Scorer:
-    """A network that judges images, with the file that its weights are from."""
+    """A network that scores images, and the file its weights come from."""
 
     def __init__(self, net: nn.Module, weights: str) -> None:
         self.net = net.eval()
@@ -25,11 +25,11 @@ class Scorer:
         self.device = torch.device('cpu')
 
     def to(self, device: torch.device) -> 'Scorer':
-        """Move the network; returns itself."""
+        """Move the network; return the scorer itself."""
         self.device = torch.device(device)
         self.net.to(self.device)
         return self
 
     def describe(self) -> dict[str, object]:
-        """Protocol entries: what must be equal for scores to compare."""
+        """Protocol entries that must be equal for scores to be comparable."""
         return dict(checkpoint=os.path.basename(self.weights), sha256=file_sha256(self.weights))

@@ -1,4 +1,4 @@
-"""Find, fetch and load a scorer's weights."""
+"""Find, download and load a scorer's weights."""
 
 import os
 import re
@@ -13,15 +13,7 @@ from ...errors import SLNPError
 
 
 def published_weights(metafile: str, model: str) -> tuple[str, str]:
-    """URL and leading SHA-256 digits of a published model, read from mmseg's own metafile.
-
-    Args:
-        metafile (str): Path inside mmseg's configs, e.g. ``'deeplabv3/metafile.yaml'``.
-        model (str): ``Name`` of the entry.
-
-    Raises:
-        SLNPError: If the metafile has no such entry.
-    """
+    """URL and leading SHA-256 digits of an mmseg model, from mmseg's own metafile."""
     from mmengine.fileio import load
     from mmengine.utils import get_installed_path
 
@@ -35,15 +27,14 @@ def published_weights(metafile: str, model: str) -> tuple[str, str]:
 
 
 def fetch(url: str, hash_prefix: str | None = None) -> str:
-    """Download a file once into torch's checkpoint cache; its path there.
+    """Download a file once into torch's checkpoint cache; return its path there.
 
     Args:
         url (str): ``http://``, ``https://`` or ``file://``.
         hash_prefix (str, optional): Leading hex digits of its SHA-256.
 
     Raises:
-        SLNPError: If the download fails; names the place where the file can be put by hand.
-        SLNPError: If the file's hash is another one.
+        SLNPError: If the download fails (names the path to put the file at) or the hash differs.
     """
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, os.path.basename(urlparse(url).path))
@@ -69,14 +60,14 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
     """Local file with the scorer's weights.
 
     Args:
-        config (str): Scorer config path, for the error text.
+        config (str): Scorer config path, for error texts.
         own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that ``tools/train_scorer.py``
             writes) or ``published`` (``metafile`` and ``model``).
-        checkpoint (str, optional): What the caller asked for: a file or URL.
+        checkpoint (str, optional): The caller's choice: a file or URL.
 
     Raises:
-        SLNPError: If there is none, with the command that makes it.
-        SLNPError: If neither the caller nor the config names any weights.
+        SLNPError: If no weights are named, or the file is missing; names the command that trains
+            it.
     """
     if checkpoint is None and 'published' in own:
         return fetch(*published_weights(**own['published']))
@@ -97,13 +88,12 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
 
 def load_weights(model: nn.Module, path: str) -> None:
-    """Load a scorer's weights of mmengine's, mmseg's or plain layout; every key and shape must fit.
+    """Load weights in mmengine's, mmseg's or plain layout; every key and shape must match.
 
-    Auxiliary heads may be missing or extra: they play no part in a score.
+    Auxiliary heads may be missing or extra: they do not affect scores.
 
     Raises:
-        SLNPError: If the file is damaged or holds more than plain data.
-        SLNPError: If it holds no state dict, or a key is missing, extra or of another shape.
+        SLNPError: If the file is damaged, holds more than plain data, or does not match.
     """
     data = read_checkpoint(path)
     state = data.get('state_dict', data) if isinstance(data, dict) else None

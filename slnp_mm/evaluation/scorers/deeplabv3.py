@@ -1,7 +1,7 @@
-"""mmsegmentation's DeepLabV3 as a judge of images.
+"""mmsegmentation's DeepLabV3 as a scorer.
 
-The only module that imports mmseg, and only inside functions. mmagic's default scope is left as it
-was found: mmseg's own ``init_model`` would switch it and leave it switched.
+mmseg is imported inside functions only. mmagic's default scope stays: mmseg's own ``init_model``
+would switch it for good.
 """
 
 import json
@@ -23,8 +23,8 @@ from .checkpoint import load_weights, resolve_checkpoint
 
 @contextmanager
 def mmseg_scope() -> Iterator[None]:
-    """Look names up in mmseg for the length of a ``with`` block only."""
-    import mmseg  # noqa: F401  (a missing mmseg must be named, not guessed)
+    """Look up names in mmseg within a ``with`` block only."""
+    import mmseg  # noqa: F401  (so that the error names a missing mmseg)
 
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
@@ -33,11 +33,8 @@ def mmseg_scope() -> Iterator[None]:
 def areas_of(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
     """Per-class pixel counts of one image by mmseg's ``IoUMetric`` code.
 
-    Args:
-        pred (Tensor): (H, W) int64, 0..num_classes-1.
-        label (Tensor): (H, W) int64, 0..num_classes-1 or ``ignore_index``.
-        num_classes (int): Number of scorer classes C.
-        ignore_index (int): Id of pixels left out.
+    ``pred`` and ``label`` are (H, W) int64, 0..num_classes-1; ``label`` may also hold
+    ``ignore_index``.
 
     Returns:
         Tensor: (4, C) float32, rows intersection, union, prediction, label.
@@ -48,15 +45,12 @@ def areas_of(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 
 
 
 def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
-    """Scores of a set of images by mmseg's ``IoUMetric`` code.
+    """Scores of a set of images, :func:`areas_of` each, by mmseg's ``IoUMetric`` code.
 
     Source:
         paper: Eqs. (23) mIoU and (24) PA; PA is mmseg's ``aAcc``.
-        reference: mmsegmentation 1.2, ``IoUMetric``. The counts are added in the order given and in
+        reference: mmsegmentation 1.2, ``IoUMetric``. The counts are added in the given order and in
             float32, as mmseg does.
-
-    Args:
-        areas (Sequence[Tensor]): One (4, C) float32 tensor an image, see :func:`areas_of`.
 
     Returns:
         dict[str, np.ndarray]: ``aAcc`` (), ``IoU`` (C,), ``Acc`` (C,), all 0..1; NaN for a class in
@@ -69,21 +63,21 @@ def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
 
 
 class DeepLabV3Scorer(Scorer):
-    """Segment and describe images with any mmseg config and checkpoint; on CUDA in half precision.
+    """Segment images, or compute features, with any mmseg config; half precision on CUDA.
 
     Args:
-        config (str): mmseg config; its optional ``scorer`` dict gives the defaults of the arguments
-            below and the stable checkpoint path.
+        config (str): mmseg config; its optional ``scorer`` dict sets defaults for the arguments
+            below and the checkpoint path.
         checkpoint (str, optional): Weights: a file, an ``http(s)://`` or ``file://`` URL, or
-            ``None`` for what the config names.
-        input_size (Tuple[int, int], optional): Height, width the images are resized to before the
-            scorer sees them; ``None`` keeps theirs.
+            ``None`` for the config's.
+        input_size (Tuple[int, int], optional): Height, width to resize images to; ``None`` keeps
+            their size.
         resize_filter (str, optional): Name of the filter. Defaults to the config's, else
             ``'area'``.
 
     Raises:
-        SLNPError: If config or weights are missing.
-        SLNPError: If the filter is unknown or the weights do not fit.
+        SLNPError: If config or weights are missing, the filter is unknown or the weights do not
+            fit.
     """
 
     def __init__(
@@ -93,7 +87,7 @@ class DeepLabV3Scorer(Scorer):
         input_size: tuple[int, int] | None = None,
         resize_filter: str | None = None,
     ) -> None:
-        # outside the repository configs/scorers/... is the package's
+        # outside the repository, use the config in the package
         place = config if os.path.isfile(config) else PACKAGE / '.mim/configs' / config
         if not os.path.isfile(place):
             raise SLNPError(f'Expected a scorer config, got {config}, which does not exist.')
@@ -115,22 +109,22 @@ class DeepLabV3Scorer(Scorer):
 
     @property
     def num_classes(self) -> int:
-        """int: Number of classes the scorer knows."""
+        """int: Number of classes of the scorer."""
         return int(self.net.decode_head.num_classes)
 
     @torch.no_grad()
     def predict(
         self, images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
-        """Segment images through mmseg's own ``test_step``.
+        """Segment images, (H, W, 3) uint8, BGR, with mmseg's own ``test_step``.
 
         Args:
-            images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
-            sizes (Sequence[tuple[int, int]]): Height, width of each wanted prediction (the
-                label's); logits are resized bilinearly.
+            images (Sequence[np.ndarray]): The images.
+            sizes (Sequence[tuple[int, int]]): Height, width of each prediction (its label's);
+                logits are resized bilinearly.
 
         Returns:
-            list[Tensor]: One (h, w) int64 map an image, on the CPU.
+            list[Tensor]: One (h, w) int64 map per image, on the CPU.
         """
         from mmseg.structures import SegDataSample
 
@@ -146,13 +140,9 @@ class DeepLabV3Scorer(Scorer):
 
     @torch.no_grad()
     def features(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Mean of the backbone's last feature map over the image; a distance on it is never an FID.
+        """Mean over the image of the backbone's last feature map: (N, D) float32 on the CPU.
 
-        Args:
-            images (Sequence[np.ndarray]): (H, W, 3) uint8, BGR.
-
-        Returns:
-            Tensor: (N, D) float32 on the CPU.
+        Images are (H, W, 3) uint8, BGR. A distance between these features is not an FID.
         """
         with mmseg_scope(), self._autocast():
             data = self.net.data_preprocessor(dict(inputs=self._inputs(images)), False)
@@ -160,7 +150,7 @@ class DeepLabV3Scorer(Scorer):
         return maps.float().mean(dim=(2, 3)).cpu()
 
     def describe(self) -> dict[str, object]:
-        """See :class:`Scorer`; a trained scorer's record comes with it."""
+        """See :class:`Scorer`; includes the record of a trained scorer."""
         out = dict(
             config=os.path.basename(self.config_path),
             **super().describe(),
@@ -178,7 +168,7 @@ class DeepLabV3Scorer(Scorer):
         return out
 
     def _inputs(self, images: Sequence[np.ndarray]) -> list[Tensor]:
-        """Resize and turn (H, W, 3) arrays into (3, h, w) uint8 tensors."""
+        """Resize (H, W, 3) arrays and convert them to (3, h, w) uint8 tensors."""
         if self.input_size is not None:
             images = [resize_image(image, self.input_size, self.resize_filter) for image in images]
         return [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in images]
@@ -192,7 +182,7 @@ class DeepLabV3Scorer(Scorer):
 
 
 def _build_segmentor(cfg: Config) -> torch.nn.Module:
-    """Build the model of an mmseg config without downloads or training."""
+    """Build the model of an mmseg config without downloads or training settings."""
     with mmseg_scope():
         from mmengine.model import revert_sync_batchnorm
         from mmseg.registry import MODELS
@@ -206,7 +196,7 @@ def _build_segmentor(cfg: Config) -> torch.nn.Module:
 
 
 def _class_names(cfg: Config) -> list[str] | None:
-    """Names from the config's validation data set, where it has them."""
+    """Class names of the config's validation data set, if known."""
     dataset = cfg.get('val_dataloader', {}).get('dataset', {})
     if 'type' not in dataset:
         return None

@@ -1,4 +1,4 @@
-"""Inception v3 features by mmagic's own code, weights from a file."""
+"""Inception v3 features by mmagic's own code, with weights from a file."""
 
 import os
 import re
@@ -18,12 +18,12 @@ STYLES = ('pytorch', 'StyleGAN')
 
 
 class InceptionFeatures(Scorer):
-    """2048 features of Inception v3's last pooling.
+    """2048 features of Inception v3's last pooling layer.
 
     Source:
         reference: mmagic 1.2 ``InceptionV3`` and its torch.jit loading. mmagic's default style is
             ``'StyleGAN'``; the literature on label-to-image synthesis (SPADE, OASIS and the paper's
-            competitors) uses the PyTorch port of TensorFlow's weights, so that is the default here.
+            competitors) uses the PyTorch port of TensorFlow's weights, which is the default here.
             The two must not be compared.
 
     Args:
@@ -32,8 +32,8 @@ class InceptionFeatures(Scorer):
         style (str): 'pytorch' or 'StyleGAN'.
 
     Raises:
-        SLNPError: If the file is missing; says where to put it.
-        SLNPError: If the style is unknown or the file holds other weights.
+        SLNPError: If the file is missing (names its URL), the style is unknown or the weights are
+            wrong.
     """
 
     dims = 2048
@@ -53,7 +53,7 @@ class InceptionFeatures(Scorer):
 
     @torch.no_grad()
     def features(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Features, (N, 2048) float32 on the CPU, of (H, W, 3) uint8 BGR images of one size."""
+        """(N, 2048) float32 on the CPU, of (H, W, 3) uint8 BGR images of one size."""
         batch = torch.from_numpy(np.stack(images)[..., ::-1].copy())
         batch = batch.permute(0, 3, 1, 2).to(self.device)
         if self.style == 'StyleGAN':
@@ -81,7 +81,7 @@ def _source(style: str) -> str:
 
 
 def _load_pytorch(path: str) -> nn.Module:
-    """The network of mmagic's ``InceptionV3`` with the FID weights of a file."""
+    """The network of mmagic's ``InceptionV3`` with FID weights from a file."""
     from mmagic.evaluation.functional.fid_inception import fid_inception_v3
 
     net = fid_inception_v3(load_ckpt=False)

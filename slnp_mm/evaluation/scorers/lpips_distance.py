@@ -1,4 +1,4 @@
-"""LPIPS with the backbone's weights from a file."""
+"""LPIPS with backbone weights from a file."""
 
 import os
 from collections.abc import Sequence
@@ -16,15 +16,14 @@ class LPIPSDistance(Scorer):
     """Mean LPIPS (AlexNet) over pairs of images.
 
     Source:
-        reference: Zhang et al., arXiv:1801.03924; the ``lpips`` package brings the linear layers,
-            torchvision's AlexNet the backbone.
+        reference: Zhang et al., arXiv:1801.03924; linear layers from the ``lpips`` package,
+            backbone from torchvision's AlexNet.
 
     Args:
         weights (str): torchvision's ``alexnet-owt-7be5be79.pth``.
 
     Raises:
-        SLNPError: If the file is missing; says where to put it.
-        SLNPError: If it holds other weights.
+        SLNPError: If the file is missing or holds other weights.
     """
 
     def __init__(self, weights: str) -> None:
@@ -33,8 +32,7 @@ class LPIPSDistance(Scorer):
         if not os.path.isfile(weights):
             raise SLNPError(
                 f"AlexNet weights {weights} do not exist: put torchvision's "
-                'alexnet-owt-7be5be79.pth there, or leave `lpips_weights` '
-                'out to use scorer features.'
+                'alexnet-owt-7be5be79.pth there, or give `scorer` instead of `lpips_weights`.'
             )
         net = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         try:

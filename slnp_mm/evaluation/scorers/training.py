@@ -31,14 +31,14 @@ def load_lite(filename: str, map_location=None) -> dict:
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
-    """Point all three loaders of a scorer config at ``data_root``."""
+    """Point all three loaders of a scorer config to ``data_root``."""
     for name in LOADERS:
         for part in part_configs(cfg[name].dataset):
             part['data_root'] = data_root
 
 
 def set_length(cfg: Config, max_iters: int) -> None:
-    """Train for ``max_iters`` iterations, schedule included."""
+    """Set the number of iterations, including the schedule."""
     before = cfg.train_cfg.max_iters
     cfg.train_cfg.update(max_iters=max_iters, val_interval=max_iters)
     schedulers = cfg.param_scheduler
@@ -49,17 +49,14 @@ def set_length(cfg: Config, max_iters: int) -> None:
 
 
 def train_scorer(cfg: Config) -> dict:
-    """Train, judge the real validation images, export weights and record.
+    """Train, score the real validation images, export weights and return the record.
 
-    Two files are written beside the logs: ``scorer.pth`` (a plain state dict, loads with
-    ``weights_only``) and ``scorer.json``, the record, which is returned.
-
-    Args:
-        cfg (Config): A config of ``configs/scorers`` with ``work_dir``.
+    Writes ``scorer.pth`` (a plain state dict, loads with ``weights_only``) and the record,
+    ``scorer.json``, to the ``work_dir`` of a config of ``configs/scorers``.
 
     Raises:
         DataError: If the data set is missing or wrong.
-        SLNPError: If a batch of one picture does not train this network.
+        SLNPError: If a batch holds one image, but the network needs two.
     """
     # train
     start = time.time()
@@ -84,10 +81,10 @@ def train_scorer(cfg: Config) -> dict:
 
 
 def check_batches(runner: Runner) -> None:
-    """Refuse batches of one picture where a batch norm follows a pooling to one pixel.
+    """Refuse batches of one image where a batch norm follows a pooling to one pixel.
 
-    Batch norm needs two values a channel in training. mmseg's ASPP and PSP heads pool the picture
-    to one pixel, which leaves one value a picture.
+    In training, batch norm needs two values per channel. mmseg's ASPP and PSP heads pool an image
+    to one pixel, which leaves one value per image.
     """
     modules = list(runner.model.modules())
     pools = [m for m in modules if isinstance(m, nn.AdaptiveAvgPool2d)]
@@ -100,19 +97,19 @@ def check_batches(runner: Runner) -> None:
     if size == 1:
         raise SLNPError(
             'train_dataloader has batch_size 1, but the batch norm behind the pooling of this '
-            'network needs 2 pictures or more: raise batch_size'
+            'network needs 2 images or more: raise batch_size'
         )
     endless = isinstance(loader.sampler, InfiniteSampler)
     if count % size == 1 and not loader.drop_last and not endless:
         raise SLNPError(
-            f'the last of the batches of {size} out of {count} pictures holds one, but the batch '
+            f'the last batch of {size} out of {count} images holds only one, but the batch '
             'norm behind the pooling of this network needs 2 or more: set drop_last=True in '
             'train_dataloader'
         )
 
 
 def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict:
-    """What a report says about a scorer in ``path``: data, size, training, ceiling in percent."""
+    """Record of the scorer in ``path``: data, size, training, ceiling in percent."""
     train, val = (loader.dataset for loader in (runner.train_dataloader, runner.val_dataloader))
     settings = [next(part_configs(cfg[name].dataset)) for name in LOADERS[:2]]
     return dict(

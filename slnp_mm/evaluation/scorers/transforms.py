@@ -1,4 +1,4 @@
-"""Hand our samples over to mmseg's transforms."""
+"""Convert samples for mmseg's transforms."""
 
 from mmagic.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -8,9 +8,9 @@ from mmcv.transforms import BaseTransform
 class SLNPToSeg(BaseTransform):
     """Rename a sample's fields to mmseg's, after ``SLNPResize``.
 
-    So a scorer is trained on, and judged by, exactly the pixels and labels that the generator's
-    pipeline makes. The label's shape is declared the original one: prediction and label meet at
-    that size, as in ``SLNPSegMetric``, also where the picture was enlarged in between.
+    The scorer then trains and scores on exactly the pixels and labels of the generator's pipeline.
+    ``ori_shape`` is that of the label: prediction and label are compared at that size, as in
+    ``SLNPSegMetric``, even if the image was upsampled in between.
     """
 
     def transform(self, results: dict) -> dict:

@@ -380,7 +380,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(make_cfg, monkeypatch):
     with pytest.raises(OSError) as caught:
         train(cfg)
     assert one_sentence(caught.value) == (
-        f'No space left on device at {cfg.work_dir}/iter_4.pth: make room, mend the permissions, '
+        f'No space left on device at {cfg.work_dir}/iter_4.pth: make room, fix the permissions, '
         'or choose another folder'
     )
     assert [path.name for path in Path(cfg.work_dir).glob('*.pth')] == ['iter_2.pth']

@@ -37,7 +37,7 @@ def test_instances_move_by_hand_worked_distances(pictures, ids, values):
 
 
 def test_ids_of_another_size_are_refused():
-    words = r'Expected instance ids of the size \(2, 2\) of the picture, got \(3, 2\)\.'
+    words = r'Expected instance ids of the size \(2, 2\) of the image, got \(3, 2\)\.'
     with pytest.raises(ValueError, match=words):
         instance_colors(grey(0, 9), np.zeros((1, 3, 2), int))
 
