@@ -6,10 +6,6 @@ _base_ = [
     './_base_/schedules/amm_plus_40k.py',
 ]
 
-model = dict(
-    num_classes=2,
-    prior_checkpoint='work_dirs/noise_prior_nuclei_plus',
-    prior_command='python tools/train.py configs/noise_prior_nuclei_plus.py',
-)
+model = dict(num_classes=2, prior_checkpoint='work_dirs/noise_prior_nuclei_plus')
 
 train_dataloader = dict(batch_size=4)
