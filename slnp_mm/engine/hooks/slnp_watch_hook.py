@@ -17,12 +17,7 @@ from slnp_mm.files import replace_file
 SIGNS = (
     ('fake_std', 'below', 0.02, 'generated images are a single color: their standard deviation'),
     ('saturated', 'above', 0.5, 'generated images saturate: the share of values at -1 or 1'),
-    (
-        'd_accuracy',
-        'above',
-        0.99,
-        'the discriminators separate real from generated images: their accuracy',
-    ),
+    ('d_accuracy', 'above', 0.99, 'the discriminators are too strong: their accuracy'),
 )
 
 
