@@ -36,7 +36,7 @@ def main() -> None:
             state[key] = value.half().contiguous()
             if not state[key].isfinite().all():
                 raise SLNPError(
-                    f'{key} of {checkpoint} has values beyond the range of half precision'
+                    f'{key} of {checkpoint} has values that are not finite in half precision'
                 )
     kept = {key: cfg[key] for key in ('default_scope', 'custom_imports', 'test_dataloader')}
     kept['model'] = sampling_config(cfg.model)
