@@ -65,7 +65,7 @@ def main() -> None:
     args = parse_args()
     if args.compare:
         for path in args.compare:
-            cli.need(path, 'report', 'score.py --out writes one')
+            cli.need(path, 'report', 'write one with tools/score.py --out')
         return compare(args.compare, args.force)
     folders = (args.images, 'images'), (args.labels, 'labels'), (args.real, 'real images')
     for path, what in folders:

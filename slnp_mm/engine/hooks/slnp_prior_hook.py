@@ -102,7 +102,7 @@ def load_prior(prior: nn.Module, source: str | None, gan_config: str | None = No
 
 
 def prior_config(source: str | None, gan_config: str | None = None) -> str:
-    """Guess a prior's config from its work directory; look beside the GAN's and one folder up."""
+    """Config named like a prior's work directory, next to the GAN's config or one folder up."""
     place = Path(source or '')
     name = place.parent.name if place.suffix == '.pth' else place.name
     for folder in [*Path(gan_config or '').parents][:2]:
