@@ -6,7 +6,7 @@ _base_ = [
     './_base_/schedules/amm_plus_40k.py',
 ]
 
-# 367 training images: the paper's design at half its widths.
+# 367 training images: the paper's design with half the channels.
 model = dict(
     num_classes=11,
     generator=dict(

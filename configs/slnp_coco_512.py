@@ -1,7 +1,7 @@
 _base_ = ['./slnp_coco.py']
 
-# A third stage on the trained 256 px model: lower stages, their averages and
-# the noise prior come from its checkpoint; everything trains on.
+# A third stage on top of the trained 256 px model. Its checkpoint provides the lower stages, their
+# averages and the noise prior; all stages are trained.
 model = dict(
     generator=dict(
         refiners=[

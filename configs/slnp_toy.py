@@ -6,7 +6,7 @@ _base_ = [
     './_base_/schedules/amm_plus.py',
 ]
 
-# 32 and 64 px, small enough for a few minutes on two CPU cores.
+# 32 and 64 px, small enough to train in minutes on two CPU cores.
 model = dict(
     num_classes=10,
     generator=dict(

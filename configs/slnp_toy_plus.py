@@ -6,7 +6,7 @@ _base_ = [
     './_base_/schedules/amm_plus.py',
 ]
 
-# 64 and 128 px, small enough for a few minutes on two CPU cores, and for a file of 8 MB.
+# 64 and 128 px, small enough to train in minutes on two CPU cores and to publish as 8 MB.
 model = dict(
     num_classes=10,
     generator=dict(

@@ -67,7 +67,7 @@ def test_fresh_run_without_a_prior_ends_before_the_first_batch(third_stage):
     runner, watch = Runner.from_cfg(third_stage), Watch()
     runner.register_hook(watch)
     text = (
-        'expected a trained noise prior at .*nowhere.*, but there is none: make it with '
+        'expected a trained noise prior at .*nowhere.*, but there is none: train it with '
         r'"python tools/train\.py configs/noise_prior_coco\.py"'
     )
     with pytest.raises(SLNPError, match=text):

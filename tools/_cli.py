@@ -1,7 +1,7 @@
-"""What the command-line tools share: arguments, config, error sentences.
+"""Arguments, configs and error handling of the command-line tools.
 
-Arguments are read and the files they name are looked for before torch, mmagic and the package are
-imported, which takes seconds; what needs them is in ``_runner.py``.
+Arguments and the files they name are checked before torch, mmagic and the package are imported,
+which takes seconds. Helpers that need those imports are in ``_runner.py``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
-# Waiting threads must not spin: with several processes on few cores that slows training down by a
-# factor of six (measured on two cores). It has to be set before torch is loaded.
+# With several processes on few cores, spinning threads slow down training (six times on two cores).
+# To be set before torch is imported.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-# Large tensors lie on large pages of memory.
+# huge pages for large tensors
 os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1')
 
-# what each launcher sets, and how it is started
+# variable that each launcher sets, and its command
 _LAUNCHERS = dict(
     pytorch=('RANK', 'torchrun --nproc_per_node=N'),
     slurm=('SLURM_PROCID', 'srun'),
@@ -38,14 +38,14 @@ _LAUNCHERS = dict(
 
 
 def __getattr__(name: str) -> Any:
-    """Import what builds runners, and with it torch and the package, when a tool first asks."""
+    """Import ``_runner``, and with it torch and the package, on first use."""
     if name.startswith('__'):
         raise AttributeError(name)
     return getattr(import_module('_runner'), name)
 
 
 def _load_errors() -> ModuleType:
-    """Load the package's errors without the package."""
+    """Load ``slnp_mm.errors`` without importing the package."""
     name = 'slnp_mm.errors'
     if name not in sys.modules:
         place = Path(find_spec('slnp_mm').origin).with_name('errors.py')
@@ -60,20 +60,15 @@ SLNPError, need = errors.SLNPError, errors.check_file
 
 
 def run_tool(main: Callable[[], int | None]) -> int:
-    """Run a tool; print an error the user can mend as one sentence.
+    """Run a tool and return its exit code; print errors the user can fix without a traceback.
 
-    Args:
-        main (Callable): The tool; returns its exit code, None for 0.
-
-    Returns:
-        int: Exit code. A bug keeps its traceback, and
-        ``SLNP_MM_TRACEBACK=1`` shows every traceback.
+    ``SLNP_MM_TRACEBACK=1`` shows every traceback.
     """
     _keep_freed_memory()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a worker's tensors are open files
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # tensors from workers are open files
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):  # a file name may hold bytes that are no text
+        if hasattr(stream, 'reconfigure'):  # for file names that are not valid text
             stream.reconfigure(errors='backslashreplace')
     try:
         return main() or 0
@@ -89,10 +84,9 @@ def run_tool(main: Callable[[], int | None]) -> int:
 
 
 def stop_like_ctrl_c() -> None:
-    """Raise KeyboardInterrupt on SIGTERM and SIGHUP: a closed terminal or a kill ends a tool too.
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP, unless ignored as under ``nohup``.
 
-    The tools start long jobs in process groups of their own and end them in ``finally``; a signal's
-    default action would leave the job running. What is ignored, as under ``nohup``, stays ignored.
+    The default action would not run the ``finally`` blocks that stop child processes.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -100,13 +94,12 @@ def stop_like_ctrl_c() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed.
+    """Make glibc keep freed memory.
 
-    It gives large blocks back to the system, so that every training step on a CPU has its tensors
-    mapped and cleared anew, page by page (docs/scaling.md has the time). Other C libraries have no
-    ``mallopt``.
+    By default it returns large blocks to the system, so that every training step on a CPU maps and
+    clears its tensors again (timings in docs/scaling.md). Other C libraries have no ``mallopt``.
     """
-    trim_threshold, mmap_max = -1, -4  # of malloc.h
+    trim_threshold, mmap_max = -1, -4  # from malloc.h
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         mallopt(trim_threshold, -1)
@@ -114,10 +107,10 @@ def _keep_freed_memory() -> None:
 
 
 class ConfigOptions(DictAction):
-    """``--cfg-options``: mmengine's, but ``~`` and spaces in a path work, a missing = is named."""
+    """mmengine's ``--cfg-options``, with ``~`` and spaces in paths and an error without ``=``."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        """Add ``key=value`` to what was given before."""
+        """Add ``key=value`` pairs to those of earlier options."""
         options = dict(getattr(namespace, self.dest) or {})
         for text in values:
             key, found, value = text.partition('=')
@@ -134,47 +127,49 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
-        help='override config entries: key=value, key="[a,b]", key=a,b or '
-        'key="[(a,b),(c,d)]", without white space',
+        metavar='KEY=VALUE',
+        help='override settings of the config; lists are written as key="[a,b]" or key=a,b, '
+        'nested ones as key="[(a,b),(c,d)]", without spaces',
     )
 
 
 def add_model_args(parser: argparse.ArgumentParser, **options) -> None:
     """Add a config and its checkpoint."""
-    parser.add_argument('config', type=path, help='the config it was trained with', **options)
-    parser.add_argument(
-        'checkpoint', type=path, help='checkpoint file, or a work dir: its last one', **options
-    )
+    parser.add_argument('config', type=path, help='config file of the training', **options)
+    last = 'checkpoint file, or a work dir to take the last one from'
+    parser.add_argument('checkpoint', type=path, help=last, **options)
 
 
 def add_runner_args(parser: argparse.ArgumentParser) -> None:
     """Add the options that mmagic's train and test tools share."""
-    parser.add_argument('--work-dir', type=path, help='where logs and results go')
+    parser.add_argument('--work-dir', type=path, help='directory for logs and checkpoints')
     add_config_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', *_LAUNCHERS],
         default='none',
-        help='job launcher; without a GPU processes talk through gloo',
+        help='job launcher (default: none); CPUs communicate through gloo',
     )
-    # `torch.distributed.launch` passes it with a dash since torch 2.0
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    # torch.distributed.launch passes a dash since torch 2.0
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by the launcher'
+    )
 
 
 def path(text: str) -> str:
-    """Type of a path argument: a shell leaves the ``~`` of ``--out=~/x`` as it is."""
+    """Type of a path argument; shells do not expand the ``~`` of ``--out=~/x``."""
     return os.path.expanduser(text)
 
 
 def device(text: str) -> str:
-    """Type of a device argument; whether it is there is seen when torch is loaded."""
+    """Type of a device argument; whether it exists is checked later, with torch."""
     if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', text):
         raise argparse.ArgumentTypeError(f'must be cpu, cuda or cuda:N, but got {text!r}')
     return text
 
 
 def number(text: str) -> int:
-    """Type of a count: a whole number from 1."""
+    """Type of a count, >= 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'must be a whole number from 1, but got {text!r}')
     return int(text)
@@ -190,7 +185,7 @@ def seed(text: str) -> int:
 
 
 def need_folder(out: str) -> None:
-    """Refuse a folder to write to that is a file, or is below one."""
+    """Refuse an output folder that is a file or below one."""
     for place in (Path(out), *Path(out).parents):
         if place.exists() and not place.is_dir():
             raise SLNPError(
@@ -199,26 +194,20 @@ def need_folder(out: str) -> None:
 
 
 def keep_inputs(out: str, inputs: list[str], option: str = '--out') -> None:
-    """Refuse to write over the files that are read, or images among them.
-
-    Args:
-        out (str): File or folder to be written.
-        inputs (list[str]): Files and folders that are read.
-        option (str): Argument that names ``out``.
-    """
+    """Refuse to overwrite input files, or to write anything but a report into an input folder."""
     target = Path(out).resolve()
     report = target.suffix in ('.json', '.yaml', '.yml', '.pkl')
     for place in inputs:
         source = Path(place).resolve()
         if target == source or (source in target.parents and not report):
             raise SLNPError(
-                f'{option} {out} would write over or among what is read from {place}: '
-                'choose another place'
+                f'{option} {out} would overwrite or mix with the input {place}: choose another '
+                'output path'
             )
 
 
 def find_checkpoint(place: str) -> str:
-    """Give a checkpoint file: the path itself, or a work dir's last whole one."""
+    """Return a checkpoint file: the path itself, or the last complete one of a work dir."""
     if os.path.isdir(place):
         folder, place = place, None
         if any(Path(folder).glob('*.pth')):
@@ -233,27 +222,19 @@ def find_checkpoint(place: str) -> str:
 
 
 def read_config(place: str, options: dict | None = None) -> Config:
-    """Read a config file and merge overrides; what it imports is up to ``import_custom``.
+    """Read a config file and merge ``--cfg-options``, without running its custom imports.
 
-    A loader loses what only workers take if it has none, and what only a loader without a batch
-    sampler takes.
-
-    Args:
-        place (str): The file.
-        options (dict, optional): Of ``--cfg-options``.
-
-    Raises:
-        SLNPError: If there is no such file, it is no config, or an option does not fit it.
+    Loader options that torch refuses without workers, or with a batch sampler, are removed.
     """
-    if not os.path.isfile(place):  # outside the repository, configs/... is the package's
+    if not os.path.isfile(place):  # outside the repository, use the installed configs/...
         own = errors.PACKAGE / '.mim/configs' / place
         place = str(own) if own.is_file() else place
     need(place, 'config', 'runnable ones are configs/*.py')
     if 'slnp_mm::' in Path(place).read_text(errors='replace'):
-        import_module('slnp_mm')  # tells mmengine where these configs are
+        import_module('slnp_mm')  # registers the location of these configs
     try:
         cfg = Config.fromfile(place, import_custom_modules=False)
-    except Exception as error:  # what a config file may raise has no end
+    except Exception as error:  # a config file may raise anything
         reason = f'{type(error).__name__}: {error}'
         raise SLNPError(f'{place} cannot be read as a config: {reason}') from error
 
@@ -267,16 +248,15 @@ def read_config(place: str, options: dict | None = None) -> Config:
         loaders = cfg.get(name) or []
         for loader in loaders if isinstance(loaders, list) else [loaders]:
             if not loader.get('num_workers'):
-                # torch refuses what is only for worker processes
                 for option in ('persistent_workers', 'prefetch_factor'):
                     loader.pop(option, None)
             if loader.get('batch_sampler'):
-                loader.pop('drop_last', None)  # its batches are full, and torch takes only one
+                loader.pop('drop_last', None)  # torch refuses both; its batches are full
     return cfg
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config of a command line and apply the options of :func:`add_runner_args`."""
+    """Read the config and apply the options of :func:`add_runner_args`."""
     start = _LAUNCHERS.get(args.launcher)
     if start and start[0] not in os.environ:
         raise SLNPError(
@@ -291,31 +271,32 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def set_work_dir(cfg: Config, work_dir: str | None) -> Config:
-    """Say where a run writes: ``work_dir``, else the config's own, else ``work_dirs/<name>``."""
+    """Set the work dir: ``work_dir``, the config's own, or ``work_dirs/<name>``."""
     source = Path(cfg.filename).resolve()
     own = cfg.get('work_dir') or os.path.join('work_dirs', source.stem)
     cfg.work_dir = path(work_dir or own)
     if source.parent == Path(cfg.work_dir).resolve():
-        # mmengine writes a copy there: without a name it gets the time as its name
+        # without a file name, mmengine's copy does not overwrite the original
         return Config(cfg.to_dict(), cfg_text=cfg.text)
     return cfg
 
 
 def log_to(cfg: Config, package: str, backend: str) -> None:
-    """Send figures and pictures to TensorBoard or W&B as well."""
+    """Add TensorBoard or W&B as a backend of the visualizer."""
     if find_spec(package) is None:
         raise SLNPError(
-            f'--{package} needs the package {package}, which is not installed: pip install it'
+            f'--{package} needs the package {package}, which is not installed: run pip install '
+            f'{package}'
         )
     cfg.visualizer = cfg.get('visualizer') or dict(type='Visualizer', vis_backends=[])
     cfg.visualizer.vis_backends.append(dict(type=backend))
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    """Let the runner scale learning rates with the total batch size."""
+    """Scale learning rates with the total batch size."""
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise SLNPError(
-            '--auto-scale-lr needs the batch size that the learning rates '
-            'are for: add --cfg-options auto_scale_lr.base_batch_size=N'
+            '--auto-scale-lr needs the batch size that the learning rates were chosen for: add '
+            '--cfg-options auto_scale_lr.base_batch_size=N'
         )
     cfg.auto_scale_lr.enable = True

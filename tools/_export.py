@@ -1,4 +1,4 @@
-"""The generator as a graph of plain operations: ONNX, or torch.export."""
+"""Export of the generator to ONNX and torch.export."""
 
 from __future__ import annotations
 
@@ -18,18 +18,13 @@ from slnp_mm.evaluation.scorers import file_sha256
 from slnp_mm.files import replace_file
 
 OPSET = 18
-# the graph's inputs and their dimensions of any size
+# inputs of the graph with their dynamic dimensions
 AXES = {name: {0: 'batch'} for name in ('label', 'instances', 'instance_labels', 'noise')}
 AXES['instance_labels'][1] = 'instances'
 
 
 class Exported(nn.Module):
-    """Label maps and white noise in, pictures out; prior and normalisation are inside.
-
-    Args:
-        model (SLNPGAN): With a trained prior, or random noise. Its averaged generator is taken if
-            it has one.
-    """
+    """The generator, averaged if possible, with its prior and normalisation."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -41,12 +36,12 @@ class Exported(nn.Module):
     def forward(
         self, label: Tensor, instances: Tensor, instance_labels: Tensor, noise: Tensor
     ) -> Tensor:
-        """Draw the last stage's pictures.
+        """Generate the last stage's images.
 
         Args:
             label (Tensor): (B, H, W), int64, 0..C-1 or 255.
             instances (Tensor): (B, K, H, W), int64, -1..T-1.
-            instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
+            instance_labels (Tensor): (B, T), int64, -1 for empty slots.
             noise (Tensor): White noise z, (B, *noise_shape), float32.
 
         Returns:
@@ -62,17 +57,14 @@ class Exported(nn.Module):
 def make_inputs(
     network: Exported, size: tuple[int, int], layers: int = 1, batch: int = 2, slots: int = 5
 ) -> dict[str, Tensor]:
-    """Make a batch of made-up label maps: bands of classes, each an instance, and noise.
+    """Make example inputs: noise, and label maps with one horizontal band per instance.
 
     Args:
-        network (Exported): For its classes and its noise.
+        network (Exported): Determines the number of classes and the noise shape.
         size (tuple[int, int]): Height and width.
         layers (int): ``K``, layers of instance ids. Defaults to 1.
         batch (int): ``B``. Defaults to 2.
-        slots (int): ``T``, the last of which is empty, >= 2. Defaults to 5.
-
-    Returns:
-        dict[str, Tensor]: By the names of the graph's inputs.
+        slots (int): ``T``, >= 2; the last slot is empty. Defaults to 5.
     """
     rng = torch.Generator().manual_seed(0)
     generator, (height, width) = network.generator, size
@@ -86,7 +78,7 @@ def make_inputs(
 
 
 def trace(network: Exported, inputs: dict[str, Tensor]) -> torch.export.ExportedProgram:
-    """Write the network down as a graph of any batch and any number of instances."""
+    """Trace the network with dynamic batch size and number of instances."""
     dims = {name: Dim(name) for name in ('batch', 'instances')}
     shapes = {name: {k: dims[v] for k, v in axes.items()} for name, axes in AXES.items()}
     with torch.no_grad():
@@ -94,11 +86,11 @@ def trace(network: Exported, inputs: dict[str, Tensor]) -> torch.export.Exported
 
 
 def save(program: torch.export.ExportedProgram, path: str, facts: dict[str, str]) -> None:
-    """Write a graph with its facts, by the ending of the file: .pt2, or .onnx."""
+    """Save a graph with its metadata as .pt2 or .onnx."""
     if path.endswith('.pt2'):
         torch.export.save(program, path, extra_files={'metadata.json': json.dumps(facts)})
         return
-    # ONNX's translation of the whole operator wants a dimension of heads; its parts do without
+    # ONNX's translation of fused attention requires a head dimension: decompose it
     attention = torch.ops.aten.scaled_dot_product_attention.default
     parts = {attention: torch.export.default_decompositions().pop(attention)}
     program = program.run_decompositions(parts)
@@ -110,7 +102,7 @@ def save(program: torch.export.ExportedProgram, path: str, facts: dict[str, str]
 
 
 def load(path: str) -> Callable[[dict[str, Tensor]], np.ndarray]:
-    """Load such a file as a function of the inputs by name, which gives the pictures."""
+    """Load an exported file as a function from inputs by name to images."""
     if path.endswith('.pt2'):
         graph = torch.export.load(path).module()
         return lambda inputs: graph(**inputs).numpy()
@@ -125,7 +117,7 @@ def load(path: str) -> Callable[[dict[str, Tensor]], np.ndarray]:
 def describe(
     network: Exported, inputs: dict[str, Tensor], classes: list[str], config: str, checkpoint: str
 ) -> dict[str, str]:
-    """Say what is in the file, for its metadata: texts, lists and dicts as JSON."""
+    """Metadata of the file, with lists and dicts as JSON."""
     prior = 'without a prior' if network.prior is None else 'the noise prior is inside'
     source = dict(config=os.path.basename(config), checkpoint=os.path.basename(checkpoint))
     source |= dict(sha256=file_sha256(checkpoint), slnp_mm=__version__, torch=torch.__version__)
@@ -140,21 +132,15 @@ def describe(
 
 
 def export(network: Exported, inputs: dict[str, Tensor], path: str, facts: dict[str, str]) -> int:
-    """Write the file and run it once.
-
-    Returns:
-        int: Greatest difference from PyTorch, grey levels of 0..255.
-
-    Raises:
-        SLNPError: If it is above 1; nothing is written then.
-    """
+    """Write the file and return its largest difference from PyTorch, in grey levels of 0..255."""
     with replace_file(path) as draft:
         save(trace(network, inputs), draft, facts)
         made, expected = load(draft)(inputs), network(**inputs).numpy()
         difference = int(np.abs(made.astype(int) - expected).max())
         if difference > 1:
             raise SLNPError(
-                f'the exported network differs from PyTorch by {difference} grey levels, where 1 '
-                'is rounding: it is not written; try the other format, and report this'
+                f'expected rounding errors of 1 grey level, but the exported network differs from '
+                f'PyTorch by {difference} grey levels and was not saved: try the other format, and '
+                'please report this'
             )
     return difference

@@ -1,4 +1,4 @@
-"""How much memory tensors take at once, on any device."""
+"""Peak memory of tensors, on any device."""
 
 import weakref
 from typing import Any
@@ -10,7 +10,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 
 class LiveBytes(TorchDispatchMode):
-    """Count the bytes of tensors made inside it: alive ``now``, at most so far (``peak``)."""
+    """Count the bytes of tensors created inside the context, ``now`` and at the ``peak``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class LiveBytes(TorchDispatchMode):
         self._seen = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
-        """Run an operation; what it is given and was not made inside counts nothing."""
+        """Run an operation; inputs from outside the context are not counted."""
         for storage in _storages((args, kwargs)):
             self._seen.setdefault(storage, 0)
         out = func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Runners as the tools build them: checks, devices, processes."""
+"""How the tools build runners: checks, devices, processes."""
 
 import os
 import subprocess
@@ -20,20 +20,20 @@ from slnp_mm.files import replace_file
 
 
 class SaveScoresHook(Hook):
-    """Writes the scores of a test, which mmagic's test loop gives to hooks only."""
+    """Writes the scores of a test, which mmagic's test loop passes to hooks only."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Write them."""
+        """Write the scores."""
         with replace_file(self.path) as draft:
             mmengine.dump(metrics or {}, draft)
 
 
 def made_by() -> str:
-    """Commit, versions and hardware, on which figures may depend."""
+    """Commit, versions and hardware."""
     git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty']
     try:
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
@@ -45,19 +45,15 @@ def made_by() -> str:
 
 
 def import_custom(cfg: Config) -> None:
-    """Import the modules that a config names; this package is imported already."""
+    """Import the modules that a config names."""
     import_modules_from_strings(**(cfg.get('custom_imports') or dict(imports=None)))
 
 
 def enable_amp(cfg: Config) -> None:
-    """Switch every optimizer wrapper of a config to mixed precision.
-
-    Raises:
-        SLNPError: If a wrapper is of another type.
-    """
+    """Switch every optimizer wrapper of a config to mixed precision."""
     old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
     wrappers = [cfg.optim_wrapper]
-    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each network
+    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper per network
         wrappers = [w for w in cfg.optim_wrapper.values() if isinstance(w, dict)]
     for wrapper in wrappers:
         kind = wrapper.get('type', 'OptimWrapper')
@@ -65,22 +61,18 @@ def enable_amp(cfg: Config) -> None:
             wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
         elif kind not in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
             raise SLNPError(
-                '--amp needs optimizer wrappers of the type OptimWrapper, '
-                f'but the config has {kind}'
+                '--amp needs optimizer wrappers of the type OptimWrapper, but the config has '
+                f'{kind}: change their type, or drop --amp'
             )
 
 
 def build_runner(cfg: Config, whole: bool = False) -> Runner:
-    """Build the runner; look at the checkpoint before it is loaded.
+    """Build the runner after checking config, device and checkpoint.
 
     Args:
         cfg (Config): With ``load_from``, or ``resume`` and ``work_dir``.
-        whole (bool): Whether the checkpoint must hold each entry of the model; when training is
-            resumed, it always must.
-
-    Raises:
-        SLNPError: If the checkpoint to resume or load from cannot be read or does not fit the
-            model, a device is not there, or the config asks for a strategy.
+        whole (bool): Whether the checkpoint must contain every entry of the model, as it always
+            must to resume training.
     """
     _refuse_strategies(cfg)
     place = cfg.get('load_from')
@@ -90,15 +82,15 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     import_custom(cfg)
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None:
-        check_seed(seed, 'randomness.seed', 2**16)  # processes and workers add their numbers
+        check_seed(seed, 'randomness.seed', 2**16)  # ranks and workers are added
     if cfg.get('device'):
         check_device(cfg.device)
     if cfg.get('randomness', {}).get('deterministic'):
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # or cuBLAS refuses
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # required by cuBLAS
     _join_processes(cfg)
     if torch.cuda.is_available() and cfg.get('train_dataloader'):
         cfg.train_dataloader.setdefault('pin_memory', True)
-    compiled = cfg.pop('compile', False)  # mmengine compiles train_step, optimizers and all
+    compiled = cfg.pop('compile', False)  # mmengine would compile the whole train_step
     if cfg.get('resume') and not place:
         place = cfg.load_from = last_checkpoint(cfg.work_dir)
     runner = Runner.from_cfg(cfg)
@@ -113,33 +105,33 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
         if length and done >= length:
             runner.logger.warning(
                 f'nothing is left to train: {place} is at iteration {done} of '
-                f'train_cfg.max_iters={length}; raise it to go on'
+                f'train_cfg.max_iters={length}; raise max_iters to continue'
             )
     return runner
 
 
 def _refuse_strategies(cfg: Config) -> None:
-    """Refuse what splits a model of two optimizers over devices, or would be ignored."""
+    """Refuse sharding strategies, which do not work with two optimizers."""
     wrapper = str((cfg.get('model_wrapper_cfg') or {}).get('type', ''))
     asked = [f'{key}={cfg[key]}' for key in ('strategy', 'runner_type') if cfg.get(key)]
     asked += [f'model_wrapper_cfg.type={wrapper}'] * ('FullySharded' in wrapper)
     if asked:
         raise SLNPError(
-            f'{asked[0]} is not supported: FSDP, DeepSpeed and ColossalAI drive one optimizer, '
-            'but generator and discriminator have one each; leave it out and start with '
+            f'{asked[0]} is not supported: FSDP, DeepSpeed and ColossalAI handle one optimizer, '
+            'but generator and discriminator have one each; remove it and start with '
             '--launcher pytorch or slurm'
         )
 
 
 def _join_processes(cfg: Config) -> None:
-    """Look for each process's GPU and port; without CUDA, start through gloo.
+    """Check the GPU of each process; without CUDA, initialize gloo.
 
-    mmengine's own start sets a CUDA device whatever the backend is, and leaves that out where
-    processes are joined already; it gives every model a GPU unless the config says otherwise.
+    mmengine sets a CUDA device for any backend unless the process group exists, and puts every
+    model on a GPU unless ``device_ids`` is None.
     """
     if cfg.launcher == 'none':
         return
-    if cfg.launcher == 'slurm':  # jobs on one node would share mmengine's port
+    if cfg.launcher == 'slurm':  # avoid sharing mmengine's port with other jobs
         job = int(os.environ.get('SLURM_JOB_ID', 0))
         os.environ.setdefault('MASTER_PORT', str(20000 + job % 10000))
     if torch.cuda.is_available():
@@ -149,7 +141,7 @@ def _join_processes(cfg: Config) -> None:
     if cfg.launcher != 'pytorch':
         raise SLNPError(
             f'--launcher {cfg.launcher} needs CUDA, but torch finds no CUDA device here: start '
-            'with torchrun and --launcher pytorch, which trains on CPUs too'
+            'with torchrun and --launcher pytorch, which also works on CPUs'
         )
     seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
     cfg.model_wrapper_cfg = {

@@ -1,4 +1,4 @@
-"""Samples of a data set in one image: image, labels, instances."""
+"""Contact sheets of a dataset: image, labels, instances."""
 
 import os
 
@@ -11,17 +11,17 @@ from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
 from slnp_mm.evaluation.functional.grid import color_label, make_grid
 
-HEIGHT, LEGEND = 200, 136  # of an image on the sheet, pixels
+HEIGHT, LEGEND = 200, 136  # height of a row and width of its legend, in pixels
 
 
 def overlay(
     image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
 ) -> np.ndarray:
-    """Lay label colors over an image, with white instance borders.
+    """Blend label colors with an image and draw instance borders in white.
 
     Args:
         image (ndarray): (H, W, 3), RGB, uint8.
-        label (ndarray): (H, W), uint8, 255 = unlabelled (left as it is).
+        label (ndarray): (H, W), uint8, 255 = unlabelled (not blended).
         layers (ndarray): (K, H, W), ids, -1 = none.
         palette (list): C RGB triples, 0..255.
         share (float): Weight of the label colors, 0..1.
@@ -36,7 +36,7 @@ def overlay(
 
 
 def legend(sample: dict, metainfo: dict) -> np.ndarray:
-    """Name of a sample and of the classes that cover most of it."""
+    """Name, instance count and largest classes of a sample."""
     bar = np.full((HEIGHT, LEGEND, 3), 255, np.uint8)
     ids, counts = np.unique(sample['label'], return_counts=True)
     order = [i for i in ids[np.argsort(-counts)] if i != UNLABELLED][:11]
@@ -55,13 +55,7 @@ def legend(sample: dict, metainfo: dict) -> np.ndarray:
 
 
 def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
-    """Draw samples evenly spread over the set, one a row: (H, W, 3), RGB, uint8.
-
-    Samples with a problem are left out, so that an unfinished set can be drawn, too.
-
-    Raises:
-        DataError: If none of the samples can be drawn.
-    """
+    """Draw evenly spaced samples, one per row: (H, W, 3), RGB, uint8; skip broken ones."""
     dataset.make_rules()
     rows = []
     for sample in spread(dataset.samples(dataset.find_all()), num_samples):
@@ -76,10 +70,11 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
         rows.append([*pair, legend(sample, dataset.metainfo)])
     if not rows:
         raise DataError(
-            f'no sample of {dataset.data_root} can be drawn; see the problems that the check lists'
+            f'expected samples in {dataset.data_root}, but none can be drawn; see the problems '
+            'that tools/check_dataset.py lists'
         )
 
-    # white to the right of narrow images, so that none is stretched
+    # pad narrow images on the right
     width = max(image.shape[1] for row in rows for image in row)
     for row in rows:
         for i, image in enumerate(row):

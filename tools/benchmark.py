@@ -1,6 +1,7 @@
-"""Benchmarks of the networks and of the AMM optimizer.
+"""Benchmark the networks or the AMM optimizer.
 
-Times are ratios of calls timed in turn, so that they carry over and a slow spell meets all alike.
+Calls are timed in alternation and compared as ratios, which are less sensitive to the machine and
+to its load.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import _cli as cli
 
 
 def in_turn(calls: dict[str, Callable], rounds: int, **clock) -> dict[str, list[float]]:
-    """Time calls in turn, every second round backwards: seconds of each round by name."""
+    """Time calls in alternation, reversing every second round: seconds per round by name."""
     import torch
     from torch.utils.benchmark import Timer  # waits for the GPU
 
@@ -30,14 +31,14 @@ def in_turn(calls: dict[str, Callable], rounds: int, **clock) -> dict[str, list[
 
 
 def print_ratio(times: dict[str, list[float]], above: str, below: str) -> None:
-    """Print the ratio of two calls, taken round by round: median and range."""
+    """Print median and range of the per-round ratio of two calls."""
     ratios = [a / b for a, b in zip(times[above], times[below])]
     middle = statistics.median(ratios)
     print(f'{above} / {below}: {middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f})')
 
 
 def make_batch(num_classes: int, size: int, instances: int, batch: int = 1) -> dict[str, Any]:
-    """Make labelled noise images, tiled by equal instances, as the loader gives them."""
+    """Make a loader's batch of noise images, tiled by equal instances."""
     import torch
 
     side = int(instances**0.5)
@@ -49,7 +50,7 @@ def make_batch(num_classes: int, size: int, instances: int, batch: int = 1) -> d
 
 
 def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
-    """Print time, work and memory beyond weights and states of an image, and of steps."""
+    """Print time, FLOPs and temporary memory of generating an image and of training steps."""
     import torch
     from _live_bytes import LiveBytes
     from torch.utils.flop_counter import FlopCounterMode
@@ -69,7 +70,7 @@ def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
     }
     counts = {}
     for name, call in calls.items():
-        with FlopCounterMode(display=False) as work:  # optimizers make their state here, too
+        with FlopCounterMode(display=False) as work:  # also initializes the optimizer states
             call()
         with LiveBytes() as live:
             call()
@@ -84,7 +85,7 @@ def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
 
 
 def compare_with_adam(params: list, rounds: int) -> float:
-    """Time AMM beside Adam; give its state beyond Adam's, in copies of the parameters."""
+    """Time AMM against Adam; return its extra state in copies of the parameters."""
     import torch
 
     from slnp_mm.engine.optimizers import AMM
@@ -105,16 +106,18 @@ def compare_with_adam(params: list, rounds: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Build the GAN of a config, with random weights, and run one part."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Build the GAN of a config with random weights and run one benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     add = parser.add_argument
-    add('part', choices=['networks', 'amm'])
-    add('--config', type=cli.path, default='configs/slnp_coco.py', help='%(default)s')
-    add('--rounds', type=cli.number, default=7, help='of timing (%(default)s)')
-    add('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
-    add('--size', type=cli.number, default=256, help='networks: side, pixels (%(default)s)')
-    add('--batch', type=cli.number, default=1, help='networks: images')
-    add('--amp', action='store_true', help='networks: all in bfloat16, the product too')
+    add('part', choices=['networks', 'amm'], help='what to benchmark')
+    add('--config', type=cli.path, default='configs/slnp_coco.py', help='config file')
+    add('--rounds', type=cli.number, default=7, help='rounds of timing')
+    add('--device', type=cli.device, default='cpu', help='cpu, cuda or cuda:N')
+    add('--size', type=cli.number, default=256, help='networks: image size in pixels')
+    add('--batch', type=cli.number, default=1, help='networks: batch size')
+    add('--amp', action='store_true', help='networks: use bfloat16')
     args = parser.parse_args(argv)
 
     cfg = cli.read_config(args.config)
@@ -128,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     if model.noise_prior is not None:
-        model.noise_prior.is_trained = True  # its cost is that of a trained one
+        model.noise_prior.is_trained = True  # an untrained one costs the same
     model = model.to(args.device).train()
     if args.part == 'networks':
         return networks(args, model, build_optim_wrapper(model, cfg.optim_wrapper))

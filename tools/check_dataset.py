@@ -1,4 +1,4 @@
-"""Check the data of a config before training: exit code 0 or 1."""
+"""Check the datasets of a config; the exit code is 1 if there are problems."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ SPLITS = ('train', 'val', 'test')
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=cli.path, help='config file with *_dataloader')
-    parser.add_argument('--split', nargs='+', choices=SPLITS, help='default: all there are')
-    parser.add_argument('--json', type=cli.path, metavar='FILE', help='write the report')
-    sheet = 'write an image of samples with their labels'
+    parser.add_argument('config', type=cli.path, help='config file')
+    parser.add_argument('--split', nargs='+', choices=SPLITS, help='splits to check (default: all)')
+    parser.add_argument('--json', type=cli.path, metavar='FILE', help='write the report as JSON')
+    sheet = 'write a PNG of samples with their labels'
     parser.add_argument('--sheet', type=cli.path, metavar='FILE', help=sheet)
-    parser.add_argument('--workers', type=int, help='processes (all cores)')
-    parser.add_argument(
-        '--limit', type=int, help='check only this many samples of each split, evenly spread'
-    )
+    parser.add_argument('--workers', type=int, help='number of processes (default: all cores)')
+    limit = 'check at most N evenly spaced samples per split'
+    parser.add_argument('--limit', type=int, metavar='N', help=limit)
     cli.add_config_options(parser)
     return parser.parse_args()
 
 
 def check_batches(name: str, loader: dict, reports: list) -> None:
-    """Note a problem if a loader of sound sets gives no batch."""
+    """Report a loader that yields no batch."""
     from mmagic.registry import DATASETS
 
     if not all(report.ok for report in reports):
@@ -48,7 +47,7 @@ def check_batches(name: str, loader: dict, reports: list) -> None:
 
 
 def build(cfg: dict, split: str) -> SLNPDataset:
-    """Build a set of this package without listing its files, which the check does."""
+    """Build a dataset without scanning its files."""
     from mmagic.registry import DATASETS
 
     from slnp_mm.datasets import SLNPDataset
@@ -56,14 +55,14 @@ def build(cfg: dict, split: str) -> SLNPDataset:
     dataset = DATASETS.build({**cfg, 'lazy_init': True})
     if not isinstance(dataset, SLNPDataset):
         raise cli.SLNPError(
-            f'the check knows SLNPDataset and the sets made of it, but '
+            f'the check expects SLNPDataset, subclasses or wrappers of them, but '
             f'{split}_dataloader has {cfg["type"]}'
         )
     return dataset
 
 
 def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
-    """Write a sheet of the samples that can be drawn; False if there are none."""
+    """Write a sheet of samples; False if none can be drawn."""
     from _sheet import make_sheet
 
     from slnp_mm.datasets.wrappers import places
@@ -81,7 +80,7 @@ def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
 
 
 def main() -> int:
-    """Check every split; 0 if no problem was found, 1 otherwise."""
+    """Check every split."""
     args = parse_args()
     config = cli.read_config(args.config, args.cfg_options)
 
@@ -94,13 +93,13 @@ def main() -> int:
 
     init_default_scope('mmagic')
     reports: dict = {}
-    seen: list = []  # settings and report of each set; equal ones are checked once
+    seen: list = []  # config and report of each set, to check equal ones once
     sheet = None
     for split in args.split or SPLITS:
         loader = config.get(f'{split}_dataloader')
         if not loader or not loader.get('dataset'):
             if args.split:
-                raise cli.SLNPError(f'{args.config} has no data set for {split}')
+                raise cli.SLNPError(f'{args.config} has no dataset for {split}')
             continue
         parts, own = list(part_configs(loader['dataset'])), []
         for number, cfg in enumerate(parts, 1):
@@ -117,7 +116,7 @@ def main() -> int:
             own.append(report)
         check_batches(f'{split}_dataloader', loader, own)
     if not reports:
-        raise cli.SLNPError(f'{args.config} has no data set for {", ".join(SPLITS)}')
+        raise cli.SLNPError(f'{args.config} has no dataset for {", ".join(SPLITS)}')
     for name, report in reports.items():
         print(f'{name}: {report.to_text()}')
     if args.json:

@@ -1,7 +1,7 @@
-"""Train and score SLNP-GAN on drawn scenes, from nothing to a picture.
+"""Train and score SLNP-GAN on ToyScenes from scratch.
 
-Each step is a command that may be given by hand as well. What is there is kept, and a stopped
-training goes on; to start over, remove work_dirs/demo.
+Each step is a command that also works by hand. Existing results are kept, and a stopped training
+resumes; to start over, remove work_dirs/demo.
 """
 
 import argparse
@@ -15,13 +15,13 @@ import _cli as cli
 
 
 def list_steps(out: Path, seed: int) -> dict:
-    """Give each step's command and its result, which for a training is its whole log."""
+    """Command and result of each step; a training's result is its complete log."""
     gan, scorer = 'configs/slnp_toy_plus.py', Path('work_dirs/deeplabv3_toy/scorer.json')
     prior = out / 'noise_prior'
     seeded = f'--cfg-options randomness.seed={seed}'
     with_prior = f'{seeded} model.prior_checkpoint={prior}'
     train, test = 'tools/train.py --resume --work-dir', 'tools/test.py --num-pictures 8 --work-dir'
-    once = 'train_cfg.val_begin=1000000000'  # no validation on the way: the last step does it
+    once = 'train_cfg.val_begin=1000000000'  # only the last step validates
     return {
         'data': ('tools/make_toyscenes.py', Path('data/toyscenes/toyscenes.json')),
         'scorer': ('tools/train_scorer.py configs/scorers/deeplabv3_toy.py', scorer),
@@ -32,23 +32,23 @@ def list_steps(out: Path, seed: int) -> dict:
 
 
 class Demo:
-    """Runs the steps of :func:`list_steps`; their logs go to ``out``."""
+    """Runs the steps of :func:`list_steps` and writes their logs to ``out``."""
 
     def __init__(self, steps: dict, out: Path) -> None:
         self.steps, self.out = steps, out
         self.running: dict[str, subprocess.Popen] = {}
 
     def start(self, name: str) -> None:
-        """Start a step unless its result is there."""
+        """Start a step unless its result exists."""
         command, result = self.steps[name]
         if result.exists():
-            print(f'{name:<6} {result} is there', flush=True)
+            print(f'{name:<6} {result} exists', flush=True)
             return
         print(f'{name:<6} {command}', flush=True)
 
         env = dict(os.environ, PYTHONUNBUFFERED='1', PYTHONWARNINGS='ignore')
         if name == 'scorer' or 'scorer' in self.running:
-            # two trainings with a thread on each core hinder each other
+            # two trainings with a thread per core slow each other down
             env.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // 2)))
         self.out.mkdir(parents=True, exist_ok=True)
         with open(self.out / f'{name}.part', 'w', encoding='utf-8') as log:
@@ -56,7 +56,7 @@ class Demo:
             self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
 
     def wait(self, name: str, pause: float = 15.0) -> None:
-        """Wait until a step is done; every ``pause`` seconds show the time left of all."""
+        """Wait for a step; every ``pause`` seconds show the time left of all running steps."""
         shown = time.monotonic()
         while name in self.running:
             time.sleep(0.2)
@@ -70,7 +70,7 @@ class Demo:
                         print(f'{other:<6} {line[:93]}', flush=True)
 
     def finish(self, name: str, code: int) -> None:
-        """Give the log of a step that has ended its name, or say why the step failed."""
+        """Rename the log of a finished step, or report why the step failed."""
         part, result = self.out / f'{name}.part', self.steps[name][1]
         if code:
             why = self.last_line(name).removeprefix('error: ') or f'exit code {code}'
@@ -78,20 +78,22 @@ class Demo:
         os.replace(part, self.out / f'{name}.log')
         del self.running[name]
         if not result.exists():
-            raise cli.SLNPError(f'{name} ended without writing {result}')
+            raise cli.SLNPError(f'{name} exited without writing {result}')
         print(f'{name:<6} done', flush=True)
 
     def last_line(self, name: str, mark: str = '') -> str:
-        """Give the last line with a mark in a log, without mmengine's prefix."""
+        """Last line of a log that contains ``mark``, without mmengine's prefix."""
         text = (self.out / f'{name}.part').read_text('utf-8', errors='replace')
         found = [line for line in text.splitlines() if mark in line and line.strip()]
         return found[-1].split(' - INFO - ')[-1] if found else ''
 
 
 def main() -> None:
-    """Run the steps, the scorer's training beside those of prior and GAN."""
+    """Run the steps, training the scorer in parallel with prior and GAN."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--seed', type=cli.seed, default=0, help='seed of prior and GAN')
+    parser.add_argument(
+        '--seed', type=cli.seed, default=0, help='seed of prior and GAN (default: 0)'
+    )
     seed = parser.parse_args().seed
     os.chdir(Path(__file__).resolve().parents[1])
     cli.stop_like_ctrl_c()
@@ -106,7 +108,7 @@ def main() -> None:
             if name != 'scorer':
                 demo.wait(name)
     except KeyboardInterrupt:
-        print('error: stopped; the same command goes on', file=sys.stderr)
+        print('error: stopped; run the same command again to resume', file=sys.stderr)
         sys.exit(130)
     finally:
         for process in demo.running.values():
@@ -114,10 +116,10 @@ def main() -> None:
             process.wait()
 
     report = demo.steps['scores'][1]
-    pictures = report.parent.glob('*/vis_data/vis_image/test_samples*.png')
+    images = report.parent.glob('*/vis_data/vis_image/test_samples*.png')
     table, *_ = report.read_text('utf-8').split('\n\n')
-    print(f'\n{table}\n\nreport  {report}\npicture {max(pictures, key=os.path.getmtime)}')
-    print(f'took {time.monotonic() - start:.0f} s; next, your own pictures: docs/data.md')
+    print(f'\n{table}\n\nreport {report}\nimages {max(images, key=os.path.getmtime)}')
+    print(f'took {time.monotonic() - start:.0f} s; to train on your own data, see docs/data.md')
 
 
 if __name__ == '__main__':

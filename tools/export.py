@@ -1,4 +1,4 @@
-"""Write a trained generator as one file, for onnxruntime (.onnx) or torch.export.load (.pt2)."""
+"""Export a trained generator to ONNX (.onnx) or torch.export (.pt2)."""
 
 import argparse
 import sys
@@ -12,9 +12,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     cli.add_model_args(parser, nargs='?')
-    add('--model', help='name of a model of the zoo, in place of a config and its checkpoint')
-    add('--out', type=cli.path, required=True, help='.onnx or .pt2 file')
-    size = "of the pictures, fixed in the file; default: the config's"
+    add('--model', help='model of the zoo, instead of a config and a checkpoint')
+    add('--out', type=cli.path, required=True, help='.onnx or .pt2 file to write')
+    size = "image size, fixed in the file (default: the config's)"
     add('--size', type=cli.number, nargs=2, metavar=('HEIGHT', 'WIDTH'), help=size)
     cli.add_config_options(parser)
     args = parser.parse_args()
@@ -22,17 +22,17 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--out must end in .onnx or .pt2, but got {args.out}')
     own = [args.config, args.checkpoint]
     if any([*own, args.cfg_options]) if args.model else not all(own):
-        parser.error('give a config and its checkpoint, or --model alone for one of the zoo')
+        parser.error('give either a config and its checkpoint, or --model')
     return args
 
 
 def main() -> None:
-    """Export, compare with PyTorch, say what the file takes."""
+    """Export, compare with PyTorch, print the metadata."""
     args = parse_args()
     if args.out.endswith('.onnx'):
         missing = [x for x in ('onnx', 'onnxruntime', 'onnxscript') if find_spec(x) is None]
         if missing:
-            raise cli.SLNPError(f'this needs {", ".join(missing)}: pip install slnp_mm[export]')
+            raise cli.SLNPError(f'ONNX needs {", ".join(missing)}: run pip install slnp_mm[export]')
     cfg = checkpoint = None
     if not args.model:
         cfg = cli.read_config(args.config, args.cfg_options)
@@ -53,7 +53,7 @@ def main() -> None:
 
     for name, text in facts.items():
         print(f'{name:<8} {text}')
-    print(f'written to {args.out}: differs from PyTorch by {difference} grey levels at most')
+    print(f'written to {args.out}: differs from PyTorch by at most {difference} grey levels')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Generate pictures for label maps: with a model of the zoo, or a config and its checkpoint."""
+"""Generate images from label maps, with a model of the zoo or your own."""
 
 import argparse
 import glob
@@ -15,54 +15,54 @@ SHEET_ROWS = 16
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     cli.add_model_args(parser, nargs='?')
-    add('--model', help='name of a model of the zoo; default: its first')
-    labels = 'a label map, a folder of them, or a glob'
+    add('--model', help='model of the zoo (default: the first one)')
+    labels = 'label map, folder of label maps, or glob pattern'
     add('--labels', type=cli.path, required=True, help=labels)
-    out = 'folder for pictures; those of the same settings that are there are kept'
+    out = 'output folder; existing images of the same settings are kept'
     add('--out', type=cli.path, required=True, help=out)
-    instances = 'folder of instance maps with the same names (else each connected region of a class'
-    add('--instances', type=cli.path, help=f'{instances} is one instance)')
-    add('--seed', type=cli.seed, default=0)
-    truncation = 'from 0 to 1: below 1 pictures vary less and look more usual'
+    instances = 'folder of instance maps with the same names; without it, every connected region '
+    add('--instances', type=cli.path, help=f'{instances}of a class is one instance')
+    add('--seed', type=cli.seed, default=0, help='random seed of the noise (default: 0)')
+    truncation = '0 to 1 (default: 1, off); lower values give less varied, more typical images'
     add('--truncation', type=float, default=1.0, help=truncation)
-    add('--num-noises', type=cli.number, default=1, help='pictures a label map')
-    add('--batch-size', type=cli.number, default=8)
-    add('--device', type=cli.device, help='cpu, cuda or cuda:N', default='auto')
-    attention = 'folder for label, stages and attention map (fig. 12)'
+    add('--num-noises', type=cli.number, default=1, help='images per label map (default: 1)')
+    add('--batch-size', type=cli.number, default=8, help='images per batch (default: 8)')
+    device = 'auto, cpu, cuda or cuda:N (default: auto)'
+    add('--device', type=cli.device, help=device, default='auto')
+    attention = 'output folder for grids of label, stages and attention map (fig. 12)'
     add('--attention', type=cli.path, help=attention)
-    add('--sheet', type=cli.path, help=f'PNG of up to {SHEET_ROWS} labels with their pictures')
-    compare = 'checkpoint, or a work dir, shown beside it on the sheet'
+    sheet = f'PNG to write with up to {SHEET_ROWS} label maps and their images'
+    add('--sheet', type=cli.path, help=sheet)
+    compare = 'second checkpoint, or work dir, to compare with on the sheet'
     add('--compare', type=cli.path, help=compare)
     cli.add_config_options(parser)
     return parser.parse_args()
 
 
 def check_args(args: argparse.Namespace) -> None:
-    """End the tool with a sentence if arguments or files do not fit together."""
+    """Exit with an error message if arguments or files do not fit together."""
     if bool(args.config) != bool(args.checkpoint):
-        raise cli.SLNPError("give a config and its checkpoint, or neither to take the zoo's model")
+        raise cli.SLNPError('give a config and its checkpoint, or neither for a model of the zoo')
     if args.config and args.model:
         raise cli.SLNPError(
-            f'--model {args.model} is of the zoo: leave the config and the checkpoint out'
+            f'--model {args.model} is a model of the zoo: leave out the config and the checkpoint'
         )
     if args.cfg_options and not args.config:
-        raise cli.SLNPError("--cfg-options is for a config, but the zoo's model has its own")
+        raise cli.SLNPError('--cfg-options needs a config and its checkpoint')
     if not 0 <= args.truncation <= 1:
         raise cli.SLNPError(f'--truncation must be from 0 to 1, but got {args.truncation}')
     if args.compare and not args.sheet:
-        raise cli.SLNPError('--compare shows its pictures on the sheet: add --sheet FILE.png')
+        raise cli.SLNPError('--compare needs a sheet to show its images on: add --sheet FILE.png')
     if args.sheet and not args.sheet.lower().endswith('.png'):
-        raise cli.SLNPError(f'--sheet is a PNG file, but got {args.sheet}')
+        raise cli.SLNPError(f'--sheet must end in .png, but got {args.sheet}')
 
     def there(place: str) -> bool:
         return os.path.exists(place) or bool(glob.glob(place, recursive=True))
 
-    cli.need(args.labels, 'label map', 'give a file, or a folder of them', there)
+    cli.need(args.labels, 'label map', 'give a file or a folder of files', there)
     if args.instances:
         cli.need(args.instances, 'folder of instance maps', 'check --instances', os.path.isdir)
     inputs = [args.labels, *filter(None, [args.instances])]
@@ -72,17 +72,14 @@ def check_args(args: argparse.Namespace) -> None:
 
 
 def keep_inputs(args: argparse.Namespace, inputs: list) -> None:
-    """End the tool before it writes among what it reads."""
+    """Refuse to write any output into the inputs."""
     for option in ('out', 'attention', 'sheet'):
         if place := getattr(args, option):
             cli.keep_inputs(place, inputs, f'--{option}')
 
 
 def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
-    """Files to be written, from each label map that lacks one.
-
-    Finished is what is newer than its sources and than the note of these settings in ``--out``.
-    """
+    """Files to write, by label map; files newer than their sources and settings are finished."""
     from slnp_mm.files import replace_file
     from slnp_mm.inferencer import picture_name
 
@@ -107,7 +104,7 @@ def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
 
 
 def draw_sheet(models: dict, labels: list, maps: list, options: dict):
-    """Labels with their pictures, (H, W, 3), RGB; of two models, seed by seed."""
+    """Grid of label maps and generated images, (H, W, 3), RGB; models alternate for each seed."""
     from slnp_mm.evaluation.functional.grid import color_label, make_grid
 
     results = [model(labels, instances=maps, **options) for model in models.values()]
@@ -123,7 +120,7 @@ def draw_sheet(models: dict, labels: list, maps: list, options: dict):
 
 
 def main() -> None:
-    """Generate, with progress, and say where the pictures are."""
+    """Generate images and show the progress."""
     args = parse_args()
     check_args(args)
     cfg = args.config and cli.read_config(args.config, args.cfg_options)
@@ -146,11 +143,11 @@ def main() -> None:
         models = {'first, ': model, 'second, ': second}
     keep_inputs(args, model.places)
 
-    # label maps, each with its name and instance map
+    # name and instance map of each label map
     sources = {}
     for path, name in find_labels(args.labels, model.dataset.suffixes['label']):
         cli.keep_inputs(os.path.join(args.out, f'{name}.png'), [path])
-        if not os.path.exists(args.labels):  # a glob: its next run would take pictures for labels
+        if not os.path.exists(args.labels):  # a glob would match the outputs next time
             cli.keep_inputs(args.out, [os.path.dirname(path)])
         given = args.instances and os.path.join(args.instances, f'{name}.png')
         if given:
@@ -167,7 +164,7 @@ def main() -> None:
     )
     todo = unfinished(args, sources, settings)
     if len(todo) < len(sources):
-        print(f'{(len(sources) - len(todo)) * args.num_noises} pictures are there already')
+        print(f'{(len(sources) - len(todo)) * args.num_noises} images already exist')
 
     options = dict(
         batch_size=args.batch_size,
@@ -188,14 +185,14 @@ def main() -> None:
             **options,
         )
         places = iter([place for label in part for place in todo[label]])
-        for picture, sample in zip(result['visualization'], result['predictions']):
-            write_picture(next(places), picture)
+        for image, sample in zip(result['visualization'], result['predictions']):
+            write_picture(next(places), image)
             if args.attention:
                 row, titles = sample_row(sample, model.palette, sample.instance_labels.numpy())
                 write_picture(next(places), make_grid([row], titles))
         done += len(result['visualization'])
         left = (time.time() - start) / done * (total - done)
-        print(f'\r{done}/{total} pictures, {left:.0f} s left  ', end='', flush=True)
+        print(f'\r{done}/{total} images, {left:.0f} s left  ', end='', flush=True)
     print(f'\nwritten to {args.out}')
 
     if args.sheet:

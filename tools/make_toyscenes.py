@@ -1,4 +1,4 @@
-"""Draw ToyScenes, the embedded data set, unless it is already there."""
+"""Draw the synthetic ToyScenes dataset, unless it already exists."""
 
 import argparse
 import sys
@@ -11,16 +11,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument('--out', type=cli.path, default='data/toyscenes', help='folder')
-    parser.add_argument('--num-train', type=cli.number, default=800)
-    parser.add_argument('--num-val', type=cli.number, default=100)
-    parser.add_argument('--size', type=int, default=128, help='side, pixels')
-    parser.add_argument('--seed', type=cli.seed, default=0)
+    parser.add_argument('--out', type=cli.path, default='data/toyscenes', help='output folder')
+    parser.add_argument('--num-train', type=cli.number, default=800, help='training images')
+    parser.add_argument('--num-val', type=cli.number, default=100, help='validation images')
+    parser.add_argument('--size', type=int, default=128, help='image size in pixels')
+    parser.add_argument('--seed', type=cli.seed, default=0, help='random seed')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Write the data set and say so."""
+    """Write the dataset."""
     args = parse_args()
     cli.need_folder(args.out)
     from slnp_mm.datasets.toyscenes import write_toyscenes
@@ -28,7 +28,7 @@ def main() -> None:
     new = write_toyscenes(
         args.out, args.num_train, args.num_val, args.size, args.seed, progress=True
     )
-    words = 'written' if new else 'already there, kept'
+    words = 'written' if new else 'already exists, kept'
     print(
         f'ToyScenes in {args.out}: {args.num_train} train, {args.num_val} '
         f'val, {args.size} px, seed {args.seed}: {words}'

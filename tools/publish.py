@@ -1,4 +1,4 @@
-"""Make a small file for others of a trained GAN: weights for sampling, in half precision."""
+"""Publish a checkpoint: keep only the weights for sampling, in half precision."""
 
 import argparse
 import os
@@ -11,13 +11,13 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', type=cli.path, help='checkpoint file, or a work dir')
-    out = 'without ending: the file is OUT-<8 digits of its sha256>.pth'
+    out = 'output path without suffix; the file is named OUT-<8 digits of its sha256>.pth'
     parser.add_argument('out', type=cli.path, help=out)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Keep the averaged generator, the prior and what their config needs."""
+    """Write the averaged generator, the prior and their config."""
     args = parse_args()
     checkpoint = cli.find_checkpoint(args.checkpoint)
 
@@ -32,10 +32,12 @@ def main() -> None:
     stored, cfg = read_checkpoint(checkpoint), read_config(checkpoint)
     state = sampling_state(stored['state_dict'])
     for key, value in state.items():
-        if value.is_floating_point() and value.ndim > 1:  # norms and biases stay as they are
+        if value.is_floating_point() and value.ndim > 1:  # keep norms and biases
             state[key] = value.half().contiguous()
             if not state[key].isfinite().all():
-                raise SLNPError(f'{key} of {checkpoint} has values that half precision cannot hold')
+                raise SLNPError(
+                    f'{key} of {checkpoint} has values that are not finite in half precision'
+                )
     kept = {key: cfg[key] for key in ('default_scope', 'custom_imports', 'test_dataloader')}
     kept['model'] = sampling_config(cfg.model)
     meta = dict(

@@ -18,20 +18,21 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add('config', nargs='?', type=cli.path, help='config of the data set')
+    add('config', nargs='?', type=cli.path, help='config file of the dataset')
     add('--images', type=cli.path, help='folder of images to score')
-    training = 'score real training images instead: the floor of the distances'
+    training = 'score real training images instead, as a lower bound of the distances'
     add('--training', action='store_true', help=training)
-    add('--labels', type=cli.path, help="label folder, else the config's")
-    add('--real', type=cli.path, help="real images, else the config's")
-    add('--inception', type=cli.path, help='Inception weights: adds FID')
-    add('--scorer-checkpoint', type=cli.path, help="else the config's")
-    add('--out', type=cli.path, help='report, .json (a .md is added)')
-    add('--name', help='what made the images')
-    add('--device', type=cli.device, default='cpu', help='cpu, cuda, ...')
-    add('--batch-size', type=cli.number, default=16)
-    add('--compare', nargs=2, type=cli.path, metavar='REPORT')
-    add('--force', action='store_true', help='compare although protocols differ')
+    add('--labels', type=cli.path, help="folder of label maps (default: the config's)")
+    add('--real', type=cli.path, help="folder of real images (default: the config's)")
+    add('--inception', type=cli.path, help='weights of Inception, to compute FID as well')
+    scorer = "weights of the scorer (default: the config's)"
+    add('--scorer-checkpoint', type=cli.path, help=scorer)
+    add('--out', type=cli.path, help='.json file for the report; a .md file is written next to it')
+    add('--name', help='name of the generator, for the report')
+    add('--device', type=cli.device, default='cpu', help='cpu, cuda or cuda:N (default: cpu)')
+    add('--batch-size', type=cli.number, default=16, help='images per batch (default: 16)')
+    add('--compare', nargs=2, type=cli.path, metavar='REPORT', help='compare two reports')
+    add('--force', action='store_true', help='compare even if protocols differ')
     cli.add_config_options(parser)
     args = parser.parse_args()
     asked = args.config or args.images or args.training or args.out
@@ -45,7 +46,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def compare(paths: list, force: bool) -> None:
-    """Print two reports side by side; end the tool if their protocols differ."""
+    """Print two reports side by side; fail if their protocols differ, unless forced."""
     from slnp_mm.evaluation import report
 
     first, second = map(report.load_report, paths)
@@ -54,7 +55,7 @@ def compare(paths: list, force: bool) -> None:
         print(f'protocols differ in {gap}', file=sys.stderr)
     if gaps and not force:
         raise cli.SLNPError(
-            'these reports cannot be compared; --force shows them side by side all the same'
+            'these reports cannot be compared; use --force to print them side by side anyway'
         )
     print(report.compare(first, second, paths))
 
@@ -64,7 +65,7 @@ def main() -> None:
     args = parse_args()
     if args.compare:
         for path in args.compare:
-            cli.need(path, 'report', 'score.py --out writes one')
+            cli.need(path, 'report', 'write one with tools/score.py --out')
         return compare(args.compare, args.force)
     folders = (args.images, 'images'), (args.labels, 'labels'), (args.real, 'real images')
     for path, what in folders:

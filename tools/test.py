@@ -12,9 +12,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     cli.add_model_args(parser)
-    add('--out', type=cli.path, help='.json or .yaml file for the scores')
-    pictures = 'write a picture grid of so many images below the work dir'
-    add('--num-pictures', type=cli.number, default=0, help=pictures)
+    add('--out', type=cli.path, help='.json, .yaml or .pkl file to save the scores to')
+    grid = 'save a grid of N generated images in the work dir'
+    add('--num-pictures', type=cli.number, default=0, metavar='N', help=grid)
     cli.add_runner_args(parser)
     args = parser.parse_args()
     if args.out and os.path.splitext(args.out)[1] not in ('.json', '.yaml', '.yml', '.pkl'):
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Test, and say where the results are."""
+    """Test, and log where the results are."""
     args = parse_args()
     cfg = cli.load_config(args)
     cfg.load_from, cfg.resume = cli.find_checkpoint(args.checkpoint), False

@@ -1,4 +1,4 @@
-"""Train a model, or its noise prior, from a config."""
+"""Train a GAN or a noise prior."""
 
 import argparse
 import sys
@@ -10,22 +10,22 @@ def parse_args() -> argparse.Namespace:
     """Read the command line: the options of mmagic's train tool."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add('config', type=cli.path, help='for example configs/slnp_coco.py')
-    resume = 'go on from the last checkpoint of the work dir, or from this one'
+    add('config', type=cli.path, help='config file, such as configs/slnp_coco.py')
+    resume = 'resume from CHECKPOINT, by default the last one in the work dir'
     file = dict(type=cli.path, metavar='CHECKPOINT')
     add('--resume', nargs='?', const=True, default=False, help=resume, **file)
-    amp = 'mixed precision: bfloat16, or float16 on a GPU that lacks it'
+    amp = 'train in mixed precision: bfloat16, or float16 on GPUs without it'
     add('--amp', action='store_true', help=amp)
-    scale = 'scale learning rates with the total batch size'
+    scale = 'scale the learning rates with the total batch size'
     add('--auto-scale-lr', action='store_true', help=scale)
-    add('--tensorboard', action='store_true', help='log to TensorBoard too')
-    add('--wandb', action='store_true', help='log to Weights & Biases too')
+    add('--tensorboard', action='store_true', help='also log to TensorBoard')
+    add('--wandb', action='store_true', help='also log to Weights & Biases')
     cli.add_runner_args(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Train, and say where the results are."""
+    """Train, and log where the results are."""
     args = parse_args()
     cfg = cli.load_config(args)
     if args.auto_scale_lr:

@@ -1,4 +1,4 @@
-"""Train a scorer (mmseg's runner) on the real images of a data set."""
+"""Train a scorer, a segmentor of mmseg, on the real images of a dataset."""
 
 import argparse
 import os
@@ -10,16 +10,17 @@ import _cli as cli
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=cli.path, help='a config of configs/scorers')
-    parser.add_argument('--work-dir', type=cli.path, help='where scorer.pth is written')
-    parser.add_argument('--data-root', type=cli.path, help='place of the data set')
-    parser.add_argument('--max-iters', type=cli.number, help='training length')
+    parser.add_argument('config', type=cli.path, help='config file in configs/scorers')
+    work_dir = 'directory for scorer.pth and logs'
+    parser.add_argument('--work-dir', type=cli.path, help=work_dir)
+    parser.add_argument('--data-root', type=cli.path, help='folder of the dataset')
+    parser.add_argument('--max-iters', type=cli.number, help='number of iterations')
     cli.add_config_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Train and print the ceiling."""
+    """Train, and print the scores on real images."""
     args = parse_args()
     cfg = cli.read_config(args.config, args.cfg_options)
     cfg = cli.set_work_dir(cfg, args.work_dir)

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/schedules/amm.py',
 ]
 
-# 32 and 64 px, small enough for two CPU cores; losses and rates the paper's.
+# 32 and 64 px, small enough for two CPU cores, with the paper's losses and learning rates.
 model = dict(
     num_classes=11,
     generator=dict(

@@ -1,6 +1,6 @@
 _base_ = ['../slnp_toy.py']
 
-# Stage 0 alone, at its own size.
+# Stage 0 only, at its own resolution.
 model = dict(generator=dict(refiners=[]))
 train_dataloader = dict(dataset=dict(image_size=32))
 val_dataloader = dict(dataset=dict(image_size=32))

@@ -1,4 +1,4 @@
-"""Optimizers, hooks and the log's line."""
+"""Optimizers, hooks and the log processor."""
 
 from .hooks import (
     SLNPCheckpointHook,

@@ -1,4 +1,4 @@
-"""One line of figures a person can read."""
+"""Short log lines."""
 
 import re
 from collections import defaultdict
@@ -11,19 +11,15 @@ from mmengine.runner import Runner
 
 @LOG_PROCESSORS.register_module()
 class SLNPLogProcessor(LogProcessor):
-    """mmagic's, but an iteration's line is short.
+    """mmagic's log processor with shorter training lines.
 
-    It says the time left, seconds an iteration and of these waiting for data, rates, and the
-    figures with their stages taken together: losses are summed, others averaged. Files and
-    TensorBoard get each figure under its own name as before.
+    A line shows the time left, seconds per iteration and the part spent waiting for data, learning
+    rates, and the logged values combined over stages: losses summed, others averaged. Files and
+    TensorBoard still get every value under its own name.
     """
 
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
-        """Format the line of an iteration.
-
-        Returns:
-            tuple[dict, str]: Figures by name, and the line.
-        """
+        """Return the values by name, and the line."""
         figures, line = super().get_log_after_iter(runner, batch_idx, mode)
         if mode != 'train' or self.by_epoch:
             return figures, line

@@ -1,4 +1,4 @@
-"""The border between loader and networks: ranges, types and class indices."""
+"""Conversion of batches from the loader to what the networks take."""
 
 from mmagic.models import DataPreprocessor
 from mmagic.registry import MODELS
@@ -11,65 +11,55 @@ from ..errors import SLNPError
 
 @MODELS.register_module()
 class SLNPDataPreprocessor(DataPreprocessor):
-    """Normalise images and turn label ids into class indices, once for all networks.
+    """Normalise images and convert label ids to class indices, once for all networks.
 
-    Images come as BGR in [0, 255] and leave as RGB in [-1, 1]. ``label``, ``instances`` and
-    ``instance_labels`` come in any integer type and leave as int64; a label of 0..C-1 or 255
-    (unlabelled) leaves as 0..C, where ``C`` is unlabelled. They go to the device in their own
-    type, without waiting if the loader pins its memory.
+    Images are converted from BGR in [0, 255] to RGB in [-1, 1]; ``label``, ``instances`` and
+    ``instance_labels`` from any integer type to int64; label ids 0..C-1 and 255 (unlabelled) to
+    class indices 0..C, with ``C`` for unlabelled. They are moved to the device before the cast,
+    asynchronously if the loader pins memory.
 
     Args:
-        num_classes (int): ``C``, without the unlabelled channel.
+        num_classes (int): ``C``, without the unlabelled class.
     """
 
-    # An own list: the parent's `non_image_keys` extends the class attribute,
-    # so that keys leak into every other preprocessor of the process.
+    # the parent's `non_image_keys` argument would extend the list of every preprocessor
     _NON_IMAGE_KEYS = ['noise', 'code', 'label', 'instances', 'instance_labels']
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(mean=127.5, std=127.5, output_channel_order='RGB', data_keys=[])
-        self._non_blocking = True  # mmagic's class does not take the argument of mmengine's
+        self._non_blocking = True  # mmagic does not pass mmengine's argument on
         self.num_classes = num_classes
 
     def _do_conversion(
         self, inputs: Tensor, inputs_order: str = 'BGR', target_order: str | None = None
     ) -> tuple[Tensor, str]:
-        """Exchange the channels as the parent does, which copies an index to the device."""
+        """Swap RGB and BGR without the parent's copy of an index to the device."""
         if target_order is None or inputs_order == target_order:
             return inputs, inputs_order
         return inputs.flip(-3), target_order
 
     def _check_label(self, label: Tensor, where: str) -> None:
-        """Refuse ids beyond the class list.
-
-        Args:
-            label (Tensor): Label map, any shape, any integer type.
-            where (str): File name for the error.
-
-        Raises:
-            SLNPError: If an id is neither in 0..C-1 nor 255.
-        """
+        """Refuse ids other than 0..C-1 and 255; ``where`` names the file."""
         bad = label[(label < 0) | ((label >= self.num_classes) & (label != UNLABELLED))]
         if len(bad):
             raise SLNPError(
-                f'Expected label ids 0..{self.num_classes - 1} or '
-                f'{UNLABELLED} (unlabelled), but {where} holds '
-                f'{sorted(set(bad.tolist()))[:5]}; check num_classes and the '
-                'label settings of the data set.'
+                f'Expected label ids 0..{self.num_classes - 1} or {UNLABELLED} (unlabelled), but '
+                f'{where} holds {sorted(set(bad.tolist()))[:5]}; check num_classes and the '
+                "dataset's label settings."
             )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Check, stack and normalise a batch.
 
         Args:
-            data (dict): ``inputs``, a list of dicts (or a dict of lists)
-                with ``img`` (3, H, W), ``label`` (1, H, W), ``instances``
-                (K, H, W) and ``instance_labels`` (T,); ``data_samples``.
+            data (dict): ``inputs``, a list of dicts (or a dict of lists) with ``img`` (3, H, W),
+                ``label`` (1, H, W), ``instances`` (K, H, W) and ``instance_labels`` (T,);
+                ``data_samples``.
             training (bool): Whether in training. Defaults to False.
 
         Returns:
-            dict: ``inputs``, the same keys stacked, labels and ids int64; ``label`` as class
-            indices, (B, H, W). ``data_samples``, stacked.
+            dict: ``inputs`` with the same keys, stacked, ``label`` as class indices (B, H, W);
+            ``data_samples``, stacked.
 
         Raises:
             SLNPError: If a label id is out of range.
@@ -95,7 +85,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
         return data
 
     def label_ids(self, label: Tensor) -> Tensor:
-        """Turn class indices (any shape, int64, 0..C) back into ids: 0..C-1 or 255."""
+        """Convert class indices 0..C back to label ids 0..C-1 and 255."""
         return label.masked_fill(label == self.num_classes, UNLABELLED)
 
     def destruct(self, outputs: Tensor, *args) -> Tensor:
@@ -103,7 +93,7 @@ class SLNPDataPreprocessor(DataPreprocessor):
 
         Args:
             outputs (Tensor): RGB images, (..., 3, H, W), float, [-1, 1].
-            args: Samples and key of the parent's signature, not needed.
+            args: The parent's further arguments, ignored.
 
         Returns:
             Tensor: BGR images, same shape, float32, [0, 255].

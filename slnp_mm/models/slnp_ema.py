@@ -8,10 +8,10 @@ from torch import nn
 
 @MODELS.register_module()
 class SLNPRampUpEMA(RampUpEMA):
-    """mmagic's RampUpEMA, all parameters at once.
+    """mmagic's RampUpEMA with one foreach update.
 
-    mmagic keeps the step on the device and computes the momentum from it for every parameter anew,
-    waiting for the device each time; here the step stays on the CPU. Checkpoints are the same.
+    mmagic keeps the step on the device and synchronizes once per parameter to compute the momentum;
+    here the step stays on the CPU. Checkpoints are the same.
     """
 
     def _apply(self, fn, *args, **kwargs) -> 'SLNPRampUpEMA':
@@ -23,11 +23,7 @@ class SLNPRampUpEMA(RampUpEMA):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Average the parameters and copy the buffers.
-
-        Args:
-            model (nn.Module): The model whose parameters are averaged.
-        """
+        """Average the parameters of ``model`` and copy its buffers."""
         steps = int(self.steps)
         if steps == 0:
             self.sync_parameters(model)

@@ -23,7 +23,7 @@ from .step_log import step_log
 from .vaes import NoisePriorVAE
 
 NOISES = ('prior', 'random')
-# former arguments, and what to do about them
+# removed arguments and what to do instead
 FORMER = dict(
     feature_loss='give its loss_weight as matching_weight (0 in place of None)',
     prior_command='leave it out: the command follows from prior_checkpoint',
@@ -40,32 +40,32 @@ class SLNPGAN(BaseGAN):
 
     Args:
         generator (dict): Config of :class:`SLNPGenerator`.
-        discriminator (dict | Sequence[dict], optional): Config of
-            :class:`SLNPDiscriminator` or :class:`SLNPPretrainedDiscriminator`, for every stage
-            or one a stage, lowest first. Defaults to None, for sampling only.
+        discriminator (dict | Sequence[dict], optional): Config of :class:`SLNPDiscriminator` or
+            :class:`SLNPPretrainedDiscriminator`, one for all stages or one per stage, coarsest
+            first. Defaults to None, for sampling only.
         data_preprocessor (dict, optional): Defaults to None.
-        num_classes (int, optional): ``C``, without the unlabelled channel, filled into the three
-            configs above. Defaults to None: each states its own.
+        num_classes (int, optional): ``C``, without the unlabelled class, filled into the three
+            configs above. Defaults to None: each config has its own.
         gan_loss (dict, optional): Config of :class:`SLNPGANLoss`.
         matching_weight (float): ``lambda`` of Eq. (20), no unit, >= 0. Defaults to 10.0.
         noise (str): 'prior' or 'random' (the ablation of fig. 11). Defaults to 'prior'.
-        noise_prior (dict, optional): Config of :class:`NoisePriorVAE`; read for 'prior' only.
-        prior_checkpoint (str, optional): The trained prior: a file, or a work directory whose last
-            checkpoint is taken. :class:`SLNPPriorHook` reads it when training starts, unless
-            ``load_from`` or ``resume`` brought the prior: a checkpoint of the GAN holds it.
+        noise_prior (dict, optional): Config of :class:`NoisePriorVAE`; ignored for 'random'.
+        prior_checkpoint (str, optional): Checkpoint of the trained prior, or a work directory to
+            take the last one from. :class:`SLNPPriorHook` loads it when training starts, unless
+            ``load_from`` or ``resume`` already did: checkpoints of the GAN include the prior.
         ema_config (dict, optional): Config of the averaged generator. Defaults to None.
-        code_share (float): Share in [0, 1] of a training batch whose noise is the code of its
-            own image, Enc(x), rounded to at least one image. Only these are compared with
-            their real images, Eq. (19); the others have ``Z_np`` and are judged by D alone, so
-            that nothing teaches the generator to ignore its noise. 0: the paper's, all images
-            have ``Z_np`` and are compared. Defaults to 0.
-        former (Any): Former arguments, :data:`FORMER`, which are refused.
+        code_share (float): Share in [0, 1] of a training batch whose noise is the code of its own
+            image, Enc(x), at least one image unless 0. Only these enter Eq. (19); the others have
+            ``Z_np`` and only the adversarial loss, so that nothing teaches the generator to ignore
+            its noise. With 0, as in the paper, all images have ``Z_np`` and enter Eq. (19).
+            Defaults to 0.
+        former (Any): Removed arguments, :data:`FORMER`, rejected with a hint.
 
     Raises:
-        SLNPError: If a former argument is given.
-        SLNPError: If a network states another number of classes, ``noise`` is unknown, the
-            prior's latent is not of the generator's ``noise_shape``, ``matching_weight`` is
-            negative, or ``code_share`` is out of range or asks for codes without a prior.
+        SLNPError: If a removed argument is given, a network has another number of classes,
+            ``noise`` is unknown, the prior's latent shape differs from the generator's
+            ``noise_shape``, ``matching_weight`` is negative, or ``code_share`` is out of range or
+            set without a prior.
     """
 
     def __init__(
@@ -112,9 +112,8 @@ class SLNPGAN(BaseGAN):
             set_requires_grad(self.noise_prior, False)
             if self.noise_prior.latent_shape != generator.noise_shape:
                 raise SLNPError(
-                    f'Expected a noise prior whose latent has the shape '
-                    f"{generator.noise_shape} of the generator's "
-                    f'noise_shape, but got {self.noise_prior.latent_shape}.'
+                    f'Expected a noise prior whose latent has the shape {generator.noise_shape} of '
+                    f"the generator's noise_shape, but got {self.noise_prior.latent_shape}."
                 )
 
     def train(self, mode: bool = True) -> 'SLNPGAN':
@@ -128,8 +127,8 @@ class SLNPGAN(BaseGAN):
         """Compile the networks; the step between them is Python.
 
         Args:
-            options: Of :func:`torch.compile`. Sizes are compiled one by one unless ``dynamic`` is
-                given: unknown ones make the frozen network's paddings a matter of minutes.
+            options: Passed to :func:`torch.compile`. ``dynamic`` defaults to False, since dynamic
+                shapes make the padding in the frozen network take minutes to compile.
         """
         options.setdefault('dynamic', False)
         _unwrap(self.generator).compile(**options)
@@ -137,10 +136,10 @@ class SLNPGAN(BaseGAN):
             _unwrap(self.discriminator).compile(**options)
 
     def noise_fn(self, noise: Tensor | None = None, num_batches: int = 1) -> Tensor:
-        """Noise for the generator: given, random or shaped by the prior.
+        """Noise for the generator, white or shaped by the prior.
 
         Args:
-            noise (Tensor, optional): White noise z, (B, *noise_shape). Defaults to None: drawn.
+            noise (Tensor, optional): White noise z, (B, *noise_shape). Sampled by default.
             num_batches (int): ``B``. Defaults to 1.
 
         Returns:
@@ -158,25 +157,11 @@ class SLNPGAN(BaseGAN):
 
     @torch.no_grad()
     def style_code(self, image: Tensor) -> Tensor:
-        """Noise that carries the attributes of an image: its code, Enc(x).
-
-        Args:
-            image (Tensor): (B, 3, H, W), float32, [-1, 1].
-
-        Returns:
-            Tensor: (B, *noise_shape), float32.
-
-        Raises:
-            SLNPError: If there is no prior, or it has not been trained or loaded.
-        """
+        """Encode the style of images (B, 3, H, W) in [-1, 1] as noise Enc(x), (B, *noise_shape)."""
         return self.trained_prior().encode(image)[0]
 
     def trained_prior(self) -> NoisePriorVAE:
-        """Give the noise prior.
-
-        Raises:
-            SLNPError: If there is none, or it has not been trained or loaded.
-        """
+        """The noise prior; an error if there is none or its weights were never loaded."""
         if self.noise_prior is None or not self.noise_prior.is_trained:
             raise SLNPError(
                 'expected a trained noise prior, but its weights were never loaded: load a '
@@ -194,19 +179,19 @@ class SLNPGAN(BaseGAN):
 
         Args:
             inputs (dict): ``label`` (class indices, (B, H, W)), ``instances`` (B, K, H, W),
-                ``instance_labels`` (B, T), all int64; optionally ``img`` (B, 3, H, W) in [-1, 1],
-                ``noise`` (white noise z), or in its place ``style`` (images (B, 3, H, W) in [-1, 1]
-                whose codes are the noise) or ``code`` (the generator's noise itself, (B,
-                *noise_shape)), ``sample_model`` ('ema' or 'orig') and ``sample_kwargs`` of
+                ``instance_labels`` (B, T), all int64; optionally ``img`` (B, 3, H, W) in [-1, 1];
+                one of ``noise`` (white noise z), ``style`` (images (B, 3, H, W) in [-1, 1] to take
+                the codes of) or ``code`` (the generator's noise, (B, *noise_shape));
+                ``sample_model`` ('ema' or 'orig'); and ``sample_kwargs`` for
                 :class:`SLNPGenerator` (``return_attention=True``, ``resample``).
             data_samples (DataSample, optional): Stacked samples, for their metainfo.
-            mode (str, optional): Not used; in mmengine's signature.
+            mode (str, optional): Unused, part of mmengine's signature.
 
         Returns:
-            list[DataSample]: One an image, with ``fake_img`` and, lowest
-            stage first, ``stage_imgs``, BGR in [0, 255]; ``noise``, the generator's;
-            ``gt_sem_seg``, label ids (H, W), 255 = unlabelled; ``gt_img`` if images were given;
-            ``attention``, a list of (N_h, N_w, T), if asked for.
+            list[DataSample]: One per image, with ``fake_img`` and ``stage_imgs`` (coarsest first),
+            BGR in [0, 255]; ``noise``, the generator's; ``gt_sem_seg``, label ids (H, W), 255 =
+            unlabelled; ``gt_img`` if images were given; ``attention``, a list of (N_h, N_w, T), if
+            requested.
         """
         name = self._get_valid_model(inputs)
         generator = self.generator_ema if name == 'ema' else self.generator
@@ -233,7 +218,7 @@ class SLNPGAN(BaseGAN):
         inputs: dict[str, Tensor],
         data_samples: DataSample | None,
     ) -> list[DataSample]:
-        """Turn a batch into samples."""
+        """Split a batch into samples."""
         restore = self.data_preprocessor.destruct
         stages = [restore(image) for image in output.images]
         metas = data_samples.metainfo if data_samples is not None else {}
@@ -312,11 +297,7 @@ class SLNPGAN(BaseGAN):
         return step_log(losses, judged_real, judged_fake, fakes[-1])
 
     def _train_noise(self, image: Tensor) -> tuple[Tensor, int]:
-        """Noise of a training batch, and how many of its first images Eq. (19) compares.
-
-        These have the codes of their real images, the rest the prior's noise; without codes, all
-        are compared.
-        """
+        """Noise of a training batch, and the number of its first images that enter Eq. (19)."""
         batch = len(image)
         if self.code_share == 0:
             return self.noise_fn(num_batches=batch), batch
@@ -327,7 +308,7 @@ class SLNPGAN(BaseGAN):
         return noise, num_coded
 
     def _update_ema(self) -> None:
-        """Average the generator, from ``start_iter`` of the config on."""
+        """Average the generator, starting at the config's ``start_iter``."""
         if not self.with_ema_gen:
             return
         generator = _unwrap(self.generator)
@@ -338,27 +319,27 @@ class SLNPGAN(BaseGAN):
 
 
 def _refuse_accumulation(optim_wrapper: OptimWrapperDict) -> None:
-    """Refuse gradients summed over iterations."""
+    """Refuse gradient accumulation."""
     if not all(wrapper.should_sync() for wrapper in optim_wrapper.values()):
         raise SLNPError(
-            'accumulative_counts must be 1: the first parts of a larger batch would train the '
-            'generator against a discriminator that the batch has not updated yet'
+            'accumulative_counts must be 1: accumulation would train the generator against a '
+            'discriminator that has not been updated yet'
         )
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
-    """The network inside a distributed wrapper, or the network itself."""
+    """Remove a distributed wrapper, if any."""
     return model.module if is_model_wrapper(model) else model
 
 
 def _with_classes(cfg: dict | None, num_classes: int | None) -> dict | None:
-    """Fill the number of classes into a config; refuse another one."""
+    """Fill in the number of classes; refuse a different one."""
     if cfg is None or num_classes is None:
         return cfg
     stated = cfg.get('num_classes', num_classes)
     if stated != num_classes:
         raise SLNPError(
-            f'Expected {num_classes} classes as the model states, but its {cfg["type"]} has '
+            f'Expected {num_classes} classes as set in the model, but its {cfg["type"]} has '
             f'{stated}; state it once, as num_classes of the model.'
         )
     return {**cfg, 'num_classes': num_classes}
@@ -367,14 +348,14 @@ def _with_classes(cfg: dict | None, num_classes: int | None) -> dict | None:
 def _build_discriminators(
     configs: dict | Sequence[dict] | None, num_stages: int, num_classes: int | None
 ) -> StageDiscriminators | None:
-    """Build one discriminator a stage."""
+    """Build one discriminator per stage."""
     if configs is None:
         return None
     if isinstance(configs, dict):
         configs = [configs] * num_stages
     if len(configs) != num_stages:
         raise SLNPError(
-            f'Expected one discriminator for each of the {num_stages} '
-            f'stages of the generator, but got {len(configs)}.'
+            f'Expected one discriminator for each of the {num_stages} stages of the generator, but '
+            f'got {len(configs)}.'
         )
     return StageDiscriminators([MODELS.build(_with_classes(cfg, num_classes)) for cfg in configs])

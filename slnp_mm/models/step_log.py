@@ -1,4 +1,4 @@
-"""What a training step logs."""
+"""The values logged by a training step."""
 
 import torch
 from torch import Tensor
@@ -12,20 +12,21 @@ def step_log(
     fake: list[DiscriminatorOutput],
     images: Tensor,
 ) -> dict[str, Tensor]:
-    """Name the values of a step.
+    """Collect the values to log.
 
     Args:
-        losses (dict[str, list[Tensor]]): Terms by name, one a stage.
-        real (list[DiscriminatorOutput]): Of the real images at the discriminators' update, one a
-            stage.
-        fake (list[DiscriminatorOutput]): The same of the generated images.
-        images (Tensor): Generated, last stage, (B, 3, H, W), [-1, 1].
+        losses (dict[str, list[Tensor]]): Loss terms by name, one per stage.
+        real (list[DiscriminatorOutput]): For the real images at the discriminators' update, one
+            per stage.
+        fake (list[DiscriminatorOutput]): The same for the generated images.
+        images (Tensor): Generated images of the last stage, (B, 3, H, W), [-1, 1].
 
     Returns:
-        dict[str, Tensor]: Per stage k the terms ``loss_{name}_s{k}`` and the mean probabilities
-        ``d_real_s{k}`` and ``d_fake_s{k}``; ``d_accuracy``, the share of right decisions; and two
-        figures that tell a collapse: ``fake_std``, the mean over images and channels of the
-        standard deviation over pixels, and ``saturated``, the share of values beyond 0.99.
+        dict[str, Tensor]: For each stage k the terms ``loss_{name}_s{k}`` and the mean
+        probabilities ``d_real_s{k}`` and ``d_fake_s{k}``; ``d_accuracy``, the accuracy of the
+        discriminators; and two indicators of collapse: ``fake_std``, the standard deviation over
+        pixels, averaged over images and channels, and ``saturated``, the share of values beyond
+        0.99.
     """
     values, right = {}, []
     for name, terms in losses.items():

@@ -251,10 +251,10 @@ def test_tool_names_what_it_cannot_check(tool, capsys, folder_pair, tmp_path):
     foreign = f"dict(type='BasicImageDataset', data_root={str(tmp_path)!r})"
     for text, options, words in (
         (f'train_dataloader = dict(dataset={foreign})', (), 'train_dataloader has BasicImage'),
-        ('a = 1', (), 'has no data set for train'),
+        ('a = 1', (), 'has no dataset for train'),
         (folder_pair, ('--json', folder_pair / 'images/0.jpg/r.json'), 'choose another folder'),
         (folder_pair, ('--limit', 0), 'at least 1 sample, but the limit is 0'),
-        (folder_pair, ('--split', 'train', 'val'), 'has no data set for val'),
+        (folder_pair, ('--split', 'train', 'val'), 'has no dataset for val'),
     ):
         assert tool(text, *options) == 1
         assert words in capsys.readouterr().err

@@ -169,7 +169,7 @@ def test_tool_compares_equal_protocols_only(use, tmp_path, capsys):
     assert use('score', '--compare', *paths) == 1
     said = capsys.readouterr().err
     assert 'protocols differ in split: val and train' in said
-    assert 'error: these reports cannot be compared; --force' in said
+    assert 'error: these reports cannot be compared; use --force' in said
     assert use('score', '--compare', *paths, '--force') == 0
     assert '| PA' in capsys.readouterr().out
     assert use('score', '--compare', paths[0], paths[0]) == 0

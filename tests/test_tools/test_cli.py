@@ -132,7 +132,7 @@ def test_pictures_are_not_written_among_what_is_read(tmp_path, monkeypatch, out)
     (tmp_path / 'labels').mkdir()
     (tmp_path / 'link').symlink_to(tmp_path / 'labels')
     (tmp_path / 'a.png').touch()
-    with pytest.raises(SLNPError, match=f'--out {out} would write over or among'):
+    with pytest.raises(SLNPError, match=f'--out {out} would overwrite or mix with the'):
         cli.keep_inputs(out, ['labels', 'a.png'])
     for other in ('labels2', '.', 'labels/scores.json'):  # reports may stand beside pictures
         cli.keep_inputs(other, ['labels'])

@@ -48,7 +48,7 @@ def test_finished_step_is_kept(tmp_path, runner, capsys):
     assert (tmp_path / 'a.calls').read_text() == 'x'
     assert (tmp_path / 'out/a.log').read_text() == 'hello\n'
     assert capsys.readouterr().out.endswith(
-        f'a.py\na      done\na      {tmp_path}/out/a.log is there\n'
+        f'a.py\na      done\na      {tmp_path}/out/a.log exists\n'
     )
 
 
@@ -70,7 +70,7 @@ def test_failed_step_is_named_and_run_again(tmp_path, runner, code, why):
 
 def test_missing_result_is_a_failure(tmp_path, runner):
     runner.steps['a'] = _step(tmp_path, 'a', result=tmp_path / 'scores')
-    with pytest.raises(SLNPError, match='a ended without writing .*/scores'):
+    with pytest.raises(SLNPError, match='a exited without writing .*/scores'):
         _run(runner, 'a')
 
 
@@ -141,7 +141,7 @@ def test_stopped_demo_stops_its_tool(tmp_path, number):
     process.send_signal(number)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert error == 'error: stopped; the same command goes on\n'
+    assert error == 'error: stopped; run the same command again to resume\n'
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / 'pid').read_text()), 0)
 

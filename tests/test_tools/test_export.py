@@ -140,7 +140,7 @@ def test_missing_package_names_the_extra(monkeypatch, use, capsys):
     without = lambda name: None if name == 'onnxscript' else name  # noqa: E731
     monkeypatch.setattr('importlib.util.find_spec', without)
     assert use('export', 'c.py', 'a.pth', '--out', 'a.onnx') == 1
-    sentence = 'error: this needs onnxscript: pip install slnp_mm[export]\n'
+    sentence = 'error: ONNX needs onnxscript: run pip install slnp_mm[export]\n'
     assert capsys.readouterr().err == sentence
 
 

@@ -32,7 +32,7 @@ def test_broken_run_goes_on(use, labels, tmp_path, capsys):
     words = ['--labels', labels, '--out', out, '--num-noises', 2, '--device', 'cpu']
     assert use('generate', *words) == 0
     said = capsys.readouterr().out
-    assert '4/4 pictures' in said and 'already' not in said
+    assert '4/4 images' in said and 'already' not in said
     files = sorted(out.rglob('*.png'))
     names = ['b_0.png', 'b_1.png', 'sub/a_0.png', 'sub/a_1.png']
     assert [str(file.relative_to(out)) for file in files] == names
@@ -48,18 +48,18 @@ def test_broken_run_goes_on(use, labels, tmp_path, capsys):
     before = [file.stat().st_mtime_ns for file in files[:2]]
     assert use('generate', *words) == 0
     said = capsys.readouterr().out
-    assert '2 pictures are there already' in said and '2/2 pictures' in said
+    assert '2 images already exist' in said and '2/2 images' in said
     assert before == [file.stat().st_mtime_ns for file in files[:2]]
 
     # another seed or a newer label map makes them old
     assert use('generate', *words, '--seed', 1) == 0
-    assert '4/4 pictures' in capsys.readouterr().out
+    assert '4/4 images' in capsys.readouterr().out
     np.testing.assert_allclose(
         np.asarray(Image.open(files[0])).astype(int), pictures[files[1]], atol=1
     )
     (labels / 'b.tif').touch()
     assert use('generate', *words, '--seed', 1) == 0
-    assert '2 pictures are there already' in capsys.readouterr().out
+    assert '2 images already exist' in capsys.readouterr().out
 
 
 def test_attention_sheet_and_comparison(use, labels, tmp_path):
@@ -86,10 +86,10 @@ def test_attention_sheet_and_comparison(use, labels, tmp_path):
     'words, text',
     [
         (['c.py'], 'give a config and its checkpoint, or neither'),
-        (['c.py', 'c.pth', '--model', 'nyuv2'], '--model nyuv2 is of the zoo: leave the config'),
-        (['--cfg-options', 'a=1'], "the zoo's model has its own"),
-        (['--compare', 'a.pth'], '--compare shows its pictures on the sheet'),
-        (['--sheet', 'a.jpg'], '--sheet is a PNG file, but got a.jpg'),
+        (['c.py', 'c.pth', '--model', 'nyuv2'], '--model nyuv2 is a model of the zoo: leave out'),
+        (['--cfg-options', 'a=1'], '--cfg-options needs a config'),
+        (['--compare', 'a.pth'], '--compare needs a sheet to show its images on'),
+        (['--sheet', 'a.jpg'], '--sheet must end in .png, but got a.jpg'),
         (['--labels', 'nope*'], r'no label map at nope*: give a file'),
         (['--instances', 'nope'], 'no folder of instance maps at nope'),
     ],
@@ -121,7 +121,7 @@ def test_label_maps_are_not_overwritten(use, labels, capsys):
     (labels / 'b.tif').rename(one)
     for given, out in ((labels, 'x'), (labels / 'sub' / '*', 'sub'), (one, 'sub')):
         assert use('generate', '--labels', given, '--out', labels / out) == 1
-        assert 'would write over or among what is read' in capsys.readouterr().err
+        assert 'would overwrite or mix with the input' in capsys.readouterr().err
 
 
 def test_published_file_gives_the_pictures(use, tiny, repository, tmp_path, capsys):

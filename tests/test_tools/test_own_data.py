@@ -170,7 +170,7 @@ def test_generate_leaves_its_label_maps_alone_and_needs_no_pictures(draw, traine
         ('labels/val', 'images/val'),  # pictures of the set itself
     ):
         assert draw(labels.parent / source, labels.parent / out) == 1
-        assert 'would write over or among what is read from' in capsys.readouterr().err
+        assert 'would overwrite or mix with the input' in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in labels.rglob('*.png')}
     assert not pictures(trained / 'data/mine/images')
 
@@ -185,7 +185,9 @@ def test_resume_takes_a_checkpoint_and_goes_on(use, trained):
     options = ['--cfg-options', *SHORT, *SMALL]
     assert use('train', GAN, '--resume', *options) == 0
     said = ''.join(log.read_text() for log in (trained / 'work_dirs').rglob('*.log'))
-    assert 'iter_2.pth is at iteration 2 of train_cfg.max_iters=2; raise it to go on' in said
+    assert (
+        'iter_2.pth is at iteration 2 of train_cfg.max_iters=2; raise max_iters to continue' in said
+    )
 
     moved = (trained / 'work_dirs/slnp_mine/iter_2.pth').rename(trained / 'mine.pth')
     words = ['--work-dir', 'on', f'--resume={moved}', *options, 'train_cfg.max_iters=3']
@@ -244,7 +246,7 @@ def test_joined_folders_train_test_and_generate(use, draw, trained, scorer, caps
     labels, given = 'data/mine/labels/more', dict(config=joined, options=UNSIZED)
     assert draw(labels, **given) == 0 and pictures(trained / 'made') == ['2.png']
     assert draw(labels, 'data/mine/images/more', **given) == 1
-    assert 'would write over or among' in capsys.readouterr().err
+    assert 'would overwrite or mix with' in capsys.readouterr().err
     assert use('score', joined, '--images', 'made', *options) == 1
     assert 'test_dataloader joins 2 data sets' in capsys.readouterr().err
 

@@ -39,7 +39,10 @@ def test_help_imports_nothing_heavy(tool, repository):
     [
         (('train.py', 'nope.py'), 'error: no config at nope.py: runnable ones are configs/*.py'),
         (('test.py', 'configs/slnp_toy.py', 'no'), 'error: no checkpoint at no: train one with'),
-        (('score.py', '--compare', 'a', 'b'), 'error: no report at a: score.py --out writes one'),
+        (
+            ('score.py', '--compare', 'a', 'b'),
+            'error: no report at a: write one with tools/score.py',
+        ),
         (('score.py', 'c.py', '--images', 'no'), 'error: no folder of images at no: check'),
         (('train_scorer.py', 'nope.py'), 'error: no config at nope.py'),
         (('painter.py', 'nope.py', 'x.pth'), 'error: no config at nope.py'),

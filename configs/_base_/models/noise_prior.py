@@ -1,4 +1,4 @@
-# Latent (16, 8, 8) of 64-px images; the GAN's `noise_shape` must agree.
+# Latent (16, 8, 8) for 64 px images; the GAN's `noise_shape` must match.
 model = dict(
     type='NoisePriorVAE',
     arrangement='vae',

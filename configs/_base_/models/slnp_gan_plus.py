@@ -1,6 +1,5 @@
-# Beside the paper's design (docs/results.md): discriminators on frozen ImageNet features, hinge
-# loss, codes of real images as noise, instance codes that modulate the generator's norms, and an
-# averaged generator.
+# The paper's design plus (docs/results.md): discriminators on frozen ImageNet features, hinge loss,
+# codes of real images as noise, norms modulated by instance codes, and an averaged generator.
 _base_ = ['./slnp_gan.py']
 
 model = dict(

@@ -1,4 +1,4 @@
-# Half the widths, for a few hundred training images.
+# Half the channels, for a few hundred training images.
 _base_ = ['./slnp_gan_plus.py']
 
 model = dict(
@@ -14,5 +14,5 @@ model = dict(
             )
         ],
     ),
-    discriminator=dict(upsample_factor=(1.2, 1.8)),  # drawn anew in each step
+    discriminator=dict(upsample_factor=(1.2, 1.8)),  # sampled in each step
 )

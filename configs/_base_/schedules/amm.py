@@ -1,5 +1,5 @@
-# Paper, 2.1: AMM, eta 1e-4 (G) and 4e-4 (D), betas, delta and alpha as given.
-# The length is ours: the paper gives hours (171 on one P100), no iterations.
+# Paper, 2.1: AMM, eta 1e-4 (G) and 4e-4 (D), betas, delta and alpha.
+# The length is ours: the paper gives hours (171 on one P100), not iterations.
 amm = dict(type='AMM', betas=(0.9, 0.999), delta=1e-8, momentum=0.9)
 optim_wrapper = dict(
     constructor='MultiOptimWrapperConstructor',

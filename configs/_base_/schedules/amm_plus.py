@@ -1,4 +1,4 @@
-# With the paper's betas and alpha pictures saturate (docs/optimizer.md).
+# The paper's betas and alpha saturate the images (docs/optimizer.md).
 _base_ = ['./amm.py']
 
 amm = dict(betas=(0.0, 0.99), momentum=0.5)

@@ -1,4 +1,4 @@
-# 40 000 iterations, the second half with a rate that falls.
+# 40 000 iterations with linear decay in the second half.
 _base_ = ['./amm_plus.py']
 
 param_scheduler = dict(

@@ -1,4 +1,4 @@
-"""Hooks of mmengine's runner."""
+"""Hooks for mmengine's runner."""
 
 from .slnp_checkpoint_hook import SLNPCheckpointHook
 from .slnp_preflight_hook import SLNPPreflightHook

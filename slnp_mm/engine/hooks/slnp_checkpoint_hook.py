@@ -1,4 +1,4 @@
-"""Save so that a run can be stopped at any moment and resumes bit-exactly."""
+"""Checkpoints from which a run resumes bit-exactly, whenever it was stopped."""
 
 import contextlib
 import itertools
@@ -20,15 +20,15 @@ from slnp_mm.datasets import STOP_SIGNALS, SLNPBatchSampler, seed_all
 from slnp_mm.errors import SLNPError
 from slnp_mm.files import remove_drafts, replace_file
 
-# what optimizers and schedules hold besides their settings
+# entries of optimizers and schedulers that are not settings
 _STATE = {'params', 'initial_lr', 'foreach', 'fused', 'last_step', 'base_values', 'verbose'}
 
 
 class WholeFileBackend(LocalBackend):
-    """Local files that appear under their name when they are complete."""
+    """Local files, written atomically."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file."""
+        """Write to a draft, then rename it."""
         with replace_file(filepath) as draft:
             super().put(obj, draft)
 
@@ -38,23 +38,22 @@ register_backend('slnp_whole_file', WholeFileBackend)
 
 @HOOKS.register_module()
 class SLNPCheckpointHook(CheckpointHook):
-    """mmengine's hook; a run that was stopped at any moment resumes bit-exactly.
+    """mmengine's hook, extended so that runs resume bit-exactly, whenever they were stopped.
 
-    - A checkpoint is written under another name and moved into place; the files it replaces are
-      removed afterwards.
-    - Before each iteration all random numbers are seeded by the run's seed and the iteration, and
-      the loader is :class:`SLNPBatchSampler`'s: what is drawn depends on no earlier iteration. A
-      checkpoint need only say at which sample of the run it was made.
-    - Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save after the iteration under way, or after the next
-      batch of a validation, and end the training. Processes agree on the iteration. Schedulers
-      repeat their signals: only Ctrl-C, five seconds after the first signal or later, ends at once.
-    - Settings of optimizers and schedules that differ from the checkpoint's, which resuming would
-      restore, are refused.
+    - Checkpoints are written to a draft and renamed; old ones are removed afterwards.
+    - Before each iteration all random generators are seeded from the run's seed and the iteration
+      number, and :class:`SLNPBatchSampler` draws the data, so that nothing depends on earlier
+      iterations. A checkpoint only stores the position in the data.
+    - Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint after the current iteration (or
+      validation batch) and stop the training; all processes stop at the same iteration. Since job
+      schedulers repeat signals, only Ctrl-C at least five seconds later stops immediately.
+    - Resuming is refused if settings of optimizers or schedulers differ from the checkpoint's,
+      which resuming would restore.
 
     Args:
-        save_best (str, optional): As in the parent, but a validation without this figure keeps no
-            best checkpoint and says so. Defaults to None.
-        **kwargs: Of the parent.
+        save_best (str, optional): As in the parent, but a validation without this metric only logs
+            a warning. Defaults to None.
+        **kwargs: Passed to the parent.
     """
 
     def __init__(self, *args, save_best: str | None = None, **kwargs) -> None:
@@ -65,18 +64,14 @@ class SLNPCheckpointHook(CheckpointHook):
         self._training = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to resume from what would not train as the config says.
-
-        Raises:
-            SLNPError: If there is no state of optimizers, or a setting differs.
-        """
+        """Refuse to resume without optimizer states or with other settings."""
         if not runner._resume:
             return
         place = runner._load_from or find_latest_checkpoint(runner.work_dir)
         advice = f'start a new run from its weights (--cfg-options load_from={place})'
         if 'optimizer' not in checkpoint:
             raise SLNPError(
-                f'{place} holds no state of the optimizers, so no run can resume from it: take '
+                f'{place} holds no state of the optimizers, so no run can resume from it: use '
                 f'another checkpoint, or {advice}'
             )
         differing = _differing_settings(runner, checkpoint)
@@ -87,15 +82,11 @@ class SLNPCheckpointHook(CheckpointHook):
             )
 
     def before_train(self, runner: Runner) -> None:
-        """Go to the place of the run, in the data too; wait for signals.
-
-        Raises:
-            SLNPError: If the loop counts epochs, which the endless batches do not have.
-        """
+        """Restore the position in the data; install signal handlers."""
         super().before_train(runner)
         if is_main_process():
             remove_drafts(self.out_dir)
-        self.file_backend.remove = self._outdated.append  # until the new file is there
+        self.file_backend.remove = self._outdated.append  # removed after saving
 
         loop = runner.train_loop
         batches = loop.dataloader.batch_sampler
@@ -103,7 +94,7 @@ class SLNPCheckpointHook(CheckpointHook):
         if seeded and not isinstance(loop, IterBasedTrainLoop):
             raise SLNPError(
                 'SLNPBatchSampler is endless, but train_cfg counts epochs: set by_epoch=False and '
-                'max_iters, or batch_sampler=None of train_dataloader'
+                'max_iters in train_cfg, or batch_sampler=None in train_dataloader'
             )
         if runner.iter and seeded:
             self._skip_batches(runner, batches)
@@ -120,7 +111,7 @@ class SLNPCheckpointHook(CheckpointHook):
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
                 found = signal.getsignal(number)
-                before = getattr(found, '__self__', None)  # a training that an error has ended
+                before = getattr(found, '__self__', None)  # left by a training that failed
                 if isinstance(before, SLNPCheckpointHook):
                     found = before._handlers[number]
                 if found in (signal.SIG_DFL, signal.default_int_handler):
@@ -128,31 +119,31 @@ class SLNPCheckpointHook(CheckpointHook):
                     signal.signal(number, self._note_signal)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave signals as they were found."""
+        """Restore the signal handlers."""
         super().after_train(runner)
         self._training = False
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def _skip_batches(self, runner: Runner, batches: SLNPBatchSampler) -> None:
-        """Start the loader at the place of the checkpoint."""
+        """Start the loader at the checkpoint's position in the data."""
         loop, info = runner.train_loop, runner.message_hub.runtime_info
         if 'data_place' in info:
             batches.start(info['data_seed'], info['data_place'])
         else:
             batches.start(batches.seed, runner.iter * batches.batch_size * get_world_size())
             runner.logger.warning(
-                'the checkpoint is of an older version and does not say where in the data it was '
-                'made: the run resumes, but not bit-exactly'
+                'the checkpoint was saved by an older version and does not store the position in '
+                'the data: the run resumes, but not bit-exactly'
             )
             runner.message_hub.update_info('data_place', batches.place)
-        runner.logger.info(f'the data resume at sample {batches.place} of the run')
-        # mmengine passes over so many batches, which need not be read
+        runner.logger.info(f'data loading resumes at sample {batches.place}')
+        # mmengine skips so many batches: do not load them
         passed = itertools.repeat(None, runner.iter)
         loop.dataloader_iterator = itertools.chain(passed, iter(loop.dataloader))
 
     def _note_signal(self, number: int, frame: Any) -> None:
-        """Ask for the end of the training; a late second Ctrl-C ends it here."""
+        """Request a stop; a second, late Ctrl-C stops immediately."""
         if self._signal is None:
             self._signal, self._asked = signal.Signals(number).name, time.monotonic()
             note = f'{self._signal}: saving after this iteration; Ctrl-C after 5 s stops at once\n'
@@ -162,17 +153,13 @@ class SLNPCheckpointHook(CheckpointHook):
             raise KeyboardInterrupt
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed what the iteration draws; ``runner.seed`` holds the rank."""
+        """Seed the iteration; ``runner.seed`` includes the rank."""
         seed_all(runner.seed, 1, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Save if it is time to, or if a signal asked to stop.
-
-        Raises:
-            KeyboardInterrupt: To end the training after a signal.
-        """
+        """Save a checkpoint if it is due or a signal requested a stop."""
         if self._batches is not None:
             hub, batches = runner.message_hub, self._batches
             place = hub.get_info('data_place', 0) + batches.batch_size * get_world_size()
@@ -182,49 +169,45 @@ class SLNPCheckpointHook(CheckpointHook):
         self._stop_if_asked(runner, runner.iter + 1)
 
     def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Do not let a scheduler wait for the end of a validation.
-
-        Raises:
-            KeyboardInterrupt: To end the training after a signal.
-        """
+        """Stop in the middle of a validation too, since schedulers do not wait for its end."""
         if self._training:
             self._stop_if_asked(runner, runner.iter)
 
     def _stop_if_asked(self, runner: Runner, step: int) -> None:
-        """Save and end the training if any process had a signal."""
+        """Save and raise KeyboardInterrupt if any process received a signal."""
         asked = torch.tensor(float(self._signal is not None))
         all_reduce(asked, 'max')
         if not asked:
             return
         if not str(self.last_ckpt).endswith(self.filename_tmpl.format(step)):
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
-        barrier()  # a launcher kills the other processes as soon as one has ended
+        barrier()  # launchers kill the other processes when one exits
         runner.logger.warning(f'asked to stop: {self.last_ckpt} is saved; --resume continues')
         raise KeyboardInterrupt
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        """Save, then remove what is not to be kept."""
+        """Save, then remove outdated checkpoints."""
         super()._save_checkpoint_with_step(runner, step, meta)
         self._remove_outdated()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save if the figure is better than ever, then remove the best one so far."""
+        """Save a new best checkpoint, then remove the previous one."""
         if not self._training:  # validation alone
             return
         missing = [key for key in self.save_best or () if key not in metrics and key != 'auto']
         if missing:
             runner.logger.warning(
-                f'no best checkpoint is kept: validation gives no {", ".join(missing)}, but '
-                f'{", ".join(metrics)}'
+                f'no best checkpoint is saved: expected the metric {", ".join(missing)}, but the '
+                f'validation computed {", ".join(metrics)}'
             )
             return
         super()._save_best_checkpoint(runner, metrics)
         self._remove_outdated()
 
     def _remove_outdated(self) -> None:
-        """Remove the files that the parent wanted to remove before it saved.
+        """Remove the files that the parent would have removed before saving.
 
-        Only here: a work dir that was copied names files of the first one.
+        Only within ``out_dir``: a copied work dir still names the files of the original.
         """
         while self._outdated:
             name = os.path.basename(self._outdated.pop())
@@ -233,7 +216,7 @@ class SLNPCheckpointHook(CheckpointHook):
 
 
 def _differing_settings(runner: Runner, checkpoint: dict) -> list[str]:
-    """Say which settings of optimizers and schedules are not those of a checkpoint."""
+    """Describe the settings that differ from the checkpoint's."""
     schedules = runner.param_schedulers or []
     if isinstance(schedules, dict):
         schedules = {name: [s.state_dict() for s in each] for name, each in schedules.items()}
@@ -249,7 +232,7 @@ def _differing_settings(runner: Runner, checkpoint: dict) -> list[str]:
 
 
 def _settings(optimizers: dict, schedules: dict | list | None) -> dict[str, Any]:
-    """Settings by name, as 'generator.lr', from states as a checkpoint holds them."""
+    """Settings by name, such as 'generator.lr', from the states in a checkpoint."""
     if 'param_groups' in optimizers:
         optimizers, schedules = {'optimizer': optimizers}, {'optimizer': schedules}
     parts = {}

@@ -1,4 +1,4 @@
-"""Check the data quickly at the start of each training run."""
+"""A quick check of the data at the start of training."""
 
 import time
 
@@ -17,12 +17,12 @@ from ...errors import SLNPError
 class SLNPPreflightHook(Hook):
     """Check a few samples of the training and validation sets.
 
-    A problem ends the run with its sentence before the first iteration, instead of a CUDA assert in
-    the middle of it. Data sets that are not ours are left alone.
+    A problem stops the run with a clear message before the first iteration, instead of a CUDA
+    assert later on. Datasets other than :class:`SLNPDataset` are skipped.
 
     Args:
-        num_samples (int): Samples of each set, evenly spread, >= 1. Defaults to 64.
-        max_seconds (float): Time limit of each set. Defaults to 10.
+        num_samples (int): Samples per set, evenly spaced, >= 1. Defaults to 64.
+        max_seconds (float): Time limit per set. Defaults to 10.
 
     Raises:
         SLNPError: If ``num_samples`` is below 1.
@@ -34,7 +34,7 @@ class SLNPPreflightHook(Hook):
         self.num_samples, self.max_seconds = num_samples, max_seconds
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse to resume or test with another order of classes; a new training may have one."""
+        """Refuse to resume or test with a different class order; a new training may change it."""
         training = isinstance(runner._train_loop, BaseLoop)
         if training and not runner._resume:
             return
@@ -44,7 +44,7 @@ class SLNPPreflightHook(Hook):
         check_classes(checkpoint, metainfo, runner._load_from or 'the checkpoint')
 
     def before_train(self, runner) -> None:
-        """Check the sets of the runner's loops."""
+        """Check the training and validation sets."""
         for loop in filter(None, (runner.train_loop, runner.val_loop)):
             for loader in getattr(loop, 'dataloaders', None) or [loop.dataloader]:
                 for dataset in parts(loader.dataset):
@@ -52,11 +52,11 @@ class SLNPPreflightHook(Hook):
                         self._check(dataset, runner)
 
     def _check(self, dataset: SLNPDataset, runner) -> None:
-        """Check one set and say so in the log."""
+        """Check one set and log it."""
         start = time.time()
         num = quick_check(dataset, self.num_samples, self.max_seconds)
         runner.logger.info(
             f'preflight: {num} of {len(dataset)} samples of {dataset.data_prefix["img"]} checked '
-            f'in {time.time() - start:.1f} s, none stops the run; the whole set: '
+            f'in {time.time() - start:.1f} s, no blocking problems; to check the whole set run '
             'python tools/check_dataset.py CONFIG'
         )

@@ -1,4 +1,4 @@
-"""Load the noise prior of a GAN; fit the codes of a noise prior that is trained."""
+"""Loading a GAN's noise prior, and fitting the codes of a prior in training."""
 
 import os
 from pathlib import Path
@@ -17,19 +17,18 @@ from slnp_mm.errors import SLNPError
 
 @HOOKS.register_module()
 class SLNPPriorHook(Hook):
-    """Load a GAN's noise prior, and fit the codes of the training images into a saved prior.
+    """Load a GAN's noise prior; fit the codes of training images for checkpoints of a prior.
 
-    A GAN whose checkpoint (``load_from``, ``resume``) brought a prior keeps that one. Codes are
-    fitted into each checkpoint of a prior whose ``code_rank`` is above 0. Other models are left
-    alone.
+    A GAN that got its prior from a checkpoint (``load_from``, ``resume``) keeps it. For a prior
+    with ``code_rank`` > 0, codes are fitted at each save. Other models are not affected.
 
     Source:
-        ours: see :meth:`NoisePriorVAE.fit_codes`. The codes are those of the encoder that is
-            saved, so they are taken when it is saved.
+        ours: see :meth:`NoisePriorVAE.fit_codes`. Codes are fitted when saving because they must
+            come from the encoder that is saved.
 
     Args:
-        max_images (int): Most images, evenly spread over the set. Defaults to 4096.
-        batch_size (int): Images at once. Defaults to 32.
+        max_images (int): Maximum number of images, evenly spaced. Defaults to 4096.
+        batch_size (int): Images per batch. Defaults to 32.
     """
 
     def __init__(self, max_images: int = 4096, batch_size: int = 32) -> None:
@@ -37,11 +36,7 @@ class SLNPPriorHook(Hook):
         self.batch_size = batch_size
 
     def before_train(self, runner: Runner) -> None:
-        """Load the prior of a GAN from ``prior_checkpoint``.
-
-        Raises:
-            SLNPError: If there is none, or it is damaged or of another architecture.
-        """
+        """Load the prior of a GAN from ``prior_checkpoint``."""
         model = _unwrap(runner.model)
         prior = getattr(model, 'noise_prior', None)
         if prior is not None and not prior.is_trained:
@@ -49,11 +44,7 @@ class SLNPPriorHook(Hook):
 
     @torch.no_grad()
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Fit, and put what was fitted into the checkpoint.
-
-        Raises:
-            ValueError: If the set has too few images for the prior's ``code_rank``.
-        """
+        """Fit the codes and update the checkpoint with them."""
         prior = _unwrap(runner.model)
         if not getattr(prior, 'code_rank', 0):
             return
@@ -76,7 +67,7 @@ class SLNPPriorHook(Hook):
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
-    """The model inside a distributed wrapper, or the model itself."""
+    """Remove a distributed wrapper, if any."""
     return model.module if is_model_wrapper(model) else model
 
 
@@ -84,19 +75,19 @@ def load_prior(prior: nn.Module, source: str | None, gan_config: str | None = No
     """Load a trained noise prior.
 
     Args:
-        prior (nn.Module): :class:`NoisePriorVAE` that takes the weights.
-        source (str, optional): Checkpoint file, or a work directory whose last checkpoint is taken.
-        gan_config (str, optional): Path of the GAN's config, beside which that of the prior lies.
+        prior (nn.Module): :class:`NoisePriorVAE` to load into.
+        source (str, optional): Checkpoint file, or a work directory to take the last one from.
+        gan_config (str, optional): Path of the GAN's config, to find the prior's config by.
 
     Raises:
-        SLNPError: If there is no such checkpoint, or it is damaged or of another architecture.
+        SLNPError: If the checkpoint is missing or damaged, or has another architecture.
     """
     make = f'"python tools/train.py {prior_config(source, gan_config)}"'
     path = last_checkpoint(source) if source and os.path.isdir(source) else source
     if not path or not os.path.isfile(path):
         raise SLNPError(
-            f'expected a trained noise prior at {source!r}, but there is none: make it with '
-            f'{make}, or train without it by --cfg-options model.noise=random'
+            f'expected a trained noise prior at {source!r}, but there is none: train it with '
+            f'{make}, or train without a prior (--cfg-options model.noise=random)'
         )
     stored = read_checkpoint(path)
     stored = stored.get('state_dict', stored)
@@ -104,17 +95,14 @@ def load_prior(prior: nn.Module, source: str | None, gan_config: str | None = No
     differing = [key for key in own if key not in stored or stored[key].shape != own[key].shape]
     if differing:
         raise SLNPError(
-            f'expected a noise prior of the architecture in this config, but {path} differs in '
-            f'{len(differing)} entries (first: {differing[0]}): make a fitting one with {make}'
+            f'expected a noise prior with the architecture in this config, but {path} differs in '
+            f'{len(differing)} entries (first: {differing[0]}): train a matching one with {make}'
         )
     prior.load_state_dict({key: stored[key] for key in own})
 
 
 def prior_config(source: str | None, gan_config: str | None = None) -> str:
-    """Name the config of a noise prior: its work directory has the name of its config.
-
-    It is looked for beside the GAN's config and in the folder above.
-    """
+    """Config named like a prior's work directory, next to the GAN's config or one folder up."""
     place = Path(source or '')
     name = place.parent.name if place.suffix == '.pth' else place.name
     for folder in [*Path(gan_config or '').parents][:2]:

@@ -1,4 +1,4 @@
-"""Write the report of each validation and test."""
+"""Reports of validations and tests."""
 
 import os
 from typing import Any
@@ -15,12 +15,12 @@ from slnp_mm.evaluation.report import build_report, describe_checkpoint, save_re
 
 @HOOKS.register_module()
 class SLNPReportHook(Hook):
-    """Figures with protocol, versions, config, checkpoint and seed.
+    """Write a report of scores with protocol, versions, config, checkpoint and seed.
 
-    After a validation ``val_report.json`` and ``val_report.md`` are written to the work directory,
-    after a test ``test_report.*``; the last one stays. Figures of other metrics in the same
-    evaluator, mmagic's ``SWD`` for one, are reported too. A run without a metric of slnp_mm writes
-    nothing.
+    Validations write ``val_report.json`` and ``val_report.md`` to the work directory, tests
+    ``test_report.*``; each overwrites the previous one. Scores of other metrics in the same
+    evaluator, such as mmagic's ``SWD``, are included. Without a metric of slnp_mm, no report is
+    written.
     """
 
     priority = 'LOW'
@@ -32,7 +32,7 @@ class SLNPReportHook(Hook):
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the test's report and show its table."""
+        """Write the test's report and log its table."""
         table = self._write(runner, runner.test_loop, metrics, 'test_report.json')
         if table:
             with open(table, encoding='utf-8') as file:
@@ -40,7 +40,7 @@ class SLNPReportHook(Hook):
 
     @staticmethod
     def _write(runner: Runner, loop, figures: dict[str, float] | None, name: str) -> str | None:
-        """Write one report; the table's path, None without a result."""
+        """Write one report and return the path of its table, None without metrics."""
         evaluators = getattr(loop, 'evaluators', None) or [loop.evaluator]
         loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         metrics = [
@@ -54,15 +54,10 @@ class SLNPReportHook(Hook):
 
 
 def describe_run(runner: Runner) -> dict[str, Any]:
-    """Config, weights, iteration and seed of what was just scored.
+    """Config, weights, iteration and seed of the scored model.
 
-    Args:
-        runner (Runner): At the end of a validation or test.
-
-    Returns:
-        Dict[str, Any]: A run that has trained is described by
-        ``iteration``, and the file it started with is ``started_from``; any
-        other by its ``checkpoint``.
+    A training run is identified by its ``iteration`` and the file it ``started_from``, a test by
+    its ``checkpoint``.
     """
     trained = isinstance(runner._train_loop, BaseLoop)
     loaded = describe_checkpoint(runner._load_from)

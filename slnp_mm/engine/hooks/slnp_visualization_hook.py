@@ -1,4 +1,4 @@
-"""Write label | stages | real for a few validation images."""
+"""Image grids of validation samples: label | stages | real."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,19 +20,19 @@ Row = tuple[list[np.ndarray], list[str]]
 
 @HOOKS.register_module()
 class SLNPVisualizationHook(Hook):
-    """Grids of generated pictures through the visualizer's backends.
+    """Write grids of generated images to the visualizer's backends.
 
-    One row an image: label | stage 0 | ... | attention (when the model
-    gives it) | real. The first ``num_images`` validation images are shown,
-    after each validation and each test, so that rows can be compared over
-    time. Local files, TensorBoard and W&B are the visualizer's backends.
+    Each row shows label | stage 0 | ... | attention (if the model returns it) | real. After each
+    validation and test the same first ``num_images`` samples are shown, so that grids can be
+    compared over time.
 
     Args:
-        num_images (int): Rows. Defaults to 8.
-        train_interval (int, optional): Also every so many training iterations, by generating from
-            the first validation images without touching the training's random numbers; a run
-            without a validation loader has none. Defaults to None, never.
-        cell_size (int, optional): Height of a picture in pixels. Defaults to the largest picture's.
+        num_images (int): Number of rows. Defaults to 8.
+        train_interval (int, optional): Also write a grid every ``train_interval`` training
+            iterations, generated from the first validation samples without affecting the
+            training's random numbers; ignored without a validation loader. Defaults to None.
+        cell_size (int, optional): Height of a cell in pixels. Defaults to that of the largest
+            image.
 
     Raises:
         SLNPError: If ``num_images`` or ``train_interval`` is below 1.
@@ -63,7 +63,7 @@ class SLNPVisualizationHook(Hook):
         outputs: Sequence | dict | None = None,
         mode: str = 'train',
     ) -> None:
-        """Keep the first rows; in training, every ``train_interval`` iterations make a grid."""
+        """Collect the first rows; in training, write a grid every ``train_interval`` iterations."""
         if mode != 'train':
             self._collect(runner, data_batch, outputs)
             return
@@ -93,7 +93,7 @@ class SLNPVisualizationHook(Hook):
         self._rows = []
 
     def _collect(self, runner: Runner, data_batch: Any, outputs: Sequence | None) -> None:
-        """Keep rows of a batch until there are enough."""
+        """Collect rows until there are enough."""
         for i, sample in enumerate(outputs or ()):
             if len(self._rows) >= self.num_images:
                 return
@@ -107,46 +107,46 @@ class SLNPVisualizationHook(Hook):
 def sample_row(
     sample: Any, palette: Sequence[Sequence[int]], classes: np.ndarray | None = None
 ) -> Row:
-    """Pictures and titles of one model output.
+    """Images and titles for one model output.
 
     Args:
-        sample (DataSample): With ``fake_img`` and, where known, ``gt_sem_seg``, ``stage_imgs``,
-            ``attention`` (one (N_h, N_w, T) tensor or a list of them, a refiner each, the last is
+        sample (DataSample): With ``fake_img`` and optionally ``gt_sem_seg``, ``stage_imgs``,
+            ``attention`` (one (N_h, N_w, T) tensor, or one per refiner, of which the last is
             shown), ``sampled_img`` (of a noise prior), ``gt_img``. Images are (3, H, W) BGR 0..255.
         palette (Sequence[Sequence[int]]): RGB of each class.
         classes (np.ndarray, optional): (T,) classes of its instances.
 
     Returns:
-        Row: RGB pictures (h, w, 3) uint8, and their titles.
+        Row: RGB images (h, w, 3) uint8, and their titles.
     """
-    pictures, titles = [], []
+    images, titles = [], []
     label = sample.get('gt_sem_seg')
     if label is not None:
         label = getattr(label, 'data', label)
-        pictures.append(color_label(label.squeeze().cpu().numpy(), palette))
+        images.append(color_label(label.squeeze().cpu().numpy(), palette))
         titles.append('label')
     stages = sample.get('stage_imgs') or [sample.get('fake_img')]
     for i, image in enumerate(stages):
-        pictures.append(_rgb(image))
+        images.append(_rgb(image))
         titles.append(f'stage {i}' if len(stages) > 1 else 'generated')
     if sample.get('sampled_img') is not None:  # of a noise prior
         titles[-1] = 'reconstructed'
-        pictures.append(_rgb(sample.get('sampled_img')))
+        images.append(_rgb(sample.get('sampled_img')))
         titles.append('sampled')
     attention = sample.get('attention')
     if isinstance(attention, (list, tuple)):
         attention = attention[-1] if attention else None
     if attention is not None:
-        pictures.append(
+        images.append(
             color_attention(
-                attention.detach().float().cpu().numpy(), classes, palette, pictures[-1].shape[:2]
+                attention.detach().float().cpu().numpy(), classes, palette, images[-1].shape[:2]
             )
         )
         titles.append('attention')
     if sample.get('gt_img') is not None:
-        pictures.append(_rgb(sample.get('gt_img')))
+        images.append(_rgb(sample.get('gt_img')))
         titles.append('real')
-    return pictures, titles
+    return images, titles
 
 
 def _rgb(image: torch.Tensor) -> np.ndarray:
@@ -154,7 +154,7 @@ def _rgb(image: torch.Tensor) -> np.ndarray:
 
 
 def _instance_classes(data_batch: Any, index: int) -> np.ndarray | None:
-    """Instance classes of one image of a loader's batch."""
+    """Instance classes of one sample in a batch."""
     if not isinstance(data_batch, dict):
         return None
     inputs = data_batch.get('inputs')
@@ -165,7 +165,7 @@ def _instance_classes(data_batch: Any, index: int) -> np.ndarray | None:
 
 
 def _val_loader(runner: Runner):
-    """The first validation (or test) loader of either kind of loop."""
+    """The first validation (or test) loader."""
     loop = runner.val_loop or runner.test_loop
     loaders = getattr(loop, 'dataloaders', None)
     return loaders[0] if loaders else loop.dataloader

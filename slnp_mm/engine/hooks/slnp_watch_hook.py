@@ -1,4 +1,4 @@
-"""Keep bad numbers out of the weights, and tell when training goes astray."""
+"""Skip non-finite updates and warn of collapse."""
 
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,20 @@ from mmengine.runner import Runner
 from slnp_mm.errors import SLNPError
 from slnp_mm.files import replace_file
 
-# logged value, on which side of which limit it is a bad sign, and what it says
+# logged value, side and limit beyond which to warn, and the warning
 SIGNS = (
-    ('fake_std', 'below', 0.02, 'the images are of one color: their standard deviation'),
-    ('saturated', 'above', 0.5, 'the images are saturated: the share of black and full values'),
-    ('d_accuracy', 'above', 0.99, 'the discriminators tell all images apart: their accuracy'),
+    ('fake_std', 'below', 0.02, 'generated images are a single color: their standard deviation'),
+    ('saturated', 'above', 0.5, 'generated images saturate: the share of values at -1 or 1'),
+    ('d_accuracy', 'above', 0.99, 'the discriminators are too strong: their accuracy'),
 )
 
 
 class StepGuard:
-    """Stands before an optimizer wrapper's step and lets no bad number through.
+    """Skips an optimizer wrapper's step if the loss or a gradient is not finite.
 
-    Loss and gradients of an update are judged together by one number, summed over processes, so
-    that all skip alike. Reading it waits for the backward pass to end, as the scaler of mixed
-    precision does; the scaler still sees what it must to lower its scale.
-
-    Args:
-        wrapper (OptimWrapper): Its ``backward`` and ``step`` are replaced.
+    The check reduces loss and gradients to one number, summed over processes so that all skip the
+    same steps. Reading it waits for the backward pass, as a loss scaler does; a scaler still sees
+    non-finite gradients, to lower its scale.
     """
 
     def __init__(self, wrapper: OptimWrapper) -> None:
@@ -39,13 +36,13 @@ class StepGuard:
         wrapper.backward, wrapper.step = self.backward, self.step
 
     def backward(self, loss: torch.Tensor, **kwargs) -> None:
-        """Note the loss."""
+        """Store the loss."""
         self._loss = loss.detach()
         self._backward(loss, **kwargs)
 
     @torch.no_grad()
     def step(self, **kwargs) -> None:
-        """Step if all numbers are finite; else leave weights and the optimizer's state alone."""
+        """Step if all numbers are finite; else keep the weights and the optimizer's state."""
         groups = self._wrapper.optimizer.param_groups
         grads = [p.grad for group in groups for p in group['params'] if p.grad is not None]
         total = torch.nn.utils.get_total_norm(grads)
@@ -60,20 +57,19 @@ class StepGuard:
 
 @HOOKS.register_module()
 class SLNPWatchHook(Hook):
-    """Skip updates of bad numbers, stop if they stay, and warn of collapse and saturation.
+    """Skip non-finite updates, stop if they persist, and warn of collapse and saturation.
 
     A network whose loss or gradient is NaN or infinite is not updated, with any optimizer and in
-    mixed precision; the log says so and counts it as ``skipped``. Every ``window`` iterations the
-    means of :data:`SIGNS` are compared with their limits: a warning when one is passed, and a
-    line when it is over.
+    mixed precision; this is logged and counted as ``skipped``. Every ``window`` iterations the
+    means of :data:`SIGNS` are compared with their limits, with a warning when one is exceeded and
+    a message when it recovers.
 
     Source:
         ours: the limits, not tuned on long runs (docs/scaling.md).
 
     Args:
-        max_bad_steps (int): Iterations in a row with a skipped update, after which training stops
-            and the batch is saved. A loss scale of 2^16 takes 16 to come down to 1. Defaults
-            to 20.
+        max_bad_steps (int): Consecutive iterations with a skipped update after which training stops
+            and the batch is saved. A loss scale of 2^16 takes 16 to drop to 1. Defaults to 20.
         window (int): Iterations over which the signs are averaged. Defaults to 200.
     """
 
@@ -83,7 +79,7 @@ class SLNPWatchHook(Hook):
         self._seen: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Stand before the optimizers."""
+        """Install the guards."""
         wrappers = runner.optim_wrapper
         if not isinstance(wrappers, OptimWrapperDict):
             wrappers = {'model': wrappers}
@@ -92,11 +88,7 @@ class SLNPWatchHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Count what was skipped; look at the signs.
-
-        Raises:
-            SLNPError: If ``max_bad_steps`` iterations in a row had bad numbers.
-        """
+        """Count skipped updates; check the signs."""
         skipped = [name for name, guard in self._guards.items() if guard.skipped]
         for guard in self._guards.values():
             guard.skipped = False
@@ -107,7 +99,7 @@ class SLNPWatchHook(Hook):
             self._look(runner)
 
     def _report(self, runner: Runner, skipped: list[str], data_batch: Any, outputs: dict) -> None:
-        """Log and count skipped updates; stop if there were too many in a row."""
+        """Log and count skipped updates; stop after too many in a row."""
         hub = runner.message_hub
         count = hub.get_info('skipped', 0) + 1
         hub.update_info('skipped', count)
@@ -119,7 +111,7 @@ class SLNPWatchHook(Hook):
         if self._num_bad < self.max_bad_steps:
             runner.logger.warning(
                 f'{where}: {terms}; the update of {" and ".join(skipped)} is skipped '
-                f'({self._num_bad} in a row, {count} in all)'
+                f'({self._num_bad} in a row, {count} in total)'
             )
             return
         path = Path(runner.work_dir, f'bad_batch_{runner.iter + 1}_rank{get_rank()}.pth')
@@ -133,7 +125,7 @@ class SLNPWatchHook(Hook):
             torch.save(batch, draft)
         raise SLNPError(
             f'{self._num_bad} iterations in a row, up to {where}, had {terms}: training stops; no '
-            f'weights were updated, and the batch is in {path}: look at it, lower the learning '
+            f'weights were updated, and the batch is in {path}: inspect it, lower the learning '
             'rates, or resume from an earlier checkpoint'
         )
 

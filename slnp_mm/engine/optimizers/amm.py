@@ -5,8 +5,8 @@ With t the step, the paper's update
 .. math:: P_t = \alpha P_{t-1} + \eta \hat m_t / \sqrt{\hat v_t + \delta}
 
 is computed as ``momentum * P + step_size * m / sqrt(v + offset)`` with ``step_size = eta *
-sqrt(1 - beta2^t) / (1 - beta1^t)`` and ``offset = delta * (1 - beta2^t)``: the same number, without
-a pass over memory for either bias correction.
+sqrt(1 - beta2^t) / (1 - beta1^t)`` and ``offset = delta * (1 - beta2^t)``, which is equal but needs
+no pass over memory for the bias corrections.
 
 Source:
     paper: SLNP-GAN, section 1.4, table 1 and Eqs. (21), (22).
@@ -26,7 +26,7 @@ from torch.optim.optimizer import Optimizer, _get_scalar_dtype
 from ...errors import SLNPError
 
 FLAGS = dict(maximize=False, capturable=False)
-DROPPED = ('foreach', 'fused', 'differentiable')  # flags of older checkpoints
+DROPPED = ('foreach', 'fused', 'differentiable')  # flags in older checkpoints
 STATE_KEYS = ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
 HALF = (torch.float16, torch.bfloat16)
 
@@ -39,11 +39,7 @@ HEALTH_CHECK = (
 
 
 def _check_number(name: str, value: Any, below: float = math.inf) -> None:
-    """Check a setting that must be a number in [0, below).
-
-    Raises:
-        SLNPError: If it is no real number, not finite or out of range.
-    """
+    """Check that a setting is a finite number in [0, below)."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 <= value < below:
         span = '>= 0' if below == math.inf else f'in [0, {below})'
@@ -51,17 +47,11 @@ def _check_number(name: str, value: Any, below: float = math.inf) -> None:
 
 
 def _check_group(group: dict[str, Any]) -> None:
-    """Check the settings of one parameter group.
-
-    Raises:
-        SLNPError: If a setting is out of range or of a wrong type.
-    """
-    # flags
+    """Check the settings of one parameter group."""
     for name in FLAGS:
         if not isinstance(group[name], bool):
             raise SLNPError(f'AMM expected {name} to be True or False, but got {group[name]!r}.')
 
-    # the rate, a number or a tensor of one
     lr = group['lr']
     if isinstance(lr, Tensor):
         if lr.numel() != 1 or not lr.is_floating_point():
@@ -69,7 +59,6 @@ def _check_group(group: dict[str, Any]) -> None:
         lr = lr.item()
     _check_number('lr', lr)
 
-    # the other numbers
     betas = group['betas']
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise SLNPError(f'AMM expected betas to be two numbers, but got {betas!r}.')
@@ -93,18 +82,16 @@ class AMM(Optimizer):
         \theta_t &= (1 - \eta\lambda)\, \theta_{t-1} - P_t
 
     with :math:`m_0 = v_0 = P_0 = 0`. With ``momentum=0`` this is Adam with :math:`\delta` inside
-    the root. A direction that stays the same adds up to :math:`1 / (1 - \alpha)` times Adam's step,
-    ten times with the default.
+    the root. In a constant direction, steps grow to :math:`1 / (1 - \alpha)` times Adam's, 10 times
+    with the default.
 
-    The decoupled weight decay :math:`\lambda` acts on the parameter alone: it enters neither the
-    moments nor :math:`P`, so the momentum does not amplify it, and the share lost per step is
-    ``lr * weight_decay``.
+    The weight decay :math:`\lambda` is decoupled: it enters neither the moments nor :math:`P`, so
+    momentum does not amplify it, and a step shrinks a parameter by ``lr * weight_decay``.
 
-    All parameters of a group are updated by foreach operations, on the CPU too. State of one
-    parameter: ``step`` (scalar; on the CPU unless ``capturable``, wherever the
-    checkpoint comes from) and three tensors shaped as the parameter: ``exp_avg``, ``exp_avg_sq``
-    and ``momentum_buffer``, one more than Adam. Half-precision parameters are updated in float32
-    and rounded once to their own type; their state is kept in it too.
+    All parameters of a group are updated with foreach operations, on the CPU too. The state of a
+    parameter is ``step`` (a scalar, on the CPU unless ``capturable``) and three tensors of its
+    shape, ``exp_avg``, ``exp_avg_sq`` and ``momentum_buffer``, one more than Adam. Half-precision
+    parameters are updated in float32 and rounded once; their state is in half precision too.
 
     Source:
         paper: SLNP-GAN, section 1.4, table 1 and Eqs. (21), (22). Defaults from 2.1: betas, delta,
@@ -116,18 +103,18 @@ class AMM(Optimizer):
 
     Args:
         params (iterable): Parameters, named parameters or groups.
-        lr (float or Tensor): Rate eta, no unit, >= 0; read from the device at every step if it is
-            a tensor (of one element) and ``capturable`` is not set. Defaults to 1e-3.
+        lr (float or Tensor): Learning rate eta, no unit, >= 0; a one-element tensor is read from
+            the device at every step unless ``capturable`` is set. Defaults to 1e-3.
         betas (tuple[float, float]): Decay rates of both moments, no unit, [0, 1).
             Defaults to (0.9, 0.999).
-        delta (float): Constant inside the root, unit of squared gradients, >= 0; with 0, a gradient
-            that is 0 from the start gives NaN. Defaults to 1e-8.
+        delta (float): Constant inside the root, unit of squared gradients, >= 0; with 0, gradients
+            that are 0 from the start give NaN. Defaults to 1e-8.
         momentum (float): Weight alpha of the last update, no unit, [0, 1). Defaults to 0.9.
         weight_decay (float): Decoupled decay lambda, no unit, >= 0. Defaults to 0.
         maximize (bool): Ascend instead of descend. Defaults to False.
-        capturable (bool): Keep ``step`` on the parameter's device, so that the step can be captured
-            in a CUDA graph; give ``lr`` as a tensor on that device if a scheduler changes it.
-            Defaults to False.
+        capturable (bool): Keep ``step`` on the parameter's device so that the update can be
+            captured in a CUDA graph; if a scheduler changes ``lr``, pass it as a tensor on that
+            device. Defaults to False.
 
     Raises:
         SLNPError: If a setting is out of range or of a wrong type.
@@ -158,28 +145,13 @@ class AMM(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters after checking its settings.
-
-        Args:
-            param_group (dict[str, Any]): ``params`` and any setting that differs from the
-                optimizer's own.
-
-        Raises:
-            SLNPError: If a setting is out of range or of a wrong type.
-        """
-        if isinstance(param_group, dict):  # else torch says what it expected
+        """Check the settings of a parameter group, then add it."""
+        if isinstance(param_group, dict):  # else torch raises
             _check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state; fill in or drop what other versions saved.
-
-        Each ``step`` is put where the group's flags want it, whatever device the checkpoint was
-        loaded to.
-
-        Args:
-            state (dict[str, Any]): As given by ``__getstate__``.
-        """
+        """Restore a state, also of older versions; move each ``step`` to its device."""
         super().__setstate__(state)
 
         for group in self.param_groups:
@@ -198,17 +170,9 @@ class AMM(Optimizer):
                     )
 
     def _init_group(self, group: dict[str, Any], *columns: list[Tensor]) -> None:
-        """Collect the tensors of parameters that have a gradient; a new one starts at t = 0.
+        """Append to columns: parameters with gradients, gradients, m, v, P and steps.
 
-        ``torch.compile`` knows this name and runs it outside its graph.
-
-        Args:
-            group (dict[str, Any]): Parameters and settings.
-            *columns (list[Tensor]): Six lists to fill: parameters, gradients, m, v and P of
-                table 1, and steps.
-
-        Raises:
-            RuntimeError: If a gradient is sparse or a parameter complex.
+        ``torch.compile`` knows this method's name and runs it outside the graph.
         """
         for param in group['params']:
             if param.grad is None:
@@ -216,11 +180,11 @@ class AMM(Optimizer):
             if param.grad.is_sparse:
                 raise RuntimeError(
                     'AMM expected dense gradients, but got a sparse one: set sparse=False in the '
-                    'layer that makes it, or use torch.optim.SparseAdam for its parameters.'
+                    'layer that produces it, or use torch.optim.SparseAdam for its parameters.'
                 )
             if param.is_complex():
                 raise RuntimeError(
-                    'AMM expected real parameters, but got a complex one: give its real and '
+                    'AMM expected real parameters, but got a complex one: pass its real and '
                     'imaginary parts as one real parameter.'
                 )
 
@@ -238,16 +202,10 @@ class AMM(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Do one step.
+        """Perform a single optimization step.
 
         Args:
-            closure (Callable, optional): Evaluates the model again and returns the loss.
-
-        Returns:
-            Any: What the closure returned; None without one.
-
-        Raises:
-            RuntimeError: If a gradient is sparse.
+            closure (Callable, optional): Reevaluates the model and returns the loss.
         """
         getattr(self, HEALTH_CHECK)()
 
@@ -266,12 +224,7 @@ class AMM(Optimizer):
 
 
 def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
-    """Update the tensors that ``_init_group`` collected in place.
-
-    Args:
-        group (dict[str, Any]): Settings.
-        *columns (list[Tensor]): Parameters, gradients, m, v and P of table 1, and steps.
-    """
+    """Update in place the parameters, m, v, P and steps that ``_init_group`` collected."""
     lr, (beta1, beta2) = group['lr'], group['betas']
     on_tensors = group['capturable'] or torch.compiler.is_compiling()
     if isinstance(lr, Tensor):
@@ -285,7 +238,7 @@ def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
         if group['maximize']:
             grads = torch._foreach_neg(grads)
 
-        # t, and with it both bias corrections
+        # t and the bias corrections
         torch._foreach_add_(steps, 1)
         times = torch.stack(steps)
         if on_tensors:
@@ -303,7 +256,7 @@ def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
         torch._foreach_mul_(exp_avg_sqs, beta2)
         torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
 
-        # P; one factor a tensor: addcdiv takes a list of numbers, not of tensors
+        # P; addcdiv takes one number per tensor, but not one tensor
         roots = torch._foreach_add(exp_avg_sqs, offsets)
         torch._foreach_sqrt_(roots)
         torch._foreach_mul_(momentum_buffers, group['momentum'])
@@ -316,7 +269,7 @@ def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
         # theta
         torch._foreach_sub_(params, momentum_buffers)
 
-        if half:  # all but the gradients
+        if half:  # copy back all but the gradients
             for index in (0, 2, 3, 4):
                 torch._foreach_copy_(own[index], wide[index])
 
@@ -324,18 +277,10 @@ def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
 def _fold_bias(
     step: float | Tensor, lr: float | Tensor, group: dict[str, Any]
 ) -> tuple[float | Tensor, float | Tensor]:
-    """Fold both bias corrections into two numbers, or into two tensors without a sync.
+    """``step_size`` and ``offset`` for step t = 1, 2, ...; tensors are not read from the device.
 
-    On tensors ``1 - beta^t`` is taken as ``-expm1(t log beta)``: for small t and a beta near 1 the
-    plain difference would lose four of float32's seven digits.
-
-    Args:
-        step (float or Tensor): Step t, counted from 1; a float tensor of any shape.
-        lr (float or Tensor): Rate eta, no unit, >= 0.
-        group (dict[str, Any]): ``betas`` and ``delta``.
-
-    Returns:
-        tuple[float or Tensor, float or Tensor]: ``step_size`` and ``offset``, shaped as step.
+    On tensors ``1 - beta^t`` is ``-expm1(t log beta)``: for small t and beta near 1, the plain
+    difference would lose four of float32's seven digits.
     """
     if not isinstance(step, Tensor):
         correction1, correction2 = (1 - beta**step for beta in group['betas'])

@@ -13,13 +13,13 @@ from torch import nn
 class SLNPBF16OptimWrapper(OptimWrapper):
     """Forward passes in bfloat16, on CPU and CUDA.
 
-    mmengine's ``AmpOptimWrapper`` refuses a CPU and scales the loss, which bfloat16, with
-    float32's range, does not need: nothing is read back from the device.
+    mmengine's ``AmpOptimWrapper`` does not support CPUs and scales the loss, which bfloat16, with
+    the range of float32, does not need; without the scaler there is no synchronization.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast on the device of the model; parameters and losses stay float32."""
+        """Autocast on the model's device; parameters and losses stay in float32."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield

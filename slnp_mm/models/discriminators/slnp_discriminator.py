@@ -1,4 +1,4 @@
-"""Discriminators of image and label."""
+"""Discriminator conditioned on the label."""
 
 from typing import NamedTuple
 
@@ -14,37 +14,32 @@ NORMS = ('instance', 'none')
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator returns for one stage.
+    """Output of a discriminator for one stage."""
 
-    Args:
-        logits (Tensor): Decision map before the sigmoid, (B, 1, h', w').
-        features (list[Tensor]): Intermediate features for Eq. (19), finest first.
-    """
-
-    logits: Tensor
-    features: list[Tensor]
+    logits: Tensor  # patch logits, (B, 1, h', w')
+    features: list[Tensor]  # of Eq. (19), finest first
 
 
 @MODELS.register_module()
 class SLNPDiscriminator(BaseModule):
-    """Discriminator ``D_img`` of one resolution.
+    """Patch discriminator ``D_img`` for one resolution.
 
-    Image and embedded label are joined and halved ``num_layers`` times;
-    the label's embedding vector ``V_label`` goes through a fully connected
-    layer, is tiled, joined to the features, and a decision map follows.
+    The image is concatenated with the embedded label and downsampled ``num_layers`` times. The
+    label vector ``V_label`` passes through a linear layer, is tiled and concatenated with the
+    features, from which the patch logits are computed.
 
     Source:
         paper: SLNP-GAN, 1.3, fig. 7.
-        ours: ``V_label`` is the mean class vector of the map; 4x4 stride-2
-            convolutions, so that every input pixel weighs alike.
+        ours: ``V_label`` is the mean class embedding over the map; 4x4 stride-2 convolutions, so
+            that all input pixels have equal weight.
 
     Args:
-        num_classes (int): ``C``, without the unlabelled channel.
-        base_channels (int): Channels after the first halving, doubled with
-            every further one. Defaults to 64.
-        max_channels (int): Upper bound of channels. Defaults to 512.
-        num_layers (int): Halvings, >= 1. Defaults to 4.
-        embed_channels (int): Length of class vectors. Defaults to 32.
+        num_classes (int): ``C``, without the unlabelled class.
+        base_channels (int): Channels after the first layer, doubled by each further one.
+            Defaults to 64.
+        max_channels (int): Maximum number of channels. Defaults to 512.
+        num_layers (int): Number of stride-2 layers, >= 1. Defaults to 4.
+        embed_channels (int): Size of the class embeddings. Defaults to 32.
         norm (str): 'instance' or 'none'. Defaults to 'instance'.
 
     Raises:
@@ -82,10 +77,10 @@ class SLNPDiscriminator(BaseModule):
         self.to(memory_format=torch.channels_last)
 
     def _init_scales(self) -> None:
-        """Keep the variance of image and features through the layers.
+        """Preserve the variance through the layers.
 
-        Class vectors start at unit length, as a one-hot vector has: longer ones drown the image.
-        PyTorch's default weights shrink the features by half a layer, and with them Eq. (19).
+        Class embeddings start at unit length, like one-hot vectors; longer ones drown the image.
+        PyTorch's default init halves the features in each layer, and with them Eq. (19).
         """
         nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
         for module in self.modules():
@@ -95,29 +90,28 @@ class SLNPDiscriminator(BaseModule):
         nn.init.normal_(self.decide.weight, std=0.02)
 
     def _check_size(self, image: Tensor) -> None:
-        """Refuse images that leave the last layer no pixel, or one where a norm needs more."""
+        """Refuse images too small for the last layer, or for its instance norm."""
         halvings = len(self.layers)
         height, width = (side >> halvings for side in image.shape[-2:])
         norms = any(isinstance(module, nn.InstanceNorm2d) for module in self.layers.modules())
         if height * width < 1 + norms:
             raise SLNPError(
-                f'Expected images of {2 ** (halvings + 1)} pixels a side or more for a '
-                f'discriminator of {halvings} layers, but its stage has {image.shape[-2]} x '
-                f'{image.shape[-1]}; set image_size of the data set to a larger multiple of '
-                'that, or lower num_layers of the discriminator.'
+                f'Expected images of at least {2 ** (halvings + 1)} pixels per side for a '
+                f'discriminator with {halvings} layers, but got {image.shape[-2]} x '
+                f"{image.shape[-1]}; set the dataset's image_size to a larger multiple of "
+                "that, or lower the discriminator's num_layers."
             )
 
     def forward(self, image: Tensor, label: Tensor, detach: bool = False) -> DiscriminatorOutput:
-        """Judge images under their labels.
+        """Compute patch logits and features of images given their labels.
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
             label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
-            detach (bool): Whether no gradient may reach the image. Defaults to False.
+            detach (bool): Whether to stop the gradient to the image. Defaults to False.
 
         Returns:
-            DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the
-            features of every halving.
+            DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the features of every layer.
 
         Raises:
             SLNPError: If the image is too small for the layers.

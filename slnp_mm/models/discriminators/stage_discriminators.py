@@ -12,27 +12,23 @@ from .slnp_pretrained_discriminator import SLNPPretrainedDiscriminator
 
 
 class StageDiscriminators(BaseModule):
-    """One discriminator a stage, called as one network.
-
-    Args:
-        stages (Sequence[nn.Module]): Lowest resolution first.
-    """
+    """One discriminator per stage, coarsest first, called as one network."""
 
     def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
     def compile(self, **options) -> None:
-        """Compile every stage, which holds more than its forward pass."""
+        """Compile every stage."""
         for stage in self.stages:
             stage.compile(**options)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """One training step: each image goes through the frozen networks once.
+        """Cache frozen features for one training step.
 
-        Where a config gives a range of ``upsample_factor``, one factor is drawn for the step, the
-        same for all stages of that range, and for real and generated images.
+        For each range of ``upsample_factor``, one factor is drawn per step, shared by all stages
+        with that range and by real and generated images.
         """
         drawn: dict[tuple[float, float], float] = {}
         frozen = [s for s in self.stages if isinstance(s, SLNPPretrainedDiscriminator)]
@@ -55,15 +51,12 @@ class StageDiscriminators(BaseModule):
     def forward(
         self, images: Sequence[Tensor], labels: Sequence[Tensor], detach: bool = False
     ) -> list[DiscriminatorOutput]:
-        """Judge every stage's image.
+        """Compute logits and features of every stage.
 
         Args:
-            images (Sequence[Tensor]): One a stage, (B, 3, H, W).
-            labels (Sequence[Tensor]): One a stage, (B, H, W), int64.
-            detach (bool): Whether no gradient may reach the images. Defaults to False.
-
-        Returns:
-            list[DiscriminatorOutput]: One a stage.
+            images (Sequence[Tensor]): One per stage, (B, 3, H, W).
+            labels (Sequence[Tensor]): One per stage, (B, H, W), int64.
+            detach (bool): Whether to stop the gradient to the images. Defaults to False.
         """
         return [
             stage(image, label, detach) for stage, image, label in zip(self.stages, images, labels)

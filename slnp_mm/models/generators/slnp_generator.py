@@ -13,15 +13,10 @@ from ..layers import ResBlock, region_counts, stride_ids
 
 
 class GeneratorOutput(NamedTuple):
-    """What :class:`SLNPGenerator` returns.
+    """Output of :class:`SLNPGenerator`."""
 
-    Args:
-        images (list[Tensor]): One image a stage, lowest first, (B, 3, H, W) in [-1, 1].
-        attention (list[Tensor]): Weights of each refiner, (B, N, T); empty unless asked for.
-    """
-
-    images: list[Tensor]
-    attention: list[Tensor]
+    images: list[Tensor]  # one per stage, coarsest first, (B, 3, H, W) in [-1, 1]
+    attention: list[Tensor]  # weights of each refiner, (B, N, T); empty unless requested
 
 
 def classes_as_instances(label: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -32,8 +27,8 @@ def classes_as_instances(label: Tensor, num_classes: int) -> tuple[Tensor, Tenso
         num_classes (int): ``C``.
 
     Returns:
-        tuple[Tensor, Tensor]: Instance ids (B, 1, H, W), -1..C-1, and their
-        classes (B, C); -1 for a class that the image lacks.
+        tuple[Tensor, Tensor]: Instance ids (B, 1, H, W), -1..C-1, and their classes (B, C), -1
+        for classes absent from the image.
     """
     ids = label.masked_fill(label == num_classes, -1)[:, None]
     classes = torch.arange(num_classes, device=label.device)
@@ -43,24 +38,24 @@ def classes_as_instances(label: Tensor, num_classes: int) -> tuple[Tensor, Tenso
 
 @MODELS.register_module()
 class SLNPGenerator(BaseModule):
-    """Global generator followed by local refiners, each of twice the size.
+    """Global generator followed by local refiners, each doubling the resolution.
 
     Source:
         paper: SLNP-GAN, 1.2, figs 1 and 5, Eq. (8)-(17).
 
     Args:
-        num_classes (int): ``C``, without the unlabelled channel.
+        num_classes (int): ``C``, without the unlabelled class.
         noise_shape (Sequence[int]): Channels, rows and columns of the noise.
-        global_generator (dict): Config of :class:`SLNPGlobalGenerator`;
-            ``num_classes`` and ``noise_channels`` are filled in.
-        refiners (Sequence[dict]): Configs of :class:`SLNPLocalRefiner`, one a further stage;
+        global_generator (dict): Config of :class:`SLNPGlobalGenerator`; ``num_classes`` and
+            ``noise_channels`` are filled in.
+        refiners (Sequence[dict]): Configs of :class:`SLNPLocalRefiner`, one per further stage;
             ``num_classes``, ``in_channels``, ``code_channels`` and ``attention`` are filled in.
-            Empty for one stage.
-        attention (bool): If False, refiners do without attention (ablation). Defaults to True.
-        instance_pathway (bool): If False, all pixels of a class are one
-            instance (ablation). Defaults to True.
-        with_cp (bool): Whether residual blocks keep their input only and are computed again for
-            the gradient: less memory, more time. Defaults to False.
+            Defaults to none: a single stage.
+        attention (bool): Whether the refiners use attention (ablation). Defaults to True.
+        instance_pathway (bool): If False, all pixels of a class are one instance (ablation).
+            Defaults to True.
+        with_cp (bool): Whether to checkpoint the residual blocks: less memory, more time.
+            Defaults to False.
     """
 
     def __init__(
@@ -99,28 +94,26 @@ class SLNPGenerator(BaseModule):
         for module in self.modules():
             if isinstance(module, ResBlock):
                 module.with_cp = with_cp
-        # Instances are looked up pixel by pixel: a pixel's channels side by
-        # side make this and the convolutions faster, on CPU and GPU.
+        # speeds up per-pixel lookups and convolutions, on CPU and GPU
         self.to(memory_format=torch.channels_last)
 
     @property
     def num_stages(self) -> int:
-        """int: Number of images the generator returns."""
+        """int: Number of images in the output."""
         return 1 + len(self.refiners)
 
     @property
     def size_divisor(self) -> int:
-        """int: Height and width of the label must be multiples of this."""
+        """int: Divisor of the label map's height and width."""
         return 2 ** (self.global_generator.num_downs + len(self.refiners))
 
     def _check_inputs(self, label: Tensor, noise: Tensor) -> None:
-        """Refuse sizes that the strides cannot divide and foreign noise."""
+        """Check that the strides divide the size and the noise has the right shape."""
         height, width = label.shape[-2:]
         if height % self.size_divisor or width % self.size_divisor:
             raise SLNPError(
-                f'Expected a label map whose sides are multiples of '
-                f'{self.size_divisor}, but got {height} x {width}; change '
-                'the size in the data pipeline.'
+                f'Expected a label map whose sides are multiples of {self.size_divisor}, but got '
+                f'{height} x {width}; change image_size of the dataset.'
             )
         if tuple(noise.shape[1:]) != self.noise_shape:
             raise SLNPError(
@@ -136,24 +129,21 @@ class SLNPGenerator(BaseModule):
         return_attention: bool = False,
         resample: dict[int, Tensor] | None = None,
     ) -> GeneratorOutput:
-        """Generate one image a stage.
+        """Generate one image per stage.
 
         Args:
-            label (Tensor): Class indices at the last stage's size, (B, H, W), int64, 0..C,
+            label (Tensor): Class indices at full resolution, (B, H, W), int64, 0..C,
                 ``C`` = unlabelled.
             instances (Tensor): Layered instance ids, (B, K, H, W), int64, -1..T-1.
-            instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for an empty slot.
-            noise (Tensor): ``Z_np`` or random, (B, *noise_shape), float32.
+            instance_labels (Tensor): Class of each instance, (B, T), int64, -1 for empty slots.
+            noise (Tensor): ``Z_np`` or white noise, (B, *noise_shape), float32.
             return_attention (bool): Whether to return attention weights. Defaults to False.
-            resample (dict[int, Tensor], optional): From an instance to other noise for it alone,
-                see :meth:`SLNPGlobalGenerator.encode`. Defaults to None.
-
-        Returns:
-            GeneratorOutput: Images and attention weights.
+            resample (dict[int, Tensor], optional): New noise by instance, see
+                :meth:`SLNPGlobalGenerator.encode`. Defaults to None.
 
         Raises:
-            SLNPError: If a side is no multiple of :attr:`size_divisor` or
-                the noise has another shape.
+            SLNPError: If a side is not a multiple of :attr:`size_divisor`, or the noise has
+                another shape.
         """
         self._check_inputs(label, noise)
         if not self.instance_pathway:

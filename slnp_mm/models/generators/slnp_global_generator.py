@@ -1,4 +1,4 @@
-"""Stage 0: the global image from label, instances and noise prior."""
+"""Stage 0: the global image from label map, instances and noise prior."""
 
 from collections.abc import Sequence
 
@@ -38,27 +38,25 @@ class SLNPGlobalGenerator(BaseModule):
 
     Source:
         paper: SLNP-GAN, 1.2.1, fig. 5(a), Eq. (8) and (9).
-        ours: an instance's code is a linear map of its class vector, the noise pooled over its mask
-            and ``G'``; ``Enc(L_0)`` also reaches the upsampling blocks of its own size, as F_0
-            would otherwise have to draw outlines from the coarsest map.
+        ours: an instance's code is a linear map of its class embedding, the noise pooled over its
+            mask and ``G'``; skip connections carry ``Enc(L_0)`` to the upsampling blocks, since
+            F_0 would otherwise have to draw outlines from the coarsest map.
 
     Args:
-        num_classes (int): ``C``, without the unlabelled channel.
+        num_classes (int): ``C``, without the unlabelled class.
         noise_channels (int): Channels of the noise.
-        embed_channels (int): Length of class vectors. Defaults to 32.
-        code_channels (int): Length of ``G'`` and of instance codes. Defaults to 64.
-        base_channels (int): Channels of ``y_0``; doubled with every halving
-            of the size. Defaults to 64.
-        max_channels (int): Upper bound of channels. Defaults to 512.
-        num_downs (int): Halvings before the residual blocks; the image size
-            must be a multiple of ``2 ** num_downs``. Defaults to 3.
-        num_blocks (int): Residual blocks at the coarsest size. Defaults to 6.
+        embed_channels (int): Size of the class embeddings. Defaults to 32.
+        code_channels (int): Size of ``G'`` and of the instance codes. Defaults to 64.
+        base_channels (int): Channels of ``y_0``, doubled at each coarser level. Defaults to 64.
+        max_channels (int): Maximum number of channels. Defaults to 512.
+        num_downs (int): Downsampling steps before the residual blocks; the image size must be a
+            multiple of ``2 ** num_downs``. Defaults to 3.
+        num_blocks (int): Residual blocks at the coarsest level. Defaults to 6.
         modulated (bool): Whether instance codes also modulate the norms of the residual blocks
-            (segmentation-aware normalisation). Defaults to False, the paper's design.
-        noise_kind (str): 'white': cells of the noise are independent; coarse noise is repeated,
-            and pooled over an instance with its variance kept. 'code': neighboring cells are
-            alike, as in the code of an image; coarse noise is interpolated, and averaged over an
-            instance. Defaults to 'white'.
+            (segmentation-aware normalisation). Defaults to False, as in the paper.
+        noise_kind (str): 'white' for noise with independent cells, which is resized by repetition
+            and pooled over instances with its variance preserved; 'code' for correlated cells, as
+            in an image's code, which are interpolated and averaged. Defaults to 'white'.
 
     Raises:
         SLNPError: If ``noise_kind`` is unknown.
@@ -106,7 +104,7 @@ class SLNPGlobalGenerator(BaseModule):
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
     def _block_groups(self) -> list[Sequence[ResBlock]]:
-        """The blocks of each resolution, coarsest first."""
+        """Blocks by resolution, coarsest first."""
         return [self.blocks, *([up] for up in self.ups)]
 
     def encode(
@@ -118,23 +116,23 @@ class SLNPGlobalGenerator(BaseModule):
         noise: Tensor,
         resample: dict[int, Tensor] | None = None,
     ) -> tuple[list, Tensor, Tensor]:
-        """Semantic encoding: features of the label, codes of the instances.
+        """Encode the label map and the instances.
 
         Args:
             label (Tensor): ``L_0`` as class indices, (B, H, W), 0..C.
             ids (Tensor): Instance ids, (B, K, H, W), -1..T-1.
-            rows (Tensor): Their rows at the coarsest size, (B, K, H / 2^n, W / 2^n).
-            instance_labels (Tensor): (B, T), -1 for an empty slot.
+            rows (Tensor): :func:`table_rows` at the coarsest level, (B, K, H / 2^n, W / 2^n).
+            instance_labels (Tensor): (B, T), -1 for empty slots.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w).
-            resample (dict[int, Tensor], optional): From an instance 0..T-1 to other noise of the
-                same shape over which its code is pooled; all other codes stay bit for bit. On a
-                trained model the noise map, which keeps the cells of the instance, adds almost
-                nothing to that (docs/inference.md). Defaults to None.
+            resample (dict[int, Tensor], optional): For an instance 0..T-1, the noise of the same
+                shape to pool its code from; all other codes stay bit-identical. The noise map
+                itself is not changed; in a trained model its effect on the instance is negligible
+                (docs/inference.md). Defaults to None.
 
         Returns:
-            tuple[list[Tensor], Tensor, Tensor]: ``Enc(L_0)``, finest (the
-            embedded label) first; instance codes (B, T, code_channels); the
-            input of the residual blocks, (B, D, H / 2^n, W / 2^n).
+            tuple[list[Tensor], Tensor, Tensor]: ``Enc(L_0)``, finest (the embedded label) first;
+            instance codes (B, T, code_channels); the input of the residual blocks,
+            (B, D, H / 2^n, W / 2^n).
         """
         encoded = [self.embedding(label)]
         for down in self.encoder:
@@ -162,7 +160,7 @@ class SLNPGlobalGenerator(BaseModule):
         return encoded, codes, self.fuse(fused)
 
     def _on_grid(self, noise: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Bring noise to the grid of the residual blocks, by its kind."""
+        """Resize noise of either kind to the grid of the residual blocks."""
         if self.noise_kind == 'code':
             return F.interpolate(noise, size=grid, mode='bilinear')
         return resize_noise(noise, grid)
@@ -180,13 +178,13 @@ class SLNPGlobalGenerator(BaseModule):
         Args:
             label (Tensor): ``L_0``, class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
-            instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
+            instance_labels (Tensor): (B, T), int64, -1 for empty slots.
             noise (Tensor): ``Z_np``, (B, noise_channels, h, w), float32.
             resample (dict[int, Tensor], optional): See :meth:`encode`. Defaults to None.
 
         Returns:
-            tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W),
-            ``I_0`` (B, 3, H, W) in [-1, 1], instance codes (B, T, code_channels).
+            tuple[Tensor, Tensor, Tensor]: ``y_0`` (B, base_channels, H, W), ``I_0`` (B, 3, H, W)
+            in [-1, 1], instance codes (B, T, code_channels).
         """
         rows = table_rows(ids, instance_labels.shape[1])
         levels = [stride_ids(rows, 2**level) for level in reversed(range(self.num_downs + 1))]
@@ -202,17 +200,10 @@ class SLNPGlobalGenerator(BaseModule):
 
 
 def resize_noise(noise: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Bring the noise to the grid of the residual blocks.
+    """Resize white noise (B, D, h, w) to a grid (rows, columns).
 
-    Finer noise is averaged and scaled by the root of the number of averaged
-    cells, so that white noise keeps its variance; coarser noise is repeated.
-
-    Args:
-        noise (Tensor): (B, D, h, w), float.
-        grid (tuple[int, int]): Target rows and columns.
-
-    Returns:
-        Tensor: (B, D, rows, cols).
+    Finer noise is averaged and scaled by the square root of the number of averaged cells, which
+    preserves the variance; coarser noise is repeated.
     """
     cells = noise.shape[-2] * noise.shape[-1] / (grid[0] * grid[1])
     if cells > 1:

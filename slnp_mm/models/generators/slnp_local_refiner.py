@@ -1,4 +1,4 @@
-"""Stage 1 and later: refine by attention over the label's instances."""
+"""Stage 1 and later: refinement by attention over the instances."""
 
 from collections.abc import Sequence
 
@@ -29,27 +29,27 @@ from ..layers import (
 
 @MODELS.register_module()
 class SLNPLocalRefiner(BaseModule):
-    r"""Local refiner ``G_img1`` (and of every further stage).
+    r"""Local refiner ``G_img1``, also used for later stages.
 
     .. math::
         y_1 = F_1(y_0 + Enc(L_1), V, \mu_1), \quad I_1 = G_{img_1}(y_1)
 
     Source:
         paper: SLNP-GAN, 1.2.2, figs 5(b) and 6, Eq. (10)-(17).
-        ours: ``v'_i`` is the class vector plus the mean of ``Enc(L_1)`` over the instance; residual
-            blocks run at a quarter of the output size, where they cost a sixteenth.
+        ours: ``v'_i`` is the class embedding plus the mean of ``Enc(L_1)`` over the instance;
+            residual blocks run at a quarter of the output size, at a sixteenth of the cost.
 
     Args:
-        num_classes (int): ``C``, without the unlabelled channel.
+        num_classes (int): ``C``, without the unlabelled class.
         in_channels (int): Channels of the previous stage's features.
-        code_channels (int): Length of the instance codes of stage 0. Defaults to 64.
-        embed_channels (int): Length of class vectors. Defaults to 32.
+        code_channels (int): Size of the instance codes of stage 0. Defaults to 64.
+        embed_channels (int): Size of the class embeddings. Defaults to 32.
         attention_channels (int): ``D`` of ``V_region`` and ``v'``. Defaults to 128.
         base_channels (int): Channels of ``y_1``. Defaults to 32.
         num_blocks (int): Residual blocks. Defaults to 4.
-        num_regions (int): Sub-regions of the previous image along a side. Defaults to 16.
-        attention (bool): If False, an instance's own vector takes the place
-            of its context (ablation). Defaults to True.
+        num_regions (int): Sub-regions per side of the previous image. Defaults to 16.
+        attention (bool): If False, an instance's own vector replaces its context (ablation).
+            Defaults to True.
         modulated (bool): See :class:`SLNPGlobalGenerator`. Defaults to False.
     """
 
@@ -94,16 +94,16 @@ class SLNPLocalRefiner(BaseModule):
         nn.init.normal_(self.to_rgb.weight, std=0.02)  # keeps tanh linear
 
     def _block_groups(self) -> list[Sequence[ResBlock]]:
-        """The blocks of each resolution, coarsest first."""
+        """Blocks by resolution, coarsest first."""
         return [self.blocks, [self.up0], [self.up1]]
 
     def instance_vectors(self, encoded: Tensor, counts: Tensor, instance_labels: Tensor) -> Tensor:
-        """Vectors ``v'_i`` of the instances of the fine label map.
+        """Instance vectors ``v'_i``.
 
         Args:
             encoded (Tensor): ``Enc(L_1)`` on the grid of ``counts``, (B, in_channels, h, w).
-            counts (Tensor): Pixels of an instance in a cell, (B, T, h * w).
-            instance_labels (Tensor): (B, T), -1 for an empty slot.
+            counts (Tensor): Pixels of each instance per cell, (B, T, h * w).
+            instance_labels (Tensor): (B, T), -1 for empty slots.
 
         Returns:
             Tensor: (B, T, attention_channels).
@@ -112,32 +112,25 @@ class SLNPLocalRefiner(BaseModule):
         return self.class_vector(classes) + self.instance_fc(pool_mean(encoded, counts))
 
     def region_vectors(self, image: Tensor) -> Tensor:
-        """Vectors ``V_region`` of the sub-regions of the coarse image.
-
-        Args:
-            image (Tensor): ``I_0``, (B, 3, H, W) in [-1, 1].
-
-        Returns:
-            Tensor: (B, N, attention_channels), N = num_regions ** 2.
-        """
+        """Sub-region vectors ``V_region`` (B, num_regions ** 2, D) of ``I_0`` (B, 3, H, W)."""
         features = F.adaptive_avg_pool2d(self.region_encoder(image), self.num_regions)
         return features.flatten(2).transpose(1, 2)
 
     def instance_map(
         self, image: Tensor, encoded: Tensor, ids: Tensor, rows: Tensor, instance_labels: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """The detail map ``V`` of Eq. (15) and the weights.
+        """Detail map ``V`` of Eq. (15) and attention weights.
 
         Args:
             image (Tensor): ``I_0``, (B, 3, H / 2, W / 2).
             encoded (Tensor): ``Enc(L_1)``, (B, in_channels, H / 2, W / 2).
-            ids (Tensor): Instance ids at the fine size, (B, K, H, W).
-            rows (Tensor): Their rows at a quarter of the size, (B, K, H / 4, W / 4).
+            ids (Tensor): Instance ids, (B, K, H, W).
+            rows (Tensor): :func:`table_rows`, (B, K, H / 4, W / 4).
             instance_labels (Tensor): (B, T).
 
         Returns:
-            tuple[Tensor, Tensor | None]: V at a quarter of the size,
-            (B, attention_channels, H / 4, W / 4); weights (B, N, T), None without attention.
+            tuple[Tensor, Tensor | None]: V, (B, attention_channels, H / 4, W / 4); weights
+            (B, N, T), None without attention.
         """
         slots = instance_labels.shape[1]
         grid = (ids.shape[-2] // 4, ids.shape[-1] // 4)
@@ -167,16 +160,15 @@ class SLNPLocalRefiner(BaseModule):
         Args:
             label (Tensor): ``L_1``, class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
             ids (Tensor): Instance ids, (B, K, H, W), int64, -1..T-1.
-            instance_labels (Tensor): (B, T), int64, -1 for an empty slot.
+            instance_labels (Tensor): (B, T), int64, -1 for empty slots.
             features (Tensor): ``y_0``, (B, in_channels, H / 2, W / 2).
             image (Tensor): ``I_0``, (B, 3, H / 2, W / 2) in [-1, 1].
             codes (Tensor): Instance codes of stage 0, (B, T, code_channels).
             return_attention (bool): Whether to return the weights. Defaults to False.
 
         Returns:
-            tuple[Tensor, Tensor, Tensor | None]: ``y_1``
-            (B, base_channels, H, W), ``I_1`` (B, 3, H, W) in [-1, 1],
-            attention weights (B, N, T) or None.
+            tuple[Tensor, Tensor, Tensor | None]: ``y_1`` (B, base_channels, H, W), ``I_1``
+            (B, 3, H, W) in [-1, 1], attention weights (B, N, T) or None.
         """
         embedded = self.embedding(label)
         encoded = self.encoder(embedded)  # Enc(L_1)

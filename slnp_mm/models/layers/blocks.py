@@ -14,29 +14,22 @@ MAX_GROUP_CHANNELS = 16
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm in the type of its input, which autocast would raise; its sums are float32."""
+    """Group norm that keeps the dtype of its input under autocast and accumulates in float32."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, D, H, W)."""
+        """Normalise ``x``, (B, D, H, W)."""
         affine = [v if v is None else v.to(x.dtype) for v in (self.weight, self.bias)]
         with exact(x):
             return F.group_norm(x, self.num_groups, *affine, self.eps)
 
 
 def group_norm(channels: int, affine: bool = True) -> GroupNorm:
-    """Group normalisation with groups of (about) sixteen channels.
+    """Group norm with groups of about sixteen channels.
 
     Source:
-        ours: the paper names no norm for the generators; group norm keeps
-            the ratio of channels inside a group, which instance norm takes
-            from flat label regions, and does not depend on the batch.
-
-    Args:
-        channels (int): Number of channels.
-        affine (bool): Whether to learn scale and shift. Defaults to True.
-
-    Returns:
-        GroupNorm: The layer.
+        ours: the paper names no norm for the generators; group norm preserves the ratio of channels
+            within a group, which instance norm removes from flat label regions, and does not
+            depend on the batch.
     """
     groups = max(channels // MAX_GROUP_CHANNELS, 1)
     while channels % groups:
@@ -45,22 +38,22 @@ def group_norm(channels: int, affine: bool = True) -> GroupNorm:
 
 
 class InstanceModulation(nn.Module):
-    r"""Group norm whose scale and shift come from the instance of a pixel.
+    r"""Group norm with scale and shift from each pixel's instance.
 
     .. math:: y_p = \hat{x}_p (1 + \gamma_{i(p)}) + \beta_{i(p)}
 
-    Scale and shift are linear in the instance's code and are computed once
-    an instance, then looked up by pixel (:class:`ModulationTables`): for a label map without
-    overlaps this equals SPADE with 1x1 convolutions over the map of codes.
+    Scale and shift are linear in the instance's code, computed once per instance and looked up per
+    pixel (:class:`ModulationTables`). Without overlapping instances this equals SPADE with 1x1
+    convolutions over the map of codes.
 
     Source:
-        reference: SPADE, arXiv:1903.07291, and CLADE, arXiv:2004.02867
-            (class-wise parameters looked up by label).
+        reference: SPADE, arXiv:1903.07291, and CLADE, arXiv:2004.02867 (class-wise parameters
+            looked up by label).
         ours: codes of instances in place of classes.
 
     Args:
         channels (int): Channels of the features.
-        code_channels (int): Length of an instance's code.
+        code_channels (int): Size of an instance code.
     """
 
     def __init__(self, channels: int, code_channels: int) -> None:
@@ -71,7 +64,7 @@ class InstanceModulation(nn.Module):
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Normalise ``x`` (B, D, H, W), then multiply by ``scale`` and add ``shift``, alike."""
+        """Normalise, scale and shift; all arguments are (B, D, H, W)."""
         return (self.norm(x) * scale).add_(shift)
 
 
@@ -80,16 +73,12 @@ class ResBlock(nn.Module):
 
     Args:
         in_channels (int): Input channels.
-        out_channels (int): Output channels; a 1x1 convolution carries the skip where they differ.
-        code_channels (int, optional): Length of the instance codes that
-            modulate the norms. Defaults to None, plain group norm.
-
-    Attributes:
-        with_cp (bool): Whether :func:`apply_blocks` keeps the input only and computes the block
-            again for the gradient.
+        out_channels (int): Output channels; if they differ, the skip is a 1x1 convolution.
+        code_channels (int, optional): Size of the instance codes that modulate the norms.
+            Defaults to None, plain group norm.
     """
 
-    with_cp = False
+    with_cp = False  # whether apply_blocks checkpoints this block
 
     def __init__(
         self, in_channels: int, out_channels: int, code_channels: int | None = None
@@ -116,7 +105,7 @@ class ResBlock(nn.Module):
 
         Args:
             x (Tensor): (B, in_channels, H, W), float.
-            maps (Sequence[Tensor]): Scale and shift of both norms, (B, widths[i], H, W); none if
+            maps (Sequence[Tensor]): Scale and shift of both norms, (B, widths[i], H, W); empty if
                 the block is not modulated.
 
         Returns:
@@ -128,10 +117,10 @@ class ResBlock(nn.Module):
 
 
 class ModulationTables(nn.Module):
-    """Scale and shift of every norm for every instance, from one product.
+    """Scales and shifts of all norms for all instances in one matrix product.
 
     Args:
-        groups (Sequence[Sequence[ResBlock]]): Modulated blocks, those of one resolution together.
+        groups (Sequence[Sequence[ResBlock]]): Modulated blocks, grouped by resolution.
     """
 
     def __init__(self, groups: Sequence[Sequence[ResBlock]]) -> None:
@@ -144,12 +133,12 @@ class ModulationTables(nn.Module):
         """Compute the tables.
 
         Args:
-            groups (Sequence[Sequence[ResBlock]]): As given to the constructor.
-            codes (Tensor): One code an instance, (B, T, code_channels).
+            groups (Sequence[Sequence[ResBlock]]): As passed to the constructor.
+            codes (Tensor): One code per instance, (B, T, code_channels).
 
         Returns:
-            list[Tensor]: :func:`vector_table` of each group, which holds :attr:`ResBlock.widths`
-            of its blocks side by side: ``1 + gamma`` and ``beta``, 1 and 0 where no instance is.
+            list[Tensor]: :func:`vector_table` of each group, with columns of ``ResBlock.widths``
+            for each block: ``1 + gamma`` and ``beta``, which are 1 and 0 outside all instances.
         """
         norms = [norm for blocks in groups for b in blocks for norm in (b.norm0, b.norm1)]
         weight = torch.cat([norm.affine.weight for norm in norms])
@@ -162,16 +151,13 @@ class ModulationTables(nn.Module):
 def apply_blocks(
     blocks: Sequence[ResBlock], x: Tensor, table: Tensor | None, rows: Tensor
 ) -> Tensor:
-    """Apply residual blocks of one resolution one after another.
+    """Apply the residual blocks of one resolution in sequence.
 
     Args:
         blocks (Sequence[ResBlock]): The blocks.
         x (Tensor): (B, D, H, W), float.
-        table (Tensor, optional): Of :class:`ModulationTables`; None if they are not modulated.
+        table (Tensor, optional): From :class:`ModulationTables`; None for unmodulated blocks.
         rows (Tensor): :func:`table_rows` at the size of ``x``, (B, K, H, W), int64.
-
-    Returns:
-        Tensor: (B, D', H, W).
     """
     if not (any(block.with_cp for block in blocks) and torch.is_grad_enabled()):
         return _apply_blocks(blocks, x, table, rows)
@@ -197,16 +183,7 @@ def _apply_blocks(
 
 
 def down_block(in_channels: int, out_channels: int, norm: bool = True) -> nn.Sequential:
-    """Halve the size: 3x3 stride-2 convolution, group norm, leaky ReLU.
-
-    Args:
-        in_channels (int): Input channels.
-        out_channels (int): Output channels.
-        norm (bool): Whether to normalise. Defaults to True.
-
-    Returns:
-        nn.Sequential: (B, in, H, W) -> (B, out, H / 2, W / 2).
-    """
+    """Downsample by 2: 3x3 stride-2 convolution, group norm, leaky ReLU."""
     layers = [nn.Conv2d(in_channels, out_channels, 3, 2, 1)]
     if norm:
         layers.append(group_norm(out_channels))
@@ -214,15 +191,9 @@ def down_block(in_channels: int, out_channels: int, norm: bool = True) -> nn.Seq
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Double the size, bilinearly.
+    """Upsample by 2, bilinearly.
 
-    Repeated pixels leave a grid of the coarse cells in stage 0, a transposed
-    convolution a checkerboard.
-
-    Args:
-        x (Tensor): (B, D, H, W), float.
-
-    Returns:
-        Tensor: (B, D, 2H, 2W).
+    Nearest-neighbor upsampling leaves a visible grid of coarse cells in stage 0, transposed
+    convolutions leave checkerboards.
     """
     return F.interpolate(x, scale_factor=2, mode='bilinear')

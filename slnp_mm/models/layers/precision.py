@@ -1,4 +1,4 @@
-"""What mixed precision must not round, and what it may."""
+"""Helpers for mixed precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,23 +8,23 @@ from torch import Tensor
 
 
 def _is_autocast(x: Tensor) -> bool:
-    # not is_autocast_available, which torch.compile cannot follow
+    # torch.compile cannot trace is_autocast_available
     kind = x.device.type
     return kind in ('cpu', 'cuda') and torch.is_autocast_enabled(kind)
 
 
 def lowered(x: Tensor) -> Tensor:
-    """A tensor in the type of the autocast region around, or as it is outside of one."""
+    """Cast to the autocast dtype if autocast is enabled."""
     return x.to(torch.get_autocast_dtype(x.device.type)) if _is_autocast(x) else x
 
 
 def exact(x: Tensor) -> AbstractContextManager:
-    """Region without autocast on the device of a tensor."""
+    """Disable autocast on the device of a tensor."""
     return torch.autocast(x.device.type, enabled=False) if _is_autocast(x) else nullcontext()
 
 
 def as_float(x: Tensor) -> Tensor:
-    """Half precision as float32, others as they are."""
+    """Cast half precision to float32, keep other dtypes."""
     return x.float() if x.dtype.itemsize < 4 else x
 
 
@@ -45,16 +45,9 @@ class _Lookup(torch.autograd.Function):
 
 
 def lookup(rows: Tensor, index: Tensor) -> Tensor:
-    """:func:`torch.nn.functional.embedding` whose gradient is summed in float32.
+    """:func:`torch.nn.functional.embedding` with gradients accumulated in float32.
 
-    A row may be looked up by all pixels of an image, and half precision loses small addends.
-
-    Args:
-        rows (Tensor): (R, D), float.
-        index (Tensor): Any shape, int64, 0..R-1.
-
-    Returns:
-        Tensor: Shape of ``index`` and (D, ), dtype of ``rows``.
+    All pixels of an image may look up the same row, and half precision drops small addends.
     """
     if rows.dtype.itemsize > 2 or not torch.is_grad_enabled():
         return F.embedding(index, rows)

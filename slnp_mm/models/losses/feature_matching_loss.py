@@ -18,13 +18,13 @@ def feature_matching_loss(
 
     Source:
         paper: SLNP-GAN, Eq. (19).
-        ours: no gradient reaches the features of real images.
+        ours: the features of real images are detached.
 
     Args:
-        fake (Sequence[Tensor]): Features of generated images, one a layer, (B, D, h, w).
+        fake (Sequence[Tensor]): Features of generated images, one tensor per layer, (B, D, h, w).
         real (Sequence[Tensor]): Features of real images, same shapes.
-        num_coded (int, optional): Only the first images, whose noise is their own code, are
-            compared. Defaults to None, all are.
+        num_coded (int, optional): Compare only the first ``num_coded`` images, whose noise is
+            their own code. Defaults to None, all of them.
 
     Returns:
         Tensor: Scalar, shape (), >= 0, no unit.
@@ -34,9 +34,10 @@ def feature_matching_loss(
     """
     if len(fake) != len(real):
         raise SLNPError(
-            f'Expected as many real as generated layers, but got {len(real)} and {len(fake)}.'
+            f'Expected as many layers of real as of generated features, but got {len(real)} and '
+            f'{len(fake)}.'
         )
     distances = [(as_float(f) - as_float(r.detach())).abs() for f, r in zip(fake, real)]
-    # neither d[:num_coded] nor a mean: their gradients would not be channels-last as features
+    # slicing d or taking its mean would give gradients that are not channels-last
     sums = [d.sum((1, 2, 3))[:num_coded] / d[0].numel() for d in distances]  # 1 / N_i
     return sum(x.mean() for x in sums)

@@ -14,25 +14,25 @@ GAN_TYPES = ('log', 'hinge')
 
 @MODELS.register_module()
 class SLNPGANLoss(nn.Module):
-    r"""GAN loss on decision maps, by default with the logarithm to base 2.
+    r"""GAN loss on patch logits, by default with base-2 logarithms.
 
     .. math::
         \min_G \max_D E[\mathrm{lb}\, D(x)]
             + E[\mathrm{lb}(1 - D(G(L)))], \quad D = \sigma(\mathrm{logits})
 
-    Returned are values to minimise: for the discriminator the negated terms
-    (2 bits in all at D = 0.5), for the generator the second term
-    (``saturating=True``, as printed) or ``-E[lb D(G(L))]``.
+    The returned terms are to be minimised: for the discriminator the negated terms (2 bits in total
+    at D = 0.5), for the generator the second term (``saturating=True``, as printed) or
+    ``-E[lb D(G(L))]``.
 
     Source:
         paper: SLNP-GAN, Eq. (18).
-        reference: non-saturating form, Goodfellow et al., arXiv:1406.2661;
-            hinge form, Lim and Ye, arXiv:1705.02894.
+        reference: non-saturating form, Goodfellow et al., arXiv:1406.2661; hinge form, Lim and Ye,
+            arXiv:1705.02894.
 
     Args:
         gan_type (str): 'log' or 'hinge'. Defaults to 'log'.
-        saturating (bool): Whether the generator minimises the printed term;
-            read for 'log' only. Defaults to True.
+        saturating (bool): Whether the generator minimises the printed term; ignored for 'hinge'.
+            Defaults to True.
 
     Raises:
         SLNPError: If ``gan_type`` is unknown.
@@ -49,10 +49,10 @@ class SLNPGANLoss(nn.Module):
         """Compute one term.
 
         Args:
-            logits (Tensor): Decision map, (B, 1, h, w), float, any range.
-            target_is_real (bool): For the discriminator, whether the images
-                are real. The generator always has True.
-            is_disc (bool): Whether the discriminator is trained.
+            logits (Tensor): Patch logits, (B, 1, h, w), float.
+            target_is_real (bool): For the discriminator, whether the images are real; always True
+                for the generator.
+            is_disc (bool): Whether this is the discriminator's loss.
 
         Returns:
             Tensor: Scalar, shape (); bits for 'log', no unit for 'hinge'.

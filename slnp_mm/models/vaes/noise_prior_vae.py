@@ -11,19 +11,12 @@ from ...errors import SLNPError
 
 ARRANGEMENTS = ('vae', 'fig4')
 ACTIVE_VARIANCE = 0.01
-"""float: A latent unit is active if the variance of its posterior mean over
-images exceeds this (Burda et al., arXiv:1509.00519)."""
+"""float: A latent unit is active if the variance of its posterior mean over images exceeds this
+(Burda et al., arXiv:1509.00519)."""
 
 
 def active_share(mean: Tensor) -> Tensor:
-    """Share of latent units whose posterior mean varies over images.
-
-    Args:
-        mean (Tensor): Posterior means, (B, *latent_shape), B >= 2, float.
-
-    Returns:
-        Tensor: Scalar in [0, 1], float32.
-    """
+    """Share of active latent units, given posterior means (B, *latent_shape), B >= 2."""
     return (mean.detach().var(0) > ACTIVE_VARIANCE).float().mean()
 
 
@@ -33,9 +26,6 @@ class ResidualUnit(nn.Module):
     Source:
         paper: SLNP-GAN, 1.1, fig. 4.
         ours: ReLU between the convolutions.
-
-    Args:
-        channels (int): Input and output channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -49,19 +39,19 @@ class ResidualUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the unit to ``x``, (B, channels, H, W)."""
+        """Apply the unit."""
         return x + self.body(x)
 
 
 def down(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Halve: 3x3 stride-2 convolution, BN, ReLU (paper, fig. 4)."""
+    """Downsample by 2: 3x3 stride-2 convolution, BN, ReLU (fig. 4)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, 2, 1), nn.BatchNorm2d(out_channels), nn.ReLU()
     )
 
 
 def up(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Double: 4x4 stride-2 transposed convolution, BN, ReLU (fig. 4)."""
+    """Upsample by 2: 4x4 stride-2 transposed convolution, BN, ReLU (fig. 4)."""
     return nn.Sequential(
         nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1),
         nn.BatchNorm2d(out_channels),
@@ -71,7 +61,7 @@ def up(in_channels: int, out_channels: int) -> nn.Sequential:
 
 @MODELS.register_module()
 class NoisePriorVAE(BaseModel):
-    r"""VAE whose decoder and encoder, in this order, shape the noise.
+    r"""VAE that shapes noise by decoding and re-encoding it.
 
     .. math::
         \hat x \sim Dec(z), \quad Z_{np} \sim Enc(\hat x), \quad
@@ -79,25 +69,25 @@ class NoisePriorVAE(BaseModel):
 
     Source:
         paper: SLNP-GAN, 1.1, figs 2-4, Eq. (1)-(7).
-        ours: Eq. (5)-(7) exchange the roles of p and q; they are read as the ELBO of figs 2-3, with
-            x for the image: Eq. (6) is the reconstruction term under a Gaussian of fixed
-            ``recon_std``, Eq. (7) the KL term. Both are divided by the number of image values, so
-            that neither size nor batch changes the learning rate. ``Z_np`` is the mean of Enc, so
-            that the same z repeats the image.
+        ours: Eq. (5)-(7) swap the roles of p and q; they are read as the ELBO of figs 2-3, with x
+            for the image: Eq. (6) is the reconstruction term under a Gaussian of fixed
+            ``recon_std``, Eq. (7) the KL term. Both are divided by the number of values per image,
+            so that the learning rate does not depend on image or batch size. ``Z_np`` is the mean
+            of Enc, so that the same z gives the same image.
 
     Args:
-        arrangement (str): 'vae' (figs 2-3): Enc halves, Dec doubles. 'fig4'
-            (text of fig. 4): Enc doubles, Dec halves, so that the noise has
-            at least the dimensions of the image. Defaults to 'vae'.
-        image_size (int): Side of the square images, in pixels; data are
-            resized to it by area. Defaults to 64.
+        arrangement (str): 'vae' (figs 2-3): Enc downsamples, Dec upsamples. 'fig4' (text of
+            fig. 4): Enc upsamples, Dec downsamples, so that the noise has at least as many
+            dimensions as the image. Defaults to 'vae'.
+        image_size (int): Side of the square images in pixels; inputs are resized by area
+            averaging. Defaults to 64.
         latent_channels (int): Channels of the noise. Defaults to 16.
-        base_channels (int): Channels of the widest-map blocks. Defaults to 32.
-        num_scales (int): Halvings (doublings) between image and noise. Defaults to 3.
-        recon_std (float): Standard deviation of the reconstruction Gaussian,
-            in image units ([-1, 1]), > 0. Defaults to 0.1.
+        base_channels (int): Channels at the finest resolution. Defaults to 32.
+        num_scales (int): Resampling steps between image and noise. Defaults to 3.
+        recon_std (float): Standard deviation of the reconstruction Gaussian in image units
+            ([-1, 1]), > 0. Defaults to 0.1.
         code_rank (int): Rank of the Gaussian that :meth:`fit_codes` fits to the codes of images
-            and through which z then enters, >= 0. 0: z enters as it is. Defaults to 0.
+            and that z is mapped to, >= 0; 0 leaves z unchanged. Defaults to 0.
         data_preprocessor (dict, optional): Defaults to None.
 
     Raises:
@@ -134,7 +124,7 @@ class NoisePriorVAE(BaseModel):
             self.register_buffer('code_stds', torch.ones(code_rank + 1))
         self.code_rank = code_rank
         widths = [base_channels * 2**i for i in range(num_scales + 1)]
-        if not narrowing:  # the widest map is the noise's
+        if not narrowing:  # the noise has the finest resolution
             widths.reverse()
         step, back = (down, up) if narrowing else (up, down)
         pairs = list(zip(widths[:-1], widths[1:]))
@@ -155,7 +145,7 @@ class NoisePriorVAE(BaseModel):
         )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Note that weights are loaded."""
+        """Load, and note that the prior is trained."""
         super()._load_from_state_dict(state_dict, prefix, *args)
         self.is_trained |= f'{prefix}encoder.0.weight' in state_dict
 
@@ -166,27 +156,19 @@ class NoisePriorVAE(BaseModel):
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
 
         Returns:
-            tuple[Tensor, Tensor]: Mean and natural log of the variance, each
-            (B, *latent_shape).
+            tuple[Tensor, Tensor]: Mean and natural log of the variance, each (B, *latent_shape).
         """
         image = F.adaptive_avg_pool2d(image, self.image_size)
         mean, log_var = self.encoder(image).chunk(2, dim=1)
         return mean, log_var.clamp(-12, 6)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Dec: image of a latent, Eq. (2) and (3).
-
-        Args:
-            latent (Tensor): (B, *latent_shape), float32.
-
-        Returns:
-            Tensor: (B, 3, image_size, image_size), [-1, 1].
-        """
+        """Dec: images in [-1, 1] of latents (B, *latent_shape), Eq. (2) and (3)."""
         return self.decoder(latent)
 
     @torch.no_grad()
     def fit_codes(self, codes: Tensor) -> None:
-        r"""Fit the Gaussian of the codes of images, through which z enters from then on.
+        r"""Fit a Gaussian to the codes of images, which :meth:`sample_codes` maps z to.
 
         .. math::
             \mathcal{N}(m, U \Lambda U^T + s^2 (I - U U^T))
@@ -195,9 +177,9 @@ class NoisePriorVAE(BaseModel):
         covariance and s^2 the mean of the others.
 
         Source:
-            reference: probabilistic PCA, Tipping and Bishop 1999, its maximum likelihood.
-            ours: the units of a VAE are held to a normal distribution one by one and hang
-                together all the same, so that Dec turns independent units into no scene.
+            reference: maximum likelihood of probabilistic PCA, Tipping and Bishop 1999.
+            ours: the KL term pushes each latent unit to a standard normal but leaves correlations
+                between units, so that Dec of independent units is not a plausible scene.
 
         Args:
             codes (Tensor): Posterior means of N images, (N, *latent_shape), N > ``code_rank``.
@@ -222,14 +204,7 @@ class NoisePriorVAE(BaseModel):
         self.code_stds.copy_(stds)
 
     def sample_codes(self, z: Tensor) -> Tensor:
-        """Give white noise the distribution of codes, see :meth:`fit_codes`.
-
-        Args:
-            z (Tensor): (B, *latent_shape), standard normal.
-
-        Returns:
-            Tensor: Same shape; z itself if ``code_rank`` is 0.
-        """
+        """Map white noise z, (B, *latent_shape), to the Gaussian of :meth:`fit_codes`."""
         if not self.code_rank:
             return z
         white = z.flatten(1)
@@ -240,7 +215,7 @@ class NoisePriorVAE(BaseModel):
 
     @torch.no_grad()
     def shape_noise(self, z: Tensor) -> Tensor:
-        """Turn white noise into the noise prior: z -> Dec -> Enc, fig. 3.
+        """Map white noise to the noise prior: z -> Dec -> Enc, fig. 3.
 
         Args:
             z (Tensor): (B, *latent_shape), standard normal.
@@ -252,15 +227,7 @@ class NoisePriorVAE(BaseModel):
 
     @torch.no_grad()
     def sample_std(self, num_samples: int = 8) -> Tensor:
-        """Spread of Dec(z) over z, at the running batch statistics.
-
-        Args:
-            num_samples (int): Number of z. Defaults to 8.
-
-        Returns:
-            Tensor: Scalar, mean over pixels of the standard deviation, image
-            units; near 0 if the prior has collapsed.
-        """
+        """Mean over pixels of the standard deviation of Dec(z); near 0 for a collapsed prior."""
         device = self.encoder[0].weight.device
         z = torch.randn(num_samples, *self.latent_shape, device=device)
         training = self.decoder.training
@@ -270,16 +237,15 @@ class NoisePriorVAE(BaseModel):
         return spread
 
     def loss(self, image: Tensor) -> dict[str, Tensor]:
-        """Negative ELBO, Eq. (5), its two terms apart.
+        """The two terms of the negative ELBO, Eq. (5).
 
         Args:
             image (Tensor): (B, 3, H, W), float32, [-1, 1].
 
         Returns:
-            dict[str, Tensor]: ``loss_recon`` (6) and ``loss_kl`` (7), nats
-            per image value; ``recon_mae``, mean absolute error in image units; ``active_units``,
-            share in [0, 1] of latent units whose posterior mean varies over the batch;
-            ``sample_std``, mean over pixels of the spread of Dec(z) over z, image units.
+            dict[str, Tensor]: ``loss_recon`` (6) and ``loss_kl`` (7), nats per image value;
+            ``recon_mae``, mean absolute error in image units; ``active_units``, see
+            :func:`active_share`; ``sample_std``, see :meth:`sample_std`.
         """
         self.is_trained = True
         image = F.adaptive_avg_pool2d(image, self.image_size)
@@ -299,7 +265,7 @@ class NoisePriorVAE(BaseModel):
     def forward(
         self, inputs: dict, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
     ):
-        """Loss, reconstructions or the posterior.
+        """Compute the loss, reconstructions or the posterior.
 
         Args:
             inputs (dict): ``img``, (B, 3, H, W), [-1, 1].
@@ -307,9 +273,9 @@ class NoisePriorVAE(BaseModel):
             mode (str): 'loss', 'predict' or 'tensor'.
 
         Returns:
-            dict | list[DataSample] | tuple: Losses; one sample an image with ``fake_img``
-            (reconstruction), ``gt_img`` and ``sampled_img`` (Dec of a new z), BGR in [0, 255],
-            ``code_mean`` and ``code_log_var``; mean and log variance.
+            dict | list[DataSample] | tuple: 'loss': losses. 'predict': one sample per image with
+            ``fake_img`` (reconstruction), ``gt_img`` and ``sampled_img`` (Dec of a new z), BGR in
+            [0, 255], ``code_mean`` and ``code_log_var``. 'tensor': mean and log variance.
         """
         image = inputs['img']
         if mode == 'loss':

@@ -214,7 +214,7 @@ def test_checkpoint_of_an_older_version_goes_on_and_says_so(make_cfg, trained, t
     runner = train(cfg)
     assert runner.message_hub.get_info('data_place') == 6 * 2
     (log,) = Path(cfg.work_dir).rglob('*.log')
-    assert 'does not say where in the data it was made' in log.read_text()
+    assert 'does not store the position in the data' in log.read_text()
 
 
 def test_epochs_are_refused(make_cfg):

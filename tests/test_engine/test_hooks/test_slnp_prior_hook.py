@@ -124,8 +124,8 @@ def test_missing_prior_names_the_command(source, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
     text = (
-        'expected a trained noise prior at .*, but there is none: make it with '
-        r'"python tools/train\.py .*\.py", or train without it by --cfg-options model.noise=random'
+        r'but there is none: train it with "python tools/train\.py .*\.py", or train without a '
+        r'prior \(--cfg-options model.noise=random\)'
     )
     with pytest.raises(SLNPError, match=text):
         start(source)
@@ -134,7 +134,7 @@ def test_missing_prior_names_the_command(source, start, tmp_path, monkeypatch):
 def test_prior_of_another_architecture_names_entry_and_command(start, prior_file):
     text = (
         r'architecture in this config, but .*iter_3\.pth differs in \d+ entries '
-        r'\(first: encoder\.0\.weight\): make a fitting one with "python tools/train\.py '
+        r'\(first: encoder\.0\.weight\): train a matching one with "python tools/train\.py '
         r'configs/noise_prior_x\.py"'
     )
     with pytest.raises(SLNPError, match=text):

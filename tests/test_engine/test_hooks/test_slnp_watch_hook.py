@@ -95,7 +95,7 @@ def test_bad_gradient_leaves_weights_and_state_alone(make, caplog, bad):
     assert not runner.weights['other'].equal(before[0])  # the other network went on
     assert caplog.messages == [
         'iteration 2: NaN or infinity in the gradients; the update of generator is skipped '
-        '(1 in a row, 1 in all)'
+        '(1 in a row, 1 in total)'
     ]
     assert runner.message_hub.get_scalar('train/skipped').current() == 1
 
@@ -145,7 +145,7 @@ def test_signs_are_told_once_an_onset(make, caplog):
     hook, runner = make(window=2)
     for value in (0.5, 0.4, 0.01, 0.02, 0.0, 0.0, 0.3, 0.4, 0.0, 0.0):
         iterate(hook, runner, fake_std=value, saturated=0.5, d_accuracy=0.99)
-    text = 'the images are of one color: their standard deviation was'
+    text = 'generated images are a single color: their standard deviation was'
     assert caplog.messages == [
         f'iteration 4: {text} 0.015 over 2 iterations, below 0.02 (docs/scaling.md, "Bad numbers")',
         'iteration 8: fake_std is 0.35 again',
@@ -156,7 +156,7 @@ def test_signs_are_told_once_an_onset(make, caplog):
 @pytest.mark.parametrize(
     ('key', 'value', 'text'),
     [
-        ('saturated', 0.51, 'the share of black and full values was 0.51'),
+        ('saturated', 0.51, 'the share of values at -1 or 1 was 0.51'),
         ('d_accuracy', 0.995, 'their accuracy was 0.995'),
     ],
 )

@@ -183,7 +183,7 @@ def test_the_watch_for_large_tensors_sees_an_outer_product():
 
 def test_size_that_strides_cannot_divide_is_refused(inputs, tools):
     inputs['label'] = inputs['label'][:, :30]
-    text = 'multiples of 8, but got 30 x 32; change the size in the data pipeline'
+    text = 'multiples of 8, but got 30 x 32; change image_size of the dataset'
     with pytest.raises(ValueError, match=text):
         make(tools)(**inputs)
 

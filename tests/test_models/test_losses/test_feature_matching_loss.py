@@ -37,6 +37,6 @@ def test_gradient_reaches_the_generated_branch_only():
 
 def test_other_number_of_layers_is_refused():
     features = [torch.zeros(1, 1, 1, 1)]
-    text = 'Expected as many real as generated layers, but got 2 and 1'
+    text = 'Expected as many layers of real as of generated features, but got 2 and 1'
     with pytest.raises(ValueError, match=text):
         feature_matching_loss(features, features * 2)
