@@ -150,7 +150,7 @@ MOVED = '(1 is road in the checkpoint, car in the config; 2 is car in the checkp
     [
         (dict(classes=['sky', 'car', 'road']), MOVED),
         (dict(classes=['sky', 'street', 'road']), '2 is car in the checkpoint, road in the config'),
-        (dict(classes=['sky', 'road']), 'other classes than the config has: 3, not 2'),
+        (dict(classes=['sky', 'road']), 'different classes than the config has: 3, not 2'),
         (dict(palette=[[5, 5, 5], [0, 0, 9], [200, 0, 0]]), 'metainfo.palette in the order of the'),
     ],
 )

@@ -196,7 +196,7 @@ def test_any_size_that_the_network_takes(zoo, label):
 @pytest.mark.parametrize(
     'arguments, text',
     [
-        (dict(seed=1, style=np.zeros((8, 8, 3), np.uint8)), 'seed and style each say'),
+        (dict(seed=1, style=np.zeros((8, 8, 3), np.uint8)), 'seed and style each set'),
         (dict(noise=np.zeros((2, 4, 4))), r'noise of shape \(16, 4, 4\), or 1 such.*\(2, 4, 4\)'),
         (dict(noise=np.zeros((16, 4, 4)), num_samples=3), '3 samples of one noise'),
         (dict(style=np.zeros((8, 8, 2))), r'style: expected an image .* float64 of shape \(8, 8'),

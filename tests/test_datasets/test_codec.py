@@ -177,7 +177,7 @@ def test_encode_writes_what_a_call_reads(settings, label, file):
 
 def test_encode_names_what_the_files_lack():
     codec = LabelCodec(3, colors=[(1, 2, 3), (4, 5, 6), (7, 8, 9)])
-    with pytest.raises(DataError, match='nothing for unlabelled .255.: paint over it'):
+    with pytest.raises(DataError, match='no value for unlabelled .255.: paint over it'):
         codec.encode(np.array([[1, 255]], np.uint8))
 
 

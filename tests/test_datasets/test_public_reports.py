@@ -119,7 +119,7 @@ def test_folder_that_cannot_be_read_is_named(folder_pair, monkeypatch):
         raise PermissionError(13, 'Permission denied')
 
     monkeypatch.setattr('slnp_mm.datasets.files.os.scandir', refuse)
-    with pytest.raises(DataError, match='cannot list .*/images/: Permission denied; mend'):
+    with pytest.raises(DataError, match='cannot list .*/images/: Permission denied; fix'):
         build(folder_pair)
 
 

@@ -141,7 +141,8 @@ def test_random_crop_is_joint_and_repeats_with_the_seed():
 def test_crop_that_cannot_be_joint_is_named():
     with pytest.raises(DataError, match=r'8x6, smaller than the crop 9x9'):
         SLNPCrop(9).transform(numbered((6, 8)))
-    with pytest.raises(DataError, match='put SLNPResize before it'):  # decoded at half its size
+    # decoded at half its size
+    with pytest.raises(DataError, match='put SLNPResize before SLNPCrop'):
         SLNPCrop(2).transform(sample((6, 8), (3, 4)))
 
 
