@@ -172,7 +172,7 @@ def test_new_name_or_color_is_a_warning_and_the_same_is_none(monkeypatch):
     new = dict(classes=['sky', 'street', 'car'], palette=[[1, 1, 1], *palette[1:]])
     check_classes(checkpoint, new, 'a.pth')
     assert '1 is road in the checkpoint, street in the config' in said[0]
-    assert 'taken as new names of the same classes' in said[0]
+    assert 'treated as renamed classes' in said[0]
     assert '[0, 0, 9] in the checkpoint, [1, 1, 1] in the config' in said[1] and len(said) == 2
 
 

@@ -129,7 +129,8 @@ def name_problems(text):
     for name in re.findall(r'\b(?:SLNP|NoisePrior)\w+\b|(?<![/\w])test_\w{6,}(?![\w.])', text):
         if name not in words:
             yield f'nothing is called {name}'
-    configs = [config(f'configs/{name}_camvid_plus.py') for name in ('slnp', 'noise_prior')]
+    names = ('slnp_camvid', 'slnp_camvid_plus', 'noise_prior_camvid_plus')
+    configs = [config(f'configs/{name}.py') for name in names]
     for key in re.findall(rf'(?<![\w.}}])({SECTIONS}\.[\w.]+)=', text):
         if not any(has_key(cfg, key) for cfg in configs):
             yield f'no config has {key}'

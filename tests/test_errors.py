@@ -106,7 +106,7 @@ def test_a_killed_worker_has_a_sentence():
     """pytorch issue 8976, maskrcnn-benchmark issue 195."""
     error = _caught(next, iter(DataLoader(_Dying(), num_workers=1)))
     sentence = one_sentence(error)
-    assert sentence.startswith('a data loading process was killed, most likely for want of mem')
+    assert sentence.startswith('a data loading process was killed, most likely for lack of mem')
     other = SyntaxError('mmengine could not set the config')  # what it raises of any error
     other.__context__ = error
     assert one_sentence(other) == sentence

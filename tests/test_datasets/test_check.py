@@ -253,7 +253,7 @@ def test_tool_names_what_it_cannot_check(tool, capsys, folder_pair, tmp_path):
         (f'train_dataloader = dict(dataset={foreign})', (), 'train_dataloader has BasicImage'),
         ('a = 1', (), 'has no dataset for train'),
         (folder_pair, ('--json', folder_pair / 'images/0.jpg/r.json'), 'choose another folder'),
-        (folder_pair, ('--limit', 0), 'at least 1 sample, but the limit is 0'),
+        (folder_pair, ('--limit', 0), 'limit must be at least 1 sample, got 0'),
         (folder_pair, ('--split', 'train', 'val'), 'has no dataset for val'),
     ):
         assert tool(text, *options) == 1

@@ -109,7 +109,11 @@ def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
 @pytest.mark.parametrize(
     'raw, settings, words',
     [
-        ([[[0] * 3]], {}, r'x\.png is an RGB label .*expected ids .*ids saved as a color image'),
+        (
+            [[[0] * 3]],
+            {},
+            r'x\.png is an RGB label .*expected ids .*ids were saved as a color image',
+        ),
         ([[[9, 8, 7], [2] * 3]], {}, r'set label=dict\(colors'),
         ([[[1, 2, 3], [9, 8, 7]]], ONE, r'1 pixels .* first \(9, 8, 7\)'),
         ([[0, 0]], ONE, 'remove colors'),

@@ -347,7 +347,7 @@ def test_quarter_turn_changes_the_sides(folder_pair, files, choice):
 
 
 def test_check_of_nothing_is_a_problem(folder_pair):
-    with pytest.raises(DataError, match='at least 1 sample, but the limit is 0'):
+    with pytest.raises(DataError, match='limit must be at least 1 sample, got 0'):
         check_dataset(build(folder_pair), 1, limit=0)
     with pytest.raises(DataError, match='indices=0 leaves no sample'):
         build(folder_pair, indices=0)

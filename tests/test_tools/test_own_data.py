@@ -303,7 +303,7 @@ def test_scorer_of_batches_of_one_is_refused_before_training(use, place, capsys)
     assert 'train_dataloader has batch_size 1, but the batch norm' in capsys.readouterr().err
     words += ['train_dataloader.sampler.type=DefaultSampler']
     assert use(*words) == 1
-    assert 'the last of the batches of 2 out of 3 pictures holds one' in capsys.readouterr().err
+    assert '3 images in batches of 2 leave one image for the last batch' in capsys.readouterr().err
     assert use(*words, 'train_dataloader.drop_last=True') == 0
 
 

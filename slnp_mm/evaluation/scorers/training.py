@@ -102,8 +102,8 @@ def check_batches(runner: Runner) -> None:
     endless = isinstance(loader.sampler, InfiniteSampler)
     if count % size == 1 and not loader.drop_last and not endless:
         raise SLNPError(
-            f'the last batch of {size} out of {count} images holds only one, but the batch '
-            'norm behind the pooling of this network needs 2 or more: set drop_last=True in '
+            f'{count} images in batches of {size} leave one image for the last batch, but the '
+            'batch norm behind the pooling of this network needs 2 or more: set drop_last=True in '
             'train_dataloader'
         )
 
