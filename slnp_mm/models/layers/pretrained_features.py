@@ -43,7 +43,7 @@ class PretrainedFeatures(nn.Module):
         stored = lite_state_dict(0)
         self.network.load_state_dict({key: stored[key] for key in self.network.state_dict()})
         _fold_norms(self.network)
-        self._lowered = {}  # copies of the network, cast once, by type
+        self._lowered = {}  # copies of the network by autocast dtype
         self.train(False).requires_grad_(False)
         self.to(memory_format=torch.channels_last)
 
@@ -56,7 +56,7 @@ class PretrainedFeatures(nn.Module):
         return super().requires_grad_(False)
 
     def _apply(self, fn, *args, **kwargs) -> 'PretrainedFeatures':
-        """Cast anew on another device."""
+        """Drop the cast copies, which would stay on the old device."""
         self._lowered.clear()
         return super()._apply(fn, *args, **kwargs)
 
@@ -67,8 +67,8 @@ class PretrainedFeatures(nn.Module):
             image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1], as in the network's training.
 
         Returns:
-            list[Tensor]: (B, ``CHANNELS[i]``, H / 2^(i+1), W / 2^(i+1)), float32, root mean
-            square about 1 on real images.
+            list[Tensor]: (B, ``CHANNELS[i]``, H / 2^(i+1), W / 2^(i+1)), in float32 or the autocast
+            dtype, root mean square about 1 on real images.
         """
         network, low = self.network, lowered(image)
         if low.dtype != next(network.parameters()).dtype:
@@ -95,5 +95,5 @@ def _fold_norms(network: nn.Module) -> None:
                     child.weight,
                     child.bias,
                 )
-                child.act.inplace = False  # for whose gradient torch would copy the input first
+                child.act.inplace = False  # in-place, autograd would copy its input
                 setattr(module, name, child.act)
