@@ -95,5 +95,4 @@ def _fold_norms(network: nn.Module) -> None:
                     child.weight,
                     child.bias,
                 )
-                child.act.inplace = False  # in-place, autograd would copy its input
                 setattr(module, name, child.act)
