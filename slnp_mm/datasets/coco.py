@@ -37,6 +37,8 @@ def read_coco(path: str) -> dict[str, list[dict]]:
             coco.createIndex()
         for image in coco.dataset['images']:
             image['file_name'] = one_form(image['file_name'].replace('\\', '/'))
+    except SLNPError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f'{path} is not a COCO instances file ({error!r}); expected images (id, file_name, '
@@ -96,17 +98,17 @@ def draw_object(one: dict, image: dict, where: str) -> np.ndarray:
         if isinstance(outline, dict):
             size, counts = tuple(outline['size']), outline['counts']
             if size != shape:
-                raise SLNPError(
+                raise ValueError(
                     f'its run lengths are of {size[1]}x{size[0]}, its image is '
                     f'{shape[1]}x{shape[0]} (width x height)'
                 )
             if isinstance(counts, list) and sum(counts) != shape[0] * shape[1]:
-                raise SLNPError(
+                raise ValueError(
                     f'its run lengths add up to {sum(counts)} pixels, expected '
                     f'{shape[0] * shape[1]}'
                 )
         elif any(len(polygon) % 2 for polygon in outline):
-            raise SLNPError('a polygon with an odd number of values')
+            raise ValueError('a polygon with an odd number of values')
         return coco.annToMask(dict(image_id=None, segmentation=outline)).astype(bool)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(

@@ -248,7 +248,7 @@ def test_image_that_would_lose_all_objects_is_an_error(tmp_path):
 def test_panoptic_json_is_refused_by_name(tmp_path):
     segments = [dict(id=7, category_id=1, iscrowd=0)]
     one = dict(image_id=0, file_name='0.png', segments_info=segments)
-    words = r'a\.json is a COCO panoptic JSON, .* set data_prefix=dict\(instance=\.\.\.\)'
+    words = r'^\S*a\.json is a COCO panoptic JSON, .* set data_prefix=dict\(instance=\.\.\.\)'
     with pytest.raises(DataError, match=words):
         coco(tmp_path / 'a.json', [one])
 
