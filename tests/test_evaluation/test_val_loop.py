@@ -122,9 +122,12 @@ def small_scorer(root, work_dir, iters, name='deeplabv3_camvid'):
     set_length(cfg, iters)
     if cfg.model.backbone.type == 'ResNetV1c':
         cfg.model.backbone.update(stem_channels=8, base_channels=8)
-        cfg.model.decode_head.update(in_channels=32, channels=8)
-    else:
-        cfg.param_scheduler[0].end = 1  # no warm-up
+        stages = cfg.model.backbone.num_stages
+        cfg.model.decode_head.update(in_channels=4 * 2**stages, channels=8)
+        if 'c1_in_channels' in cfg.model.decode_head:
+            cfg.model.decode_head.c1_in_channels = 8
+    if isinstance(cfg.param_scheduler, list):  # no warm-up
+        cfg.param_scheduler[0].end, cfg.param_scheduler[1].begin = 1, 0
     for name in ('train', 'val', 'test'):
         cfg[f'{name}_dataloader'].update(batch_size=2, num_workers=0, persistent_workers=False)
     path = f'{work_dir}/small.py'
@@ -182,11 +185,14 @@ def three_ceilings(tiny, root, tmp_path, iters, name='deeplabv3_camvid'):
     return record['ceiling'], metric.last_report['num_images']
 
 
-@pytest.mark.parametrize('name, iters', [('deeplabv3_camvid', 2), ('deeplabv3_lite2_camvid', 25)])
+@pytest.mark.parametrize(
+    'name, iters',
+    [('deeplabv3_camvid', 2), ('deeplabv3_lite2_camvid', 25), ('deeplabv3_r18_camvid', 2)],
+)
 def test_ceiling_is_one_by_mmsegs_runner_the_loop_and_a_folder(
     name, iters, datasets, tmp_path, tiny
 ):
-    """The second one enlarges the pictures, and has ImageNet weights."""
+    """Two enlarge the pictures; one has ImageNet weights, one trains on full-size photographs."""
     assert three_ceilings(tiny, datasets['camvid'], tmp_path, iters, name)[1] == 2
 
 

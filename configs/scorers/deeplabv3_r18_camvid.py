@@ -1,0 +1,35 @@
+# Scorer for CamVid: python tools/train_scorer.py configs/scorers/deeplabv3_r18_camvid.py
+_base_ = './_base_/deeplabv3_r18.py'
+
+work_dir = 'work_dirs/deeplabv3_r18_camvid'
+scorer = dict(checkpoint='work_dirs/deeplabv3_r18_camvid/scorer.pth', input_size=(256, 341))
+model = dict(
+    decode_head=dict(
+        num_classes=11,
+        # One over the root of each class's share of the pixels. Not 'mean': mmseg's looks up the
+        # weight of 255.
+        loss_decode=dict(
+            reduction='none',
+            class_weight=[0.5, 0.4, 2.0, 0.4, 0.95, 0.65, 1.85, 1.9, 0.8, 2.5, 3.5],
+        ),
+    )
+)
+
+train_pipeline = [
+    dict(type='mmagic.SLNPLoadImage', decode_size=None),
+    dict(type='mmagic.SLNPLoadLabel'),
+    dict(type='mmagic.SLNPToSeg'),
+    dict(type='RandomResize', scale=(341, 256), ratio_range=(0.75, 2.0), keep_ratio=True),
+    *_base_.crop,
+]
+test_pipeline = [
+    *_base_.load[:3],
+    dict(type='Resize', scale=(341, 256), keep_ratio=False, interpolation='bicubic'),
+    dict(type='mmagic.SLNPToSeg'),
+    dict(type='PackSegInputs'),
+]
+every = dict(type='mmagic.SLNPCamVid', data_root='data/camvid')
+train_dataloader = dict(dataset=dict(every, split='train', pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(every, split='val', pipeline=test_pipeline))
+test_dataloader = val_dataloader
+del every
