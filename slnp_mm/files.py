@@ -40,10 +40,10 @@ def replace_file(path: str | os.PathLike) -> Iterator[str]:
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write (H, W, 3), RGB, uint8, as a PNG file; its folder is made."""
+    """Write (H, W, 3), RGB, or (H, W), uint8, as a PNG file; its folder is made."""
     # cv2.imwrite fails on paths that are not valid text
     with replace_file(path) as draft, open(draft, 'wb') as file:
-        file.write(cv2.imencode('.png', image[..., ::-1])[1])
+        file.write(cv2.imencode('.png', image[..., ::-1] if image.ndim == 3 else image)[1])
 
 
 def remove_drafts(folder: str | os.PathLike) -> None:

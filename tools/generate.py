@@ -6,9 +6,11 @@ import json
 import os
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import _cli as cli
+import numpy as np
 
 SHEET_ROWS = 16
 
@@ -32,6 +34,10 @@ def parse_args() -> argparse.Namespace:
     add('--batch-size', type=cli.number, default=8, help='images per batch (default: 8)')
     device = 'auto, cpu, cuda or cuda:N (default: auto)'
     add('--device', type=cli.device, help=device, default='auto')
+    training = 'write images to OUT/img_dir and their label maps, of the same size, to OUT/ann_dir'
+    add('--for-training', action='store_true', help=f'{training} (docs/augment.md)')
+    warp = 'zoom, shift and bend the label map anew for each image; needs --for-training'
+    add('--warp', action='store_true', help=warp)
     attention = 'output folder for grids of label, stages and attention map (fig. 12)'
     add('--attention', type=cli.path, help=attention)
     sheet = f'PNG to write with up to {SHEET_ROWS} label maps and their images'
@@ -54,6 +60,10 @@ def check_args(args: argparse.Namespace) -> None:
         raise cli.SLNPError('--cfg-options needs a config and its checkpoint')
     if not 0 <= args.truncation <= 1:
         raise cli.SLNPError(f'--truncation must be from 0 to 1, but got {args.truncation}')
+    if args.warp and not args.for_training:
+        raise cli.SLNPError('--warp changes the label maps: add --for-training, which writes them')
+    if args.warp and args.attention:
+        raise cli.SLNPError('--attention shows the label maps as they are: leave out --warp')
     if args.compare and not args.sheet:
         raise cli.SLNPError('--compare needs a sheet to show its images on: add --sheet FILE.png')
     if args.sheet and not args.sheet.lower().endswith('.png'):
@@ -88,15 +98,13 @@ def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
         with replace_file(note) as draft, open(draft, 'w', encoding='utf-8') as file:
             json.dump(settings, file)
 
+    folders = [Path(args.out, 'img_dir'), Path(args.out, 'ann_dir')]
+    folders = folders if args.for_training else [args.out]
+    folders += [args.attention] if args.attention else []
     todo = {}
     for label, (name, *read) in sources.items():
         samples = range(args.num_noises) if args.num_noises > 1 else [None]
-        written = [
-            Path(folder, picture_name(name, k))
-            for k in samples
-            for folder in (args.out, args.attention)
-            if folder
-        ]
+        written = [Path(folder, picture_name(name, k)) for k in samples for folder in folders]
         since = max(os.stat(file).st_mtime_ns for file in [note, label, *filter(None, read)])
         if not all(x.is_file() and x.stat().st_mtime_ns >= since for x in written):
             todo[label] = written
@@ -117,6 +125,32 @@ def draw_sheet(models: dict, labels: list, maps: list, options: dict):
         rows.append(row)
     seeds = range(options['seed'], options['seed'] + count)
     return make_grid(rows, ('label', *(f'{name}seed {s}' for s in seeds for name in models)))
+
+
+def generate_warped(model, labels: list, maps: list, options: dict) -> dict:
+    """As a call of the model, but each image has a layout of its own."""
+    from _warp import warp
+
+    from slnp_mm.datasets.files import decode_ids, read_bytes
+
+    options = dict(options)
+    count, seed = options.pop('num_samples'), options.pop('seed')
+    keys = [zlib.crc32(os.path.basename(path).encode()) for path in labels]
+    pairs = [
+        (model.read_label(label), ids and decode_ids(read_bytes(ids), ids))
+        for label, ids in zip(labels, maps)
+    ]
+    results = []
+    for k in range(seed, seed + count):
+        layouts = [warp(np.random.default_rng([key, k]), *pair) for key, pair in zip(keys, pairs)]
+        inputs, instances = map(list, zip(*layouts))
+        results.append(
+            model(inputs, instances=instances, return_datasamples=True, seed=k, **options)
+        )
+    return {
+        name: [one for each in zip(*(result[name] for result in results)) for one in each]
+        for name in ('visualization', 'predictions')
+    }
 
 
 def main() -> None:
@@ -161,6 +195,7 @@ def main() -> None:
         seed=args.seed,
         truncation=args.truncation,
         instances=args.instances,
+        warp=args.warp,
     )
     todo = unfinished(args, sources, settings)
     if len(todo) < len(sources):
@@ -177,16 +212,17 @@ def main() -> None:
     labels, step = list(todo), max(1, args.batch_size // args.num_noises)
     for i in range(0, len(labels), step):
         part = labels[i : i + step]
-        result = model(
-            part,
-            return_datasamples=True,
-            instances=[sources[label][1] for label in part],
-            return_attention=bool(args.attention),
-            **options,
-        )
+        maps = [sources[label][1] for label in part]
+        if args.warp:
+            result = generate_warped(model, part, maps, options)
+        else:
+            asked = dict(return_datasamples=True, return_attention=bool(args.attention))
+            result = model(part, instances=maps, **asked, **options)
         places = iter([place for label in part for place in todo[label]])
         for image, sample in zip(result['visualization'], result['predictions']):
             write_picture(next(places), image)
+            if args.for_training:
+                write_picture(next(places), sample.gt_sem_seg.numpy().astype('uint8'))
             if args.attention:
                 row, titles = sample_row(sample, model.palette, sample.instance_labels.numpy())
                 write_picture(next(places), make_grid([row], titles))

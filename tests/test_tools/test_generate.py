@@ -62,6 +62,52 @@ def test_broken_run_goes_on(use, labels, tmp_path, capsys):
     assert '2 images already exist' in capsys.readouterr().out
 
 
+def test_images_for_training_have_their_label_maps(use, labels, tmp_path, capsys):
+    words = ['--labels', labels, '--num-noises', 2, '--device', 'cpu', '--for-training']
+    assert use('generate', *words, '--out', tmp_path / 'plain') == 0
+    assert use('generate', *words, '--out', tmp_path / 'warped', '--warp') == 0
+    model = SLNPInferencer(device='cpu', show_progress=False)
+    names = ['b_0.png', 'b_1.png', 'sub/a_0.png', 'sub/a_1.png']
+    found = {}
+    for out in ('plain', 'warped'):
+        for folder in ('img_dir', 'ann_dir'):
+            files = sorted((tmp_path / out / folder).rglob('*.png'))
+            assert [str(file.relative_to(tmp_path / out / folder)) for file in files] == names
+            found[out, folder] = [np.asarray(Image.open(file)) for file in files]
+    plain, warped = found['plain', 'ann_dir'], found['warped', 'ann_dir']
+    assert plain[0].shape == (128, 128) and set(np.unique(plain[0])) == {0, 3, 255}
+    np.testing.assert_array_equal(plain[0], plain[1])
+    assert (warped[0] != plain[0]).any() and (warped[0] != warped[1]).any()
+    # the image of a written label map, under the seed of its number
+    for out, number in (('plain', 1), ('warped', 1)):
+        label, image = (found[out, folder][number] for folder in ('ann_dir', 'img_dir'))
+        (expected,) = model(label, seed=number)['visualization']
+        assert np.abs(image.astype(int) - expected).max() <= 1
+
+    # one is lost: the same again
+    (tmp_path / 'warped/ann_dir/b_1.png').unlink()
+    assert use('generate', *words, '--out', tmp_path / 'warped', '--warp') == 0
+    again = np.asarray(Image.open(tmp_path / 'warped/ann_dir/b_1.png'))
+    np.testing.assert_array_equal(again, warped[1])
+
+    capsys.readouterr()
+    assert use('generate', *words[:-1], '--out', tmp_path / 'x', '--warp') == 1
+    assert 'add --for-training' in capsys.readouterr().err
+
+
+def test_warp_moves_all_maps_alike():
+    from _warp import warp
+
+    label = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+    ids = label.astype(np.int32) * 1000
+    new, moved, none = warp(np.random.default_rng(0), label, ids, None)
+    assert none is None and new.shape == label.shape and new.dtype == label.dtype
+    np.testing.assert_array_equal(new.astype(np.int32) * 1000, moved)
+    # the middle comes from within the shift and the bend, 14 % of a side, of the middle
+    row, col = divmod(int(new[32, 24]), 48)
+    assert abs(row - 32) <= 0.14 * 64 + 1 and abs(col - 24) <= 0.14 * 48 + 1
+
+
 def test_attention_sheet_and_comparison(use, labels, tmp_path):
     words = ['--labels', f'{labels}/**/*', '--out', tmp_path / 'out', '--device', 'cpu']
     more = ['--attention', tmp_path / 'attention', '--sheet', tmp_path / 'sheet.png']
