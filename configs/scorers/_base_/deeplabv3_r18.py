@@ -35,7 +35,7 @@ train_dataloader = dict(batch_size=8)
 val_dataloader = dict(batch_size=8)
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_iters=2400, val_interval=2400)
+train_cfg = dict(max_iters=3000, val_interval=3000)
 optim_wrapper = dict(
     type='mmagic.SLNPBF16OptimWrapper',
     optimizer=dict(lr=2e-3, weight_decay=2e-2),
@@ -43,7 +43,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=100, by_epoch=False),
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=100, end=2400, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=100, end=3000, by_epoch=False),
 ]
 # to continue a stopped run: --cfg-options resume=True
 default_hooks = dict(checkpoint=dict(interval=200, save_optimizer=True))
