@@ -9,8 +9,7 @@ model = dict(
         # One over the fourth root of each class's share of the pixels. Not 'mean': mmseg's looks up
         # the weight of 255.
         loss_decode=dict(
-            reduction='none',
-            class_weight=[0.7, 0.6, 1.4, 0.6, 1.0, 0.8, 1.4, 1.4, 0.9, 1.6, 1.9],
+            reduction='none', class_weight=[0.7, 0.6, 1.4, 0.6, 1.0, 0.8, 1.4, 1.4, 0.9, 1.6, 1.9]
         ),
     )
 )
