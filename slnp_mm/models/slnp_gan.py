@@ -270,7 +270,7 @@ class SLNPGAN(BaseGAN):
         with _unwrap(D).step():
             # discriminators, Eq. (18): max E[lb D(x)] + E[lb(1 - D(G(L)))]
             with opt_d.optim_context(D):
-                judged_real, judged_fake = D(reals, labels), D(fakes, labels, detach=True)
+                judged_real, judged_fake = D([reals, fakes], labels, detach=True)
                 d_real = [gan(d.logits, target_is_real=True, is_disc=True) for d in judged_real]
                 d_fake = [gan(d.logits, target_is_real=False, is_disc=True) for d in judged_fake]
                 loss_d = sum(d_real) + sum(d_fake)
@@ -279,7 +279,7 @@ class SLNPGAN(BaseGAN):
             # generator, under the updated discriminators
             set_requires_grad(D, False)
             with opt_g.optim_context(G):
-                judged, features = D(fakes, labels), _unwrap(D).features(reals, labels)
+                [judged], features = D([fakes], labels), _unwrap(D).features(reals, labels)
                 # Eq. (18): min E[lb(1 - D(G(L)))]
                 g_gan = [gan(d.logits, target_is_real=True, is_disc=False) for d in judged]
                 # Eq. (19), of the images whose noise is their own code

@@ -101,7 +101,8 @@ def reference_step(model, data):
     def judge(k, real):
         side = 32 // 2 ** (len(stages) - 1 - k)
         x = F.adaptive_avg_pool2d(image, side) if real else model.generator(*maps, noise).images[k]
-        return stages[k](x, inputs['label'][:, :: 32 // side, :: 32 // side])
+        [judged] = stages[k]([x], inputs['label'][:, :: 32 // side, :: 32 // side])
+        return judged
 
     values = {}
     for k in range(len(stages)):
@@ -242,9 +243,9 @@ def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
     names = set(model.state_dict())
     model.compile(mode='default')
     model.train_step(tools.make_data(), tools.make_wrappers(model))
-    # of both stages: real and generated images for D, generated ones again for G
+    # of both stages: real and generated images at once for D, generated ones again for G
     assert {name: calls.count(name) for name in calls} == dict(
-        SLNPGenerator=1, PretrainedFeatures=4, SLNPPretrainedDiscriminator=6
+        SLNPGenerator=1, PretrainedFeatures=4, SLNPPretrainedDiscriminator=4
     )
     assert set(model.state_dict()) == names
 

@@ -49,15 +49,18 @@ class StageDiscriminators(BaseModule):
         return [s.features(image, label) for s, image, label in zip(self.stages, images, labels)]
 
     def forward(
-        self, images: Sequence[Tensor], labels: Sequence[Tensor], detach: bool = False
-    ) -> list[DiscriminatorOutput]:
-        """Compute logits and features of every stage.
+        self, batches: Sequence[Sequence[Tensor]], labels: Sequence[Tensor], detach: bool = False
+    ) -> list[list[DiscriminatorOutput]]:
+        """Compute logits and features of batches of images of the same label maps.
 
         Args:
-            images (Sequence[Tensor]): One per stage, (B, 3, H, W).
+            batches (Sequence[Sequence[Tensor]]): For each batch one per stage, (B, 3, H, W).
             labels (Sequence[Tensor]): One per stage, (B, H, W), int64.
             detach (bool): Whether to stop the gradient to the images. Defaults to False.
+
+        Returns:
+            list[list[DiscriminatorOutput]]: For each batch one per stage.
         """
-        return [
-            stage(image, label, detach) for stage, image, label in zip(self.stages, images, labels)
-        ]
+        stages = zip(self.stages, zip(*batches), labels)
+        judged = [stage(images, label, detach) for stage, images, label in stages]
+        return [list(outputs) for outputs in zip(*judged)]
