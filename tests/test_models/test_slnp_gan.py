@@ -89,14 +89,14 @@ def reference_step(model, data):
     """Eq. (18)-(20) in loops over stages, layers and images; all is computed anew each time."""
     inputs, stages = model.data_preprocessor(data)['inputs'], model.discriminator.stages
     maps = [inputs[key] for key in ('label', 'instances', 'instance_labels')]
-    image, num_coded = inputs['img'], 1 if model.code_share else 2
-    noise = model.noise_fn(num_batches=num_coded)
-    if model.code_share:  # of the first of two images
-        noise = torch.cat([model.noise_prior.encode(image[:1])[0], noise])
     low, high = getattr(stages[0], 'upsample_range', (1, 1))
     factor = float(torch.empty(()).uniform_(low, high)) if low < high else 1
     for stage in stages:
         stage._factor = factor
+    image, num_coded = inputs['img'], 1 if model.code_share else 2
+    noise = model.noise_fn(num_batches=num_coded)
+    if model.code_share:  # of the first of two images
+        noise = torch.cat([model.noise_prior.encode(image[:1])[0], noise])
 
     def judge(k, real):
         side = 32 // 2 ** (len(stages) - 1 - k)
