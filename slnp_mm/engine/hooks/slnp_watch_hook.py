@@ -46,12 +46,8 @@ class StepGuard:
     def step(self, **kwargs) -> None:
         """Step if all numbers are finite; else keep the weights and the optimizer's state."""
         optimizer = self._wrapper.optimizer
-        grads = [
-            p.grad
-            for group in optimizer.param_groups
-            for p in group['params']
-            if p.grad is not None
-        ]
+        params = [param for group in optimizer.param_groups for param in group['params']]
+        grads = [param.grad for param in params if param.grad is not None]
         total = torch.nn.utils.get_total_norm(grads)
         scaled = hasattr(self._wrapper, 'loss_scaler')
         if not scaled:

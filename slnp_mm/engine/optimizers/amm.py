@@ -244,15 +244,17 @@ def _update_group(group: dict[str, Any], found_inf: Tensor | None, *columns: lis
             grads = torch._foreach_neg(grads)
 
         # a step to skip: gradients of 0, factors of 1
-        factors = [1 - lr * group['weight_decay'], beta1, beta2, group['momentum']]
+        factors, taken = [1 - lr * group['weight_decay'], beta1, beta2, group['momentum']], 1
         if keep is not None:
-            grads = [torch.where(keep, grad, 0) for grad in grads]
-            kind = params[0].dtype
-            factors = [torch.where(keep, torch.as_tensor(x, dtype=kind), 1) for x in factors]
+            one, zero = (flag.to(params[0].dtype) for flag in (keep, found_inf))  # or 0 and 1
+            factors = [one * factor + zero for factor in factors]
+            nothing = torch.zeros_like(zero)
+            grads = [torch.where(keep, grad, nothing) for grad in grads]
+            taken = [keep.to(steps[0].dtype)] * len(steps)
         decay, decay1, decay2, momentum = factors
 
         # t and the bias corrections
-        torch._foreach_add_(steps, 1 if keep is None else keep.to(steps[0].dtype))
+        torch._foreach_add_(steps, taken)
         times = torch.stack(steps)
         if on_tensors:
             times = times.to(params[0].dtype).clamp(min=1)  # 0 if the first step is skipped
@@ -288,7 +290,7 @@ def _update_group(group: dict[str, Any], found_inf: Tensor | None, *columns: lis
 
         # theta
         if keep is not None:
-            momentum_buffers = torch._foreach_mul(momentum_buffers, keep)
+            momentum_buffers = torch._foreach_mul(momentum_buffers, one)
         torch._foreach_sub_(params, momentum_buffers)
 
         if half:  # copy back all but the gradients

@@ -123,6 +123,12 @@ class SLNPPretrainedDiscriminator(BaseModule):
         self._remembered = None
         self._factor = sum(self.upsample_range) / 2
 
+    def frozen_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """Height and width in the frozen network of an image of ``size``."""
+        if self._factor > 1 and min(size) < IMAGENET_SIZE:
+            size = [int(round(self._factor * side / 8)) * 8 for side in size]
+        return tuple(size)
+
     def forward(
         self, images: Sequence[Tensor], label: Tensor, detach: bool = False
     ) -> list[DiscriminatorOutput]:
@@ -149,9 +155,8 @@ class SLNPPretrainedDiscriminator(BaseModule):
         """Features of Eq. (19), independent of the label, cached per image within a step."""
         known = {} if self._remembered is None else self._remembered
         if image not in known:  # tensors hash by identity
-            large = image
-            if self._factor > 1 and min(image.shape[-2:]) < IMAGENET_SIZE:
-                size = [int(round(self._factor * side / 8)) * 8 for side in image.shape[-2:]]
+            size, large = self.frozen_size(image.shape[-2:]), image
+            if size != image.shape[-2:]:
                 large = F.interpolate(image, size=size, mode='bilinear')
             known[image] = [F.avg_pool2d(image, 2), *self._frozen[0](large)]
         return known[image]

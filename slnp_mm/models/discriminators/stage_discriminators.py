@@ -43,6 +43,14 @@ class StageDiscriminators(BaseModule):
             for stage in frozen:
                 stage.end_step()
 
+    def frozen_sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Sizes of the images in the frozen networks, for images of the last stage (H, W)."""
+        found, last = [], len(self.stages) - 1
+        for index, stage in enumerate(self.stages):
+            if isinstance(stage, SLNPPretrainedDiscriminator):
+                found.append(stage.frozen_size([side >> (last - index) for side in size]))
+        return found
+
     @torch.no_grad()
     def features(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> list[list[Tensor]]:
         """Features of every stage's real image for Eq. (19), without gradients."""
