@@ -141,8 +141,8 @@ def graph_training(model: torch.nn.Module, optim_wrapper: OptimWrapperDict) -> N
         optimizer = wrapper.optimizer
         if type(wrapper) not in (OptimWrapper, SLNPBF16OptimWrapper) or wrapper.clip_grad_kwargs:
             _refuse(
-                'the wrapper OptimWrapper or SLNPBF16OptimWrapper without clip_grad, but the config '
-                f'has {type(wrapper).__name__} with clip_grad={wrapper.clip_grad_kwargs}'
+                'the wrapper OptimWrapper or SLNPBF16OptimWrapper without clip_grad, but '
+                f'the config has {type(wrapper).__name__} with clip_grad={wrapper.clip_grad_kwargs}'
             )
         if not isinstance(optimizer, AMM):
             _refuse(f'the optimizer AMM, but the config has {type(optimizer).__name__}')

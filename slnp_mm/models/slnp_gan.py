@@ -123,18 +123,6 @@ class SLNPGAN(BaseGAN):
             self.noise_prior.eval()
         return self
 
-    def compile(self, **options) -> None:
-        """Compile the networks; the step between them is Python.
-
-        Args:
-            options: Passed to :func:`torch.compile`. ``dynamic`` defaults to False, since dynamic
-                shapes make the padding in the frozen network take minutes to compile.
-        """
-        options.setdefault('dynamic', False)
-        _unwrap(self.generator).compile(**options)
-        if self.discriminator is not None:
-            _unwrap(self.discriminator).compile(**options)
-
     def noise_fn(self, noise: Tensor | None = None, num_batches: int = 1) -> Tensor:
         """Noise for the generator, white or shaped by the prior.
 

@@ -6,6 +6,7 @@ around them does not.
 
 import contextlib
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -241,16 +242,20 @@ def test_drawn_factor_is_part_of_the_size(make, cuda, tools):
     assert len(want) > 1 and {key[4:] for key in model.update_networks._eager_steps} == want
 
 
-def refused(make, change, text):
+def refused(make, text):
     model, wrappers, _ = make()
-    runner = type('Runner', (), dict(model=model, optim_wrapper=wrappers))
-    change(runner)
+    runner = SimpleNamespace(model=model, optim_wrapper=wrappers)
     with pytest.raises(SLNPError, match=text):
         SLNPCUDAGraphHook().before_train(runner)
 
 
 def test_a_cpu_is_refused(make):
-    refused(make, lambda runner: None, '--cuda-graph needs a CUDA device, but the model is on cpu')
+    refused(make, '--cuda-graph needs a CUDA device, but the model is on cpu; leave it out')
+
+
+def test_several_processes_are_refused(make, monkeypatch):
+    monkeypatch.setattr('slnp_mm.engine.cuda_graph.is_model_wrapper', lambda model: True)
+    refused(make, 'needs a single process, but the run has several')
 
 
 @pytest.mark.parametrize(

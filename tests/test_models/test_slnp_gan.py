@@ -229,27 +229,6 @@ def test_bfloat16_autocast_trains_with_float32_weights(make, tools):
     assert found == pytest.approx(want, rel=0.05)
 
 
-def test_compile_is_of_the_networks_alone(make, tools, monkeypatch):
-    """With a compiler that only counts the calls: torch's takes a minute."""
-    calls = []
-
-    def count(call, **options):
-        assert options == dict(mode='default', dynamic=False)
-        name = type(call.__self__).__name__
-        return lambda *args, **kwargs: calls.append(name) or call(*args, **kwargs)
-
-    monkeypatch.setattr('torch.compile', count)
-    model = make(discriminator=tools.PRETRAINED)
-    names = set(model.state_dict())
-    model.compile(mode='default')
-    model.train_step(tools.make_data(), tools.make_wrappers(model))
-    # of both stages: real and generated images at once for D, generated ones again for G
-    assert {name: calls.count(name) for name in calls} == dict(
-        SLNPGenerator=1, PretrainedFeatures=4, SLNPPretrainedDiscriminator=4
-    )
-    assert set(model.state_dict()) == names
-
-
 def test_average_of_the_generator_by_hand(make, tools):
     model = make(ema_config=dict(type='ExponentialMovingAverage', momentum=0.25, interval=1))
     wrappers = tools.make_wrappers(model, lr=0.1)

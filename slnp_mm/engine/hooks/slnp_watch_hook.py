@@ -53,7 +53,8 @@ class StepGuard:
         if not scaled:
             total = total + self._loss
         all_reduce(total)
-        self.skipped = self.skipped.to(total.device)
+        if self.skipped.device != total.device:
+            self.skipped = torch.zeros_like(total, dtype=torch.bool)
         self.skipped.copy_(~torch.isfinite(total))
         on_device = all(group.get('capturable') for group in optimizer.param_groups)
         if on_device and isinstance(optimizer, AMM):

@@ -106,13 +106,6 @@ class SLNPPretrainedDiscriminator(BaseModule):
         self._frozen[0]._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
-    def compile(self, **options) -> None:
-        """Compile the frozen network and the heads, unless input sizes change every step."""
-        low, high = self.upsample_range
-        if low == high:
-            self._frozen[0].compile(**options)
-            self._decide = torch.compile(self._decide, **options)
-
     def start_step(self, factor: float | None = None) -> None:
         """Start caching features; upsample by ``factor`` if one was drawn."""
         self._remembered: dict[Tensor, list[Tensor]] | None = {}

@@ -18,11 +18,6 @@ class StageDiscriminators(BaseModule):
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
-    def compile(self, **options) -> None:
-        """Compile every stage."""
-        for stage in self.stages:
-            stage.compile(**options)
-
     @contextmanager
     def step(self) -> Iterator[None]:
         """Cache frozen features for one training step.
