@@ -43,6 +43,7 @@ def main() -> None:
     if args.amp:
         cli.enable_amp(cfg)
     if args.cuda_graph:
+        cli.check_device('cuda')
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [*hooks, dict(type='SLNPCUDAGraphHook')]
 
