@@ -40,7 +40,7 @@ class GraphedStep:
         update (Callable): ``update_networks``.
         frozen_sizes (Callable): Returns what a step draws that changes sizes, see
             :meth:`StageDiscriminators.frozen_sizes`.
-        optim_wrapper (OptimWrapperDict): The optimizers, capturable AMM.
+        optim_wrapper (OptimWrapperDict): The optimizers, AMM.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class GraphedStep:
         sizes += tuple(self._frozen_sizes(inputs['label'].shape[1:]))
 
         self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream), self._rates_on_device():
+        with torch.cuda.stream(self._stream), self._optimizers_on_device():
             if sizes not in self._graphs and self._eager_steps[sizes] < WARMUP:
                 self._eager_steps[sizes] += 1
                 values = self._update(inputs, optim_wrapper)
@@ -91,16 +91,16 @@ class GraphedStep:
         return graph, fixed, list(values), logged
 
     @contextmanager
-    def _rates_on_device(self) -> Iterator[None]:
-        """Let the optimizers read learning rates from fixed tensors; schedulers see numbers."""
-        numbers = [group['lr'] for group in self._groups]
+    def _optimizers_on_device(self) -> Iterator[None]:
+        """Let AMM read learning rates from fixed tensors; anyone else sees numbers."""
+        settings = [{key: group[key] for key in ('lr', 'capturable')} for group in self._groups]
         for group, rate in zip(self._groups, self._rates):
-            group['lr'] = rate.fill_(group['lr'])
+            group.update(lr=rate.fill_(group['lr']), capturable=True)
         try:
             yield
         finally:
-            for group, number in zip(self._groups, numbers):
-                group['lr'] = number
+            for group, usual in zip(self._groups, settings):
+                group.update(usual)
 
 
 def pad_slots(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -146,9 +146,8 @@ def graph_training(model: torch.nn.Module, optim_wrapper: OptimWrapperDict) -> N
             )
         if not isinstance(optimizer, AMM):
             _refuse(f'the optimizer AMM, but the config has {type(optimizer).__name__}')
-        for group in optimizer.param_groups:
-            group['capturable'] = True
-        optimizer.load_state_dict(optimizer.state_dict())  # moves the steps to the device
+        for param, state in optimizer.state.items():  # of a resumed run
+            state['step'] = state['step'].to(param.device)
     sizes = model.discriminator.frozen_sizes
     model.update_networks = GraphedStep(model.update_networks, sizes, optim_wrapper)
 
