@@ -70,3 +70,9 @@ def test_bad_arguments_are_refused(words, text, capsys):
     with pytest.raises(SystemExit):
         benchmark.main(words)
     assert text in capsys.readouterr().err
+
+
+def test_graphs_on_a_cpu_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(['networks', '--cuda-graph'])
+    assert '--cuda-graph needs --device cuda' in capsys.readouterr().err
