@@ -3,7 +3,7 @@ val_evaluator = dict(
     type='Evaluator',
     metrics=[
         dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
+        dict(type='SLNPScorerFrechet', scorer=scorer),
         dict(type='SLNPDiversity', scorer=scorer, num_images=16),
     ],
 )

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from ...datasets.codec import UNLABELLED
 from ...errors import PACKAGE, SLNPError
 from ..functional.images import RESIZE_FILTERS, resize_image
 from .base import Scorer
@@ -30,18 +31,17 @@ def mmseg_scope() -> Iterator[None]:
         yield
 
 
-def areas_of(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+def areas_of(pred: Tensor, label: Tensor, num_classes: int) -> Tensor:
     """Per-class pixel counts of one image by mmseg's ``IoUMetric`` code.
 
-    ``pred`` and ``label`` are (H, W) int64, 0..num_classes-1; ``label`` may also hold
-    ``ignore_index``.
+    ``pred`` and ``label`` are (H, W) int64, 0..num_classes-1; ``label`` may also hold 255.
 
     Returns:
         Tensor: (4, C) float32, rows intersection, union, prediction, label.
     """
     from mmseg.evaluation.metrics import IoUMetric
 
-    return torch.stack(IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index))
+    return torch.stack(IoUMetric.intersect_and_union(pred, label, num_classes, UNLABELLED))
 
 
 def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
