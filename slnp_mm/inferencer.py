@@ -30,17 +30,17 @@ from .checkpoint import (
     sampling_config,
     sampling_state,
 )
+from .datasets import transforms
 from .datasets.files import Source, decode_ids, find_labels, open_source, read_image
-from .datasets.transforms import SLNPLoadInstances, SLNPLoadLabel, SLNPResize
 from .datasets.transforms.processing import as_sides
 from .datasets.wrappers import build_rules, places
 from .errors import SLNPError, check_device, check_file, check_seed
 from .evaluation.functional.images import to_uint8
-from .files import write_picture
+from .files import write_image
 from .zoo import zoo_checkpoint, zoo_models
 
-# Steps of a test pipeline that need the real image, are random, or crop.
-SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop')
+# steps of a test pipeline that are done here, need the real image, or are random
+SKIPPED = ('SLNPLoadImage', 'SLNPLoadLabel', 'SLNPLoadInstances', 'SLNPFlip')
 PACKED = ('label', 'instances', 'instance_labels')
 Size = int | tuple[int, int] | str | None
 
@@ -257,11 +257,7 @@ class SLNPInferencer(BaseInferencer):
     def _init_pipeline(self, cfg: Config) -> Compose:
         """Set up the label rules and the test pipeline after its loading steps."""
         with DefaultScope.overwrite_default_scope('mmagic'):
-            datasets, steps = build_rules(cfg.test_dataloader.dataset)
-            steps = [step for step in steps if step['type'] not in SKIPPED]
-            pack = dict(keys=PACKED)
-            steps = [dict(s, **pack) if s['type'] == 'SLNPPackInputs' else s for s in steps]
-            steps = Compose(steps).transforms
+            datasets = build_rules(cfg.test_dataloader.dataset)
         self.dataset = datasets[0]
         self.dataset.make_rules()
         check_classes(self._stored, self.dataset.metainfo, self.checkpoint)
@@ -271,18 +267,22 @@ class SLNPInferencer(BaseInferencer):
         self.size_divisor = self.model.generator.size_divisor
         self._noise_shape = tuple(self.model.generator.noise_shape)
 
-        loaders = [step for step in steps if isinstance(step, SLNPLoadInstances)]
-        self._loader = (loaders or [SLNPLoadInstances()])[0]
-        sizes = [step.size for step in steps if isinstance(step, SLNPResize)]
+        self._loader = self.dataset.instance_loader or transforms.SLNPLoadInstances(
+            source=self.dataset.source
+        )
+        steps = self.dataset.pipeline.transforms
+        steps = [step for step in steps if type(step).__name__ not in SKIPPED]
+        for step in steps:
+            if isinstance(step, transforms.SLNPPackInputs):
+                step.keys = PACKED
+        sizes = [step.size for step in steps if isinstance(step, transforms.SLNPResize)]
         size = [*filter(None, sizes), self.dataset.image_size][0]
         if size is None:
             raise SLNPError(
                 'the config has no image size: set image_size of test_dataloader.dataset'
             )
         self.image_size = as_sides(size)
-        return Compose(
-            [step for step in steps if not isinstance(step, (SLNPLoadLabel, SLNPLoadInstances))]
-        )
+        return Compose(steps)
 
     def _init_collate(self, cfg: Config) -> Callable:
         """Batches are built by :func:`_collate`."""
@@ -369,9 +369,9 @@ class SLNPInferencer(BaseInferencer):
         images = [_rgb(sample.fake_img) for sample in preds]
         if out_dir is not None:
             samples = range(len(images) // len(inputs)) if len(images) > len(inputs) else [None]
-            files = [picture_name(name, k) for name, _ in inputs for k in samples]
+            files = [image_name(name, k) for name, _ in inputs for k in samples]
             for file, image in zip(files, images):
-                write_picture(os.path.join(out_dir, file), image)
+                write_image(os.path.join(out_dir, file), image)
         return images
 
     def postprocess(
@@ -398,25 +398,14 @@ class SLNPInferencer(BaseInferencer):
         elif instances is not None and not isinstance(instances, np.ndarray):
             of = f'the instance map of {where}'
             instances = decode_ids(open_source(instances, of), of)
-        found = self.dataset.source.make(
-            label, where, instances, self._loader.max_instances, self._loader.max_overlap
-        )
-        results = dict(
-            label=label,
-            instances=found.layers,
-            instance_labels=found.classes,
-            max_instances=self._loader.max_instances,
-            label_path=where,
-            img_path=where,
-            **self.dataset.rules(),
-        )
+        results = dict(label=label, instance_path=instances, label_path=where, img_path=where)
 
         steps = self.pipeline.transforms
         if size != 'config':
-            steps = [step for step in steps if not isinstance(step, SLNPResize)]
+            steps = [step for step in steps if not isinstance(step, transforms.SLNPResize)]
             if size is not None:
-                steps.insert(0, SLNPResize(_sides(size)))
-        sample = Compose(steps)(results)['inputs']
+                steps.insert(0, transforms.SLNPResize(_sides(size)))
+        sample = Compose([self._loader, *steps])(results | self.dataset.rules())['inputs']
         self.check_size(sample['label'].shape[-2:], where)
         return dict(sample, name=name)
 
@@ -488,12 +477,12 @@ class SLNPInferencer(BaseInferencer):
         if self.model.noise_prior is None:
             raise SLNPError('style needs a noise prior, which this model (random noise) lacks')
         where = os.fspath(style) if isinstance(style, (str, os.PathLike)) else 'style'
-        image = SLNPResize(self.image_size)(dict(img=read_image(style, where)))['img']
+        image = transforms.SLNPResize(self.image_size)(dict(img=read_image(style, where)))['img']
         image = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
         return self.model.style_code(image.to(self.model.device)).cpu()
 
 
-def picture_name(name: str, sample: int | None) -> str:
+def image_name(name: str, sample: int | None) -> str:
     """File name of sample k of a label map; ``sample`` is None if there is only one."""
     return f'{name}.png' if sample is None else f'{name}_{sample}.png'
 

@@ -34,7 +34,6 @@ NAMES = dict(
         'SLNPLoadLabel',
         'SLNPLoadInstances',
         'SLNPResize',
-        'SLNPCrop',
         'SLNPFlip',
         'SLNPLabelToImage',
         'SLNPPackInputs',

@@ -2,8 +2,6 @@
 # python tools/train_scorer.py configs/scorers/deeplabv3_cityscapes.py
 _base_ = './_base_/deeplabv3_small.py'
 
-work_dir = 'work_dirs/deeplabv3_cityscapes'
-scorer = dict(checkpoint='work_dirs/deeplabv3_cityscapes/scorer.pth')
 model = dict(
     backbone=dict(stem_channels=48, base_channels=48),
     decode_head=dict(in_channels=192, channels=96, num_classes=19),

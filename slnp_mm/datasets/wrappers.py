@@ -42,11 +42,8 @@ def places(dataset: Any) -> list[str]:
     return [place for place in found if place]
 
 
-def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
+def build_rules(config: dict) -> list[Any]:
     """Build the parts of a data set's config for their rules only, without samples.
-
-    Returns:
-        tuple[list, list[dict]]: The data sets, and the pipeline config of the first.
 
     Raises:
         SLNPError: If the parts read labels by different rules.
@@ -66,5 +63,5 @@ def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
         instance = cfg.get('instance') or {}
         lists = ('json_file', 'category_map')
         cfg['instance'] = {k: v for k, v in instance.items() if k not in lists}
-        datasets.append(DATASETS.build(dict(cfg, lazy_init=True, pipeline=[])))
-    return datasets, settings[0]['pipeline']
+        datasets.append(DATASETS.build(dict(cfg, lazy_init=True)))
+    return datasets

@@ -218,7 +218,7 @@ def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
     info['img_path'] = path
     if same:
         return dataset.pipeline(info)['inputs']['img']
-    image = SLNPLoadImage(None)(info)['img']
+    image = SLNPLoadImage()(dict(info, image_size=None))['img']
     return torch.from_numpy(image).permute(2, 0, 1)
 
 

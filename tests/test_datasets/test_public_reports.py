@@ -354,12 +354,6 @@ def test_check_of_nothing_is_a_problem(folder_pair):
     assert check_dataset(build(folder_pair, indices=[2]), 1).num_checked == 1
 
 
-def test_picture_smaller_than_the_crop_is_found_by_the_check(folder_pair):
-    steps = [*LOAD, dict(type='SLNPCrop', size=25)]
-    report = check_dataset(build(folder_pair, steps), 1)
-    assert 'smaller than the crop 25x25' in report.problems['data'][0]
-
-
 def test_check_leaves_the_random_sources_as_they_were(folder_pair):
     steps = [*LOAD, dict(type='SLNPFlip')]
     before = np.random.get_state()[2]

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
@@ -61,8 +62,8 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
     Args:
         config (str): Scorer config path, for error texts.
-        own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that ``tools/train_scorer.py``
-            writes) or ``published`` (``metafile`` and ``model``).
+        own (dict): Its ``scorer`` dict. Its ``published`` (``metafile`` and ``model``) or its
+            ``checkpoint``, by default what ``tools/train_scorer.py`` writes, are the weights.
         checkpoint (str, optional): The caller's choice: a file or URL.
 
     Raises:
@@ -72,6 +73,8 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
     if checkpoint is None and 'published' in own:
         return fetch(*published_weights(**own['published']))
     path = checkpoint or own.get('checkpoint')
+    if path is None and own:
+        path = f'work_dirs/{Path(config).stem}/scorer.pth'
     if path is None:
         raise SLNPError(
             f'Expected a scorer checkpoint, got none: {config} '

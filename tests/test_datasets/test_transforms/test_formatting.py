@@ -48,19 +48,12 @@ PLAIN = dict(
 )
 
 
-def test_palette_mode_gives_bgr_colors_and_black():
+def test_label_image_has_bgr_colors_and_black():
     out = SLNPLabelToImage().transform(dict(PLAIN))
     assert out['img_mask'].tolist() == [[[30, 20, 10], [3, 2, 1], [0, 0, 0]]]
     assert out['img_img'] is out['img']
 
 
-def test_onehot_mode_puts_unlabelled_last():
-    out = SLNPLabelToImage('onehot', 'a', 'b').transform(dict(PLAIN))
-    assert (out['img_a'] == 255 * np.eye(3)[None]).all() and 'img_b' in out
-
-
-def test_label_picture_that_cannot_be_made_is_named():
-    with pytest.raises(ValueError, match="got 'grey'"):
-        SLNPLabelToImage('grey')
+def test_label_image_needs_a_label():
     with pytest.raises(DataError, match='needs SLNPLoadLabel'):
         SLNPLabelToImage().transform({})
