@@ -19,14 +19,9 @@ HEIGHT, LEGEND = 200, 136  # height of a row and width of its legend, in pixels
 def overlay(
     image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
 ) -> np.ndarray:
-    """Blend label colors with an image and draw instance borders in white.
+    """Blend label colors with an image, (H, W, 3), RGB, uint8, and draw instance borders in white.
 
-    Args:
-        image (ndarray): (H, W, 3), RGB, uint8.
-        label (ndarray): (H, W), uint8, 255 = unlabelled (not blended).
-        layers (ndarray): (K, H, W), ids, -1 = none.
-        palette (list): C RGB triples, 0..255.
-        share (float): Weight of the label colors, 0..1.
+    ``label`` is (H, W), uint8, 255 = unlabelled (not blended); ``layers`` is (K, H, W), -1 = none.
     """
     mixed = cv2.addWeighted(image, 1 - share, color_label(label, palette), share, 0)
     mixed[label == UNLABELLED] = image[label == UNLABELLED]

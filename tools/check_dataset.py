@@ -44,7 +44,7 @@ def main() -> int:
     from mmengine.registry import init_default_scope
 
     from slnp_mm.datasets import SLNPDataset, check_dataset
-    from slnp_mm.datasets.wrappers import part_configs, places
+    from slnp_mm.datasets.wrappers import parts, places
     from slnp_mm.files import replace_file
 
     init_default_scope('mmagic')
@@ -57,9 +57,9 @@ def main() -> int:
             if args.split:
                 raise cli.SLNPError(f'{args.config} has no dataset for {split}')
             continue
-        parts, own = list(part_configs(loader['dataset'])), []
-        for number, cfg in enumerate(parts, 1):
-            name = f'{split}{number}' if len(parts) > 1 else split
+        cfgs, own = list(parts(loader['dataset'])), []
+        for number, cfg in enumerate(cfgs, 1):
+            name = f'{split}{number}' if len(cfgs) > 1 else split
             report = next((known for other, known in seen if other == cfg), None)
             if report is None:
                 dataset = DATASETS.build({**cfg, 'lazy_init': True})

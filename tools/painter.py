@@ -139,19 +139,12 @@ def open_image(data: bytes, formats: tuple[str, ...]) -> Image.Image:
 
 @dataclass
 class Model:
-    """One model of the menu.
-
-    Args:
-        name (str): What the page calls it.
-        about (str): What it draws, one line.
-        load (Callable): Makes its inferencer, when it is first asked for.
-        files (Sequence[str]): Label maps to start from; ToyScenes has drawn scenes instead.
-    """
+    """One model of the menu."""
 
     name: str
-    about: str
-    load: Callable[[], SLNPInferencer]
-    files: Sequence[str] = ()
+    about: str  # what it draws, one line
+    load: Callable[[], SLNPInferencer]  # called when it is first asked for
+    files: Sequence[str] = ()  # label maps to start from; ToyScenes has drawn scenes instead
 
     @cached_property
     def inferencer(self) -> SLNPInferencer:
@@ -200,11 +193,8 @@ class Model:
 class Painter:
     """What the page asks for; label maps travel as bytes of classes, row by row.
 
-    A query names its ``model``; without it the first is meant.
-
-    Args:
-        models (Sequence[Model]): The menu.
-        queue (int): Requests that may wait for their turn.
+    A query names its ``model``; without it the first is meant. ``queue`` requests may wait for
+    their turn.
     """
 
     def __init__(self, models: Sequence[Model], queue: int) -> None:
@@ -348,11 +338,8 @@ def make_app(
 ) -> Starlette:
     """Make the server of a :class:`Painter`: the page, and under ``api/`` what it asks for.
 
-    Args:
-        models (Sequence[Model]): The menu; the first is shown first.
-        queue (int): Requests that may wait for their turn.
-        hosts (Sequence[str]): Names under which it may be opened; one of ``OPEN``: any.
-        public (str, optional): Origin of the page behind a proxy; its name may open it too.
+    It may be opened under the names ``hosts`` (one of ``OPEN``: any) and that of the origin
+    ``public``, where a proxy shows the page.
     """
     from slnp_mm.errors import SLNPError
 

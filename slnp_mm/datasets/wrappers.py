@@ -13,19 +13,10 @@ _OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrup
 _FILES = ('ann_file', 'instances')
 
 
-def part_configs(config: dict) -> Iterator[dict]:
-    """Yield the config of each set in a wrapper's config, or the config itself."""
-    inner = config.get('datasets') or [config.get('dataset')]
-    if inner == [None]:
-        yield config
-    else:
-        for part in inner:
-            yield from part_configs(part)
-
-
 def parts(dataset: Any) -> Iterator[Any]:
-    """Yield each set inside a wrapper, or the data set itself."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    """Yield each set inside a wrapper, or the data set itself; of a config, the configs."""
+    get = dict.get if isinstance(dataset, dict) else getattr
+    inner = get(dataset, 'datasets', None) or [get(dataset, 'dataset', None)]
     if inner == [None]:
         yield dataset
     else:
@@ -48,7 +39,7 @@ def build_rules(config: dict) -> list[Any]:
     Raises:
         SLNPError: If the parts read labels by different rules.
     """
-    settings = list(part_configs(config))
+    settings = list(parts(config))
     first, *others = [{k: v for k, v in part.items() if k not in _OWN} for part in settings]
     for other in others:
         names = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))

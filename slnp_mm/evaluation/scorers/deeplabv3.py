@@ -157,7 +157,7 @@ class DeepLabV3Scorer(Scorer):
             num_classes=self.num_classes,
             input_size=self.input_size and list(self.input_size),
             resize_filter=self.resize_filter,
-            precision='float16' if self._half else 'float32',
+            precision='float16' if self.device.type == 'cuda' else 'float32',
         )
         record = os.path.join(os.path.dirname(self.weights), 'scorer.json')
         if os.path.isfile(record):
@@ -173,12 +173,10 @@ class DeepLabV3Scorer(Scorer):
             images = [resize_image(image, self.input_size, self.resize_filter) for image in images]
         return [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in images]
 
-    @property
-    def _half(self) -> bool:
-        return self.device.type == 'cuda'
-
-    def _autocast(self):
-        return torch.autocast(self.device.type, dtype=torch.float16, enabled=self._half)
+    def _autocast(self) -> torch.autocast:
+        """Half precision on CUDA."""
+        kind = self.device.type
+        return torch.autocast(kind, dtype=torch.float16, enabled=kind == 'cuda')
 
 
 def _build_segmentor(cfg: Config) -> torch.nn.Module:

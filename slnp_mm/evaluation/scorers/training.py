@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from slnp_mm.datasets.wrappers import part_configs
+from slnp_mm.datasets.wrappers import parts
 from slnp_mm.errors import SLNPError
 from slnp_mm.files import replace_file
 from slnp_mm.models.layers import lite_state_dict
@@ -33,7 +33,7 @@ def load_lite(filename: str, map_location=None) -> dict:
 def set_data_root(cfg: Config, data_root: str) -> None:
     """Point all three loaders of a scorer config to ``data_root``."""
     for name in LOADERS:
-        for part in part_configs(cfg[name].dataset):
+        for part in parts(cfg[name].dataset):
             part['data_root'] = data_root
 
 
@@ -111,7 +111,7 @@ def check_batches(runner: Runner) -> None:
 def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict:
     """Record of the scorer in ``path``: data, size, training, ceiling in percent."""
     train, val = (loader.dataset for loader in (runner.train_dataloader, runner.val_dataloader))
-    settings = [next(part_configs(cfg[name].dataset)) for name in LOADERS[:2]]
+    settings = [next(parts(cfg[name].dataset)) for name in LOADERS[:2]]
     return dict(
         config=os.path.basename(cfg.filename),
         data=dict(
