@@ -29,6 +29,8 @@ _KNOWN = {
     'gloo/transport/tcp/pair': 'another process of this training has stopped: its message says why',
     'does not match meta information of the first dataset': 'the parts of a ConcatDataset have '
     'different classes or colors: give each the same metainfo=dict(classes=..., palette=...)',
+    'Expected more than 1 value per channel': 'a batch norm of this network needs 2 images or more '
+    'per batch: raise batch_size of train_dataloader, or set drop_last=True there',
     '__init__() got an unexpected keyword argument': '{error}: correct the key in the config; '
     'CHANGELOG.md lists the keys that were renamed or removed',
 }
