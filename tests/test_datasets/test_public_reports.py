@@ -276,7 +276,7 @@ def test_palette_file_is_read_by_its_colors_where_colors_are_set(folder_pair, fi
     files.png(folder_pair / 'labels/0.png', files.blocks([0, 1, 2]), colors[1:] + colors[:1])
     dataset = build(folder_pair, LOAD, label=dict(colors=colors))
     assert dataset[0]['label'][0, ::12].tolist() == [1, 2, 0]
-    with pytest.raises(DataError, match=r'1\.png has .* it has one channel: if it holds ids, remo'):
+    with pytest.raises(DataError, match=r'1\.png: .* it has one channel: if it holds ids, remove'):
         dataset[1]
     assert build(folder_pair, LOAD)[1]['label'][0, ::9].tolist() == [0, 1, 2, 255]  # as advised
 
