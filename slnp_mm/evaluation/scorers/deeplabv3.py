@@ -180,13 +180,14 @@ class DeepLabV3Scorer(Scorer):
 
 
 def _build_segmentor(cfg: Config) -> torch.nn.Module:
-    """Build the model of an mmseg config without downloads or training settings."""
+    """Build the model of an mmseg config without downloads and what only training needs."""
     with mmseg_scope():
         from mmengine.model import revert_sync_batchnorm
         from mmseg.registry import MODELS
 
         model_cfg = cfg.model.copy()
-        model_cfg.pop('_scope_', None)
+        for key in ('_scope_', 'auxiliary_head'):
+            model_cfg.pop(key, None)
         model_cfg.pretrained = model_cfg.train_cfg = None
         if 'init_cfg' in model_cfg.backbone:
             model_cfg.backbone.init_cfg = None
