@@ -22,11 +22,10 @@ class FeatureMetric(PairedMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Compute features of ``fake_img`` and ``gt_img``, (3, H, W), BGR 0..255."""
-        fakes = self.images(data_samples, 'fake_img')
+        fakes = self.images(data_samples, 'fake_img')  # may move the network to a GPU
         describe = partial(features_of, self.network)
-        fakes = describe(fakes)
         reals = self.once(describe, self.images(data_samples, 'gt_img'))
-        for sample, *value in zip(data_samples, fakes, reals):
+        for sample, *value in zip(data_samples, describe(fakes), reals):
             self.results.append((self.identity(sample), tuple(value)))
 
     def compute_metrics(self, results: list[tuple[Tensor, Tensor]]) -> dict[str, float]:

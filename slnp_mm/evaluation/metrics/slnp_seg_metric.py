@@ -143,17 +143,10 @@ class SLNPSegMetric(PairedMetric):
 def build_class_map(
     class_map: Sequence[int] | None, num_classes: int, num_scorer_classes: int
 ) -> Tensor | None:
-    """Check a class map and turn it into a lookup table.
+    """Lookup table, (256,) int64, of the scorer id of each class; None without a class map.
 
-    Args:
-        class_map (Sequence[int], optional): Scorer id of each condition class, 255 where the scorer
-            has none. ``None``: both use the same ids.
-        num_classes (int): Number of condition classes.
-        num_scorer_classes (int): Number of scorer classes.
-
-    Returns:
-        Tensor, optional: (256,) int64, 255 outside the condition's classes; ``None`` for
-        ``class_map=None``.
+    A class map has one scorer id per class, 255 where the scorer has none; without one, both must
+    have the same classes.
 
     Raises:
         SLNPError: If the counts differ without a map, or the map has the wrong length or an id that
