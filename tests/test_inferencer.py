@@ -153,6 +153,7 @@ def test_ids_palette_and_colors_are_one_label_map(zoo, label, tmp_path):
     Image.fromarray(label).save(tmp_path / 'g.TIFF')
     forms = [label, label.astype('>u2'), colors, palette, Image.fromarray(colors)]
     forms += [Image.fromarray(label).convert(mode) for mode in ('I', 'F', 'LA')]
+    forms += [Image.fromarray(label.astype(np.uint16))]  # I;16
     forms += [palette.convert('PA'), Image.fromarray(colors).convert('CMYK')]
     forms += [(tmp_path / 'c.png').read_bytes(), (tmp_path / 'g.TIFF').read_bytes()]
     found = zoo([*forms, tmp_path / 's.png'])['predictions']

@@ -181,15 +181,6 @@ def test_encode_names_what_the_files_lack():
         codec.encode(np.array([[1, 255]], np.uint8))
 
 
-@pytest.mark.parametrize('mode', ['L', 'LA', 'P', 'I', 'I;16', 'F'])
-def test_pil_image_of_any_mode_is_read_by_the_rule(mode):
-    ids = Image.fromarray(np.uint8([[1, 3, 0]]))
-    image = Image.fromarray(np.asarray(ids, np.uint16)) if mode == 'I;16' else ids.convert(mode)
-    assert image.mode == mode
-    codec = LabelCodec(3, reduce_zero_label=True)
-    assert codec.read(image).tolist() == [[0, 2, 255]]
-
-
 PALETTE = [[9, 8, 7], [128, 64, 0], [128, 64, 0]]
 
 

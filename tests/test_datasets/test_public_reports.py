@@ -7,7 +7,6 @@ The second part, one test a report:
 
 - https://github.com/mcordts/cityscapesScripts/issues/87 (labelTrainIds beside labelIds)
 - https://github.com/NVIDIA/pix2pixHD/issues/206 (894 classes, as NYUv2 is published)
-- https://github.com/lucidrains/stylegan2-pytorch/issues/108 (grey pictures with alpha)
 - https://github.com/nightrome/cocostuff/issues/7 (ids 1..182 instead of 0..181)
 """
 
@@ -20,7 +19,7 @@ import pytest
 from PIL import Image
 
 from slnp_mm.datasets import DataError, SLNPCityscapes, SLNPCOCOStuff, check_dataset, quick_check
-from slnp_mm.datasets.files import decode_image, list_files, turned
+from slnp_mm.datasets.files import list_files, turned
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.folder import list_images, names_in, pair
 from slnp_mm.inferencer import find_labels
@@ -378,21 +377,6 @@ def test_cityscapes_train_ids_are_not_mapped_twice(make_set, files):
         for keys in ({}, dict(label_suffix='_gtFine_labelTrainIds.png'))
     ]
     assert rows == [[0, 13, 255, 10]] * 2
-
-
-@pytest.mark.parametrize('mode', ['LA', 'L', 'RGBA', 'P', '1'])
-def test_picture_of_any_mode_becomes_three_channels(tmp_path, mode):
-    """stylegan2-pytorch 108: a grey picture with alpha had two."""
-    grey = Image.fromarray(np.full((5, 7), 255, np.uint8))
-    grey.convert(mode).save(tmp_path / 'a.png')
-    image = decode_image((tmp_path / 'a.png').read_bytes(), 'a.png')
-    assert image.shape == (5, 7, 3) and (image == 255).all()
-
-
-def test_picture_of_16_bits_keeps_its_upper_8(tmp_path):
-    assert cv2.imwrite(str(tmp_path / 'a.png'), np.full((2, 2, 3), 0x80FF, np.uint16))
-    image = decode_image((tmp_path / 'a.png').read_bytes(), 'a.png')
-    assert image.dtype == np.uint8 and (image == 0x80).all()
 
 
 def test_cocostuff_ids_from_1_equal_those_from_0(make_set, files):

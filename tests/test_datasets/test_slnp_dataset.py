@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slnp_mm.datasets import CorruptFileError, DataError, SLNPCOCOStuff, SLNPDataset
+from slnp_mm.datasets import CorruptFileError, DataError, SLNPCOCOStuff
 
 INST = dict(data_prefix=dict(instance='inst'))
 
@@ -86,9 +86,7 @@ def one_folder(folder_pair):
 @pytest.mark.parametrize(
     'suffixes', [dict(label_suffix='_mask.png'), dict(img_suffix='.jpg', label_suffix='_mask.png')]
 )
-def test_images_and_labels_in_one_folder_are_told_apart_by_their_suffixes(
-    one_folder, suffixes, build
-):
+def test_images_and_labels_in_one_folder_are_told_apart_by_suffix(one_folder, suffixes, build):
     both = dict(data_prefix=dict(img='images', label='./images'))
     words = (
         r'is the folder of both images and labels, and .*0_mask\.png would be both; set img_suffix '
@@ -171,22 +169,9 @@ def test_set_with_nothing_readable_ends(one_cut, build):
         build(one_cut, skip_corrupt=True)[0]
 
 
-def test_image_size_of_the_set_is_used_by_the_pipeline(folder_pair, build, set_config):
-    pipeline = set_config(folder_pair)['pipeline']
-    del pipeline[3]['size']
-    dataset = build(folder_pair, pipeline=pipeline, image_size=(8, 12))
-    assert dataset[0]['inputs']['img'].shape == (3, 8, 12)
-
-
 def test_coco_instances_source_is_checked():
     with pytest.raises(ValueError, match="got 'masks'"):
         SLNPCOCOStuff('x', instances='masks')
-
-
-def test_subset_and_lazy_init_work(folder_pair, build):
-    dataset = build(folder_pair, indices=2, lazy_init=True)
-    dataset.full_init()
-    assert len(dataset) == 2 and isinstance(dataset, SLNPDataset)
 
 
 def test_loop_over_the_set_ends(folder_pair, build):
