@@ -50,25 +50,23 @@ def test_check_file_names_what_and_remedy(tmp_path):
     assert check_file(tmp_path / 'a.py', 'config', '') == tmp_path / 'a.py'
 
 
-@pytest.mark.parametrize('device', ['gpu', 'meta', ''])
-def test_check_device_refuses_other_names(device):
-    with pytest.raises(SLNPError, match='must be cpu, cuda or cuda:N'):
+@pytest.mark.parametrize(
+    'device, count, sentence',
+    [
+        ('gpu', 0, 'must be cpu, cuda or cuda:N'),
+        ('meta', 0, 'must be cpu, cuda or cuda:N'),
+        ('', 0, 'must be cpu, cuda or cuda:N'),
+        ('cuda', 0, 'cuda was asked for, but torch'),
+        ('cuda:2', 2, 'cuda:0 to cuda:1'),
+    ],
+)
+def test_device_that_is_none_or_not_there_is_refused(device, count, sentence, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    for good in ('cpu', 'cuda:1')[: 1 + bool(count)]:
+        assert check_device(good) == good
+    with pytest.raises(SLNPError, match=sentence):
         check_device(device)
-
-
-def test_check_device_without_cuda_takes_the_cpu_alone(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    assert check_device('cpu') == 'cpu'
-    with pytest.raises(SLNPError, match='cuda was asked for, but torch'):
-        check_device('cuda')
-
-
-def test_check_device_says_how_many_there_are(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    assert check_device('cuda:1') == 'cuda:1'
-    with pytest.raises(SLNPError, match='cuda:0 to cuda:1'):
-        check_device('cuda:2')
 
 
 def test_children_of_one_error():

@@ -73,20 +73,3 @@ def test_fresh_run_without_a_prior_ends_before_the_first_batch(third_stage):
     with pytest.raises(SLNPError, match=text):
         runner.train()
     assert runner.iter == 0 and not hasattr(watch, 'start')
-
-
-def test_diversity_of_instances_beside_the_score(datasets, priors, scorer, tmp_path, tiny):
-    cfg = Config.fromfile('configs/slnp_toy.py')
-    tiny.shrink(cfg, datasets['toy'], tmp_path, 64)
-    tiny.narrow(cfg.model)
-    cfg.model.prior_checkpoint = priors(tiny.prior_config(cfg)).work_dir
-    tiny.set_scorer(cfg, scorer)
-    runner = Runner.from_cfg(cfg)
-    runner.model.generator.refiners[-1].to_rgb.weight.data.mul_(50)
-    runner.model.generator_ema.sync_parameters(runner.model.generator)
-    runner.train()
-    scalars = runner.message_hub.log_scalars
-    assert scalars['val/instance_diversity'].current() > 0
-    assert scalars['val/diversity_scorer'].current() > 0
-    assert 'val/mIoU' in scalars and 'val/real/mIoU' in scalars
-    assert 'instance_diversity' in (tmp_path / 'val_report.json').read_text()

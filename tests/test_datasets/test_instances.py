@@ -118,9 +118,6 @@ def test_by_area_reorders_and_frees_slots(num):
     found = by_area(layers, classes)
     assert found.layers.tolist() == [[[1, 0, 0, -1]]]
     assert found.classes.tolist() == [(num - 1) % 7, 0]
-
-
-def test_by_area_of_nothing_is_empty():
     found = by_area(np.full((1, 2, 2), -1), np.zeros(0, np.int16))
     assert found.classes.size == 0 and (found.layers == -1).all()
 
