@@ -56,6 +56,19 @@ def make_data(root, name):
     return root
 
 
+def set_config(root, **settings):
+    """The config of a data set of three classes in two folders."""
+    pipeline = [
+        dict(type='SLNPLoadImage'),
+        dict(type='SLNPLoadLabel'),
+        dict(type='SLNPLoadInstances', max_instances=8),
+        dict(type='SLNPResize'),
+        dict(type='SLNPPackInputs'),
+    ]
+    plain = dict(data_root=str(root), metainfo=dict(classes=('a', 'b', 'c')), image_size=16)
+    return dict(type='SLNPDataset', **{**plain, 'pipeline': pipeline, **settings})
+
+
 def loader_of(cfg, root, size):
     cfg.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.dataset.update(data_root=str(root), image_size=size)

@@ -9,14 +9,7 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from torch.utils.data import DataLoader, Dataset
 
 from slnp_mm.checkpoint import history_statistic
-from slnp_mm.errors import (
-    CorruptFileError,
-    DataError,
-    SLNPError,
-    check_device,
-    check_file,
-    one_sentence,
-)
+from slnp_mm.errors import CorruptFileError, DataError, SLNPError, check_device, one_sentence
 
 
 class _Refusing(Dataset):
@@ -41,13 +34,6 @@ def _caught(call, *args):
     except Exception as error:  # noqa: B902
         return error
     raise AssertionError('nothing was raised')
-
-
-def test_check_file_names_what_and_remedy(tmp_path):
-    with pytest.raises(SLNPError, match='no config at .*a.py: look again'):
-        check_file(tmp_path / 'a.py', 'config', 'look again')
-    (tmp_path / 'a.py').touch()
-    assert check_file(tmp_path / 'a.py', 'config', '') == tmp_path / 'a.py'
 
 
 @pytest.mark.parametrize(

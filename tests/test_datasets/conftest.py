@@ -1,6 +1,5 @@
 """Small made data sets, each in its true folder layout."""
 
-import copy
 import json
 import struct
 import zlib
@@ -161,30 +160,10 @@ def make_set(tmp_path, tiny):
     return make
 
 
-PIPELINE = [
-    dict(type='SLNPLoadImage'),
-    dict(type='SLNPLoadLabel'),
-    dict(type='SLNPLoadInstances', max_instances=8),
-    dict(type='SLNPResize', size=16),
-    dict(type='SLNPPackInputs'),
-]
-
-
 @pytest.fixture
-def set_config():
-    """Make the config of a data set of three classes in a folder."""
-
-    def make(root, **kwargs):
-        plain = dict(type='SLNPDataset', data_root=str(root), pipeline=copy.deepcopy(PIPELINE))
-        return {**plain, 'metainfo': dict(classes=('a', 'b', 'c')), **kwargs}
-
-    return make
-
-
-@pytest.fixture
-def build(set_config):
-    """Build such a data set."""
-    return lambda root, **kwargs: DATASETS.build(set_config(root, **kwargs))
+def build(tiny):
+    """Build a data set of three classes in two folders."""
+    return lambda root, **settings: DATASETS.build(tiny.set_config(root, **settings))
 
 
 @pytest.fixture(scope='session')

@@ -161,23 +161,21 @@ def test_sheet_stretches_no_picture(folder_pair, files, build):
 
 
 @pytest.fixture
-def tool(use, tmp_path, set_config):
+def tool(use, tmp_path, tiny):
     """Run tools/check_dataset.py on a config text, or on a training set."""
 
     def run(text, *options):
         if not isinstance(text, str):
-            text = f'train_dataloader = dict(dataset={set_config(text)!r})'
+            text = f'train_dataloader = dict(dataset={tiny.set_config(text)!r})'
         (tmp_path / 'c.py').write_text(text)
         return use('check_dataset', tmp_path / 'c.py', '--workers', 1, *options)
 
     return run
 
 
-def test_tool_ends_with_0_and_writes_json_and_sheet(
-    folder_pair, tool, tmp_path, capsys, set_config
-):
+def test_tool_ends_with_0_and_writes_json_and_sheet(folder_pair, tool, tmp_path, capsys, tiny):
     out, sheet = tmp_path / 'r.json', tmp_path / 's.png'
-    text = f'train_dataloader = dict(dataset={set_config(folder_pair)!r})\n'
+    text = f'train_dataloader = dict(dataset={tiny.set_config(folder_pair)!r})\n'
     text += 'val_dataloader = train_dataloader'
     assert tool(text, '--json', out, '--sheet', sheet) == 0
     assert list(json.loads(out.read_text())) == ['train']  # equal: once
@@ -192,20 +190,21 @@ def test_tool_ends_with_1_and_draws_what_is_sound_of_a_broken_set(broken, tool, 
     assert height == 25 + 4 + 3 * 204  # samples 0, 1 and 2
 
 
-def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys, set_config):
+def test_tool_says_why_there_is_no_sheet(tool, folder_pair, tmp_path, capsys, tiny):
     for path in (folder_pair / 'labels').iterdir():
         path.write_bytes(b'x')
     assert tool(folder_pair, '--sheet', tmp_path / 's.png') == 1
     assert 'can be drawn' in capsys.readouterr().err and not (tmp_path / 's.png').exists()
-    misspelt = set_config(folder_pair, label=dict(unlabeled_ids=(0,)))
+    misspelt = tiny.set_config(folder_pair, label=dict(unlabeled_ids=(0,)))
     assert tool(f'val_dataloader = dict(dataset={misspelt!r})', '--sheet', tmp_path / 's.png') == 1
     assert 'no sheet: label=dict(...) takes' in capsys.readouterr().err
 
 
-def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys, set_config):
-    other = dict(set_config(folder_pair), label=dict(unlabelled_ids=(2, 255)))
+def test_tool_checks_the_sets_inside_wrappers(folder_pair, tool, capsys, tiny):
+    one = tiny.set_config(folder_pair)
+    other = dict(one, label=dict(unlabelled_ids=(2, 255)))
     text = (
-        f'one, two = {set_config(folder_pair)!r}, {other!r}\n'
+        f'one, two = {one!r}, {other!r}\n'
         "both = dict(type='ConcatDataset', datasets=[one, two])\n"
         'train_dataloader = dict(dataset=both)\n'
         "val_dataloader = dict(dataset=dict(type='RepeatDataset', times=2, dataset=one))"
@@ -229,9 +228,11 @@ def test_tool_names_what_it_cannot_check(tool, capsys, folder_pair, tmp_path):
         assert words in capsys.readouterr().err
 
 
-def test_tool_says_when_a_loader_gives_no_batch(folder_pair, tool, capsys, set_config):
+def test_tool_says_when_a_loader_gives_no_batch(folder_pair, tool, capsys, tiny):
     """Three samples, four a batch, and the last, incomplete batch dropped."""
-    text = f'loader = dict(batch_size=4, drop_last=True, dataset={set_config(folder_pair)!r})\n'
+    text = (
+        f'loader = dict(batch_size=4, drop_last=True, dataset={tiny.set_config(folder_pair)!r})\n'
+    )
     assert tool(text + 'val_dataloader = loader') == 1
     out = capsys.readouterr().out
     assert 'val_dataloader gives no batch: 3 samples, batch_size=4, drop_last=True' in out

@@ -22,7 +22,7 @@ from slnp_mm.evaluation.folder import (
 
 
 @pytest.fixture
-def toy(tmp_path, tiny_scorer):
+def toy(tmp_path, tiny_scorer, tiny):
     """Config of a data set of five 32 px images with 4 classes."""
     rng = np.random.default_rng(0)
     for name in ('images/val', 'labels/val', 'made'):
@@ -34,20 +34,12 @@ def toy(tmp_path, tiny_scorer):
             image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             cv2.imwrite(str(tmp_path / folder / f'{i}.png'), image)
         cv2.imwrite(str(tmp_path / 'labels/val' / f'{i}.png'), label)
-    dataset = dict(
-        type='SLNPDataset',
-        data_root=str(tmp_path),
+    dataset = tiny.set_config(
+        tmp_path,
         data_prefix=dict(img='images/val', label='labels/val'),
         metainfo=dict(classes=('a', 'b', 'c', 'd')),
         test_mode=True,
         image_size=32,
-        pipeline=[
-            dict(type='SLNPLoadImage'),
-            dict(type='SLNPLoadLabel'),
-            dict(type='SLNPLoadInstances', max_instances=8, max_overlap=1),
-            dict(type='SLNPResize'),
-            dict(type='SLNPPackInputs'),
-        ],
     )
     evaluator = dict(type='Evaluator', metrics=dict(type='SLNPSegMetric', scorer=tiny_scorer))
     return tmp_path, Config(dict(test_dataloader=dict(dataset=dataset), test_evaluator=evaluator))

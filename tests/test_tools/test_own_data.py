@@ -167,6 +167,7 @@ def test_generate_leaves_its_label_maps_alone_and_needs_no_pictures(draw, traine
         ('labels/val', 'labels/val'),
         ('labels/val', 'labels/val/made'),
         ('labels/val/0.png', 'labels/val'),
+        ('labels/va*/*', 'labels/val'),
         ('labels/val', 'images/val'),  # pictures of the set itself
     ):
         assert draw(labels.parent / source, labels.parent / out) == 1

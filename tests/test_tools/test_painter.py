@@ -98,15 +98,11 @@ def colored(label):
 # The server
 
 
-def test_model_tells_classes_colors_and_sizes(client):
-    found = client.get('/api/model').json()
-    assert found['classes'] == list(CLASSES) and found['palette'] == PALETTE
-    assert found['image_size'] == [SIZE, SIZE] and found['size_divisor'] == STEP
-    assert found['max_side'] == 2 * SIZE and found['examples'] == 1000
-
-
-def test_menu_names_the_models_and_a_query_chooses_one(client):
+def test_menu_tells_of_the_models_and_a_query_chooses_one(client):
     first = client.get('/api/model').json()
+    assert first['classes'] == list(CLASSES) and first['palette'] == PALETTE
+    assert first['image_size'] == [SIZE, SIZE] and first['size_divisor'] == STEP
+    assert first['max_side'] == 2 * SIZE and first['examples'] == 1000
     assert first['name'] == 'Toy' and first['models'] == dict(Toy='drawn', Cells='two classes')
     found = client.get('/api/model?model=Cells').json()
     assert found['name'] == 'Cells' and found['models'] == first['models']

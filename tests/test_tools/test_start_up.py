@@ -58,20 +58,3 @@ def test_help_imports_nothing_heavy(words, answers):
 def test_missing_files_are_named_before_heavy_imports(words, sentence, answers):
     said, code, loaded = answers[words]
     assert f'error: {sentence}' in said and (code, loaded) == (1, [])
-
-
-def test_networks_are_imported_when_a_model_is_looked_up_and_mmseg_when_one_is_scored():
-    """Tools without one (check_dataset, make_toyscenes, score --compare) go without diffusers."""
-    script = (
-        'import sys, slnp_mm\n'
-        'late = ("mmagic.models", "diffusers", "slnp_mm.models", "pycocotools")\n'
-        'assert not [name for name in late if name in sys.modules]\n'
-        'from mmagic.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS\n'
-        'assert DATASETS.get("SLNPDataset") and TRANSFORMS.get("SLNPFlip")\n'
-        'assert not [name for name in late if name in sys.modules]\n'
-        'METRICS.build(dict(type="SLNPSegMetric", scorer=dict(config="x.py")))\n'
-        'assert HOOKS.get("SLNPVisualizationHook") and "mmseg" not in sys.modules\n'
-        'assert MODELS.get("SLNPGAN") is sys.modules["slnp_mm.models"].SLNPGAN\n'
-    )
-    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
