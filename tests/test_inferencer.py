@@ -163,11 +163,14 @@ def test_ids_palette_and_colors_are_one_label_map(zoo, label, tmp_path):
         np.testing.assert_array_equal(one['label'], label)
 
 
-def test_palette_file_that_says_two_things_is_refused(zoo, label, tmp_path):
+def test_palette_that_says_two_things_and_file_of_other_ids_are_refused(zoo, label, tmp_path):
     image = Image.fromarray(np.where(label == 255, 0, label).astype(np.uint8), 'P')
     image.putpalette(np.array(zoo.palette[::-1], np.uint8).tobytes())
     with pytest.raises(SLNPError, match='indices and colors name different classes'):
         zoo(image)
+    cv2.imwrite(str(tmp_path / 'c.png'), np.full((16, 16), 77, np.uint8))
+    with pytest.raises(SLNPError, match=r'c\.png: label id 77 '):
+        zoo(tmp_path / 'c.png')
 
 
 def test_instance_map_is_taken(zoo, label, tmp_path):
@@ -324,12 +327,6 @@ def test_closed_or_cut_pil_image_is_one_sentence(zoo, label, key, tmp_path):
     for image in (closed, cut):
         with pytest.raises(SLNPError, match='is a PIL image without pixels .*call its load'):
             zoo(**{'inputs': label, key: image})
-
-
-def test_file_out_of_range_is_named(zoo, tmp_path):
-    cv2.imwrite(str(tmp_path / 'c.png'), np.full((16, 16), 77, np.uint8))
-    with pytest.raises(SLNPError, match=r'c\.png: label id 77 '):
-        zoo(tmp_path / 'c.png')
 
 
 def test_out_dir_gets_the_pictures(zoo, label, tmp_path):

@@ -89,21 +89,6 @@ def test_diversity_takes_the_labels_asked_for(tiny_scorer):
     assert metric.last_report['features']['labels'] == 3
 
 
-def test_diversity_of_constant_and_changing_noise(tiny_scorer, samples):
-    metric = SLNPDiversity(num_noises=2, scorer=tiny_scorer)
-    batch = samples(2)
-    metric.process(None, batch)
-    metric.process(None, batch)
-    assert metric.evaluate()['diversity_scorer'] == 0.0
-    metric.get_metric_sampler(None, CountingLoader('a'), [])
-    for _ in range(2):
-        for item in batch:
-            item['fake_img'] = torch.rand(3, 32, 32) * 255
-        metric.process(None, batch)
-    assert metric.evaluate()['diversity_scorer'] > 0.0
-    assert metric.last_report['num_images'] == 2
-
-
 def halves(left, right):
     """Grey picture, (3, 32, 32), of a left and a right half."""
     image = torch.full((3, 32, 32), float(left))
@@ -128,11 +113,14 @@ PICTURES = [[halves(100, 0), halves(10, 50)], [halves(0, 100), halves(210, 250)]
 
 @pytest.mark.parametrize('ids', [[IDS, IDS], torch.stack([IDS, IDS])])
 def test_instance_diversity_by_hand(ids, tiny_scorer, samples):
-    """Label 0: halves change by 100; label 1: the tone only; mean 50."""
+    """Label 0: halves change by 100; label 1: the tone only; mean 50. Equal images: none."""
     batch = dict(inputs=dict(instances=ids))
-    out = run_diversity(tiny_scorer, samples, PICTURES, batch).evaluate()
+    metric = run_diversity(tiny_scorer, samples, PICTURES, batch)
+    out = metric.evaluate()
     assert out['instance_diversity'] == pytest.approx(50.0)
-    assert out['diversity_scorer'] > 0
+    assert out['diversity_scorer'] > 0 and metric.last_report['num_images'] == 2
+    out = run_diversity(tiny_scorer, samples, PICTURES[:1] * 2, batch).evaluate()
+    assert out == dict(instance_diversity=0.0, diversity_scorer=0.0)
 
 
 def test_movement_is_reported_for_each_class(tiny_scorer, samples):
