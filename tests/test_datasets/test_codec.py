@@ -58,6 +58,7 @@ def test_grey_of_few_bits_keeps_ids(tmp_path, files, bits):
 @pytest.mark.parametrize(
     'settings, raw, label',
     [
+        # nightrome/cocostuff issue 7: ids 1..182 instead of 0..181
         (dict(reduce_zero_label=True), [0, 1, 2, 255], [255, 0, 1, 255]),
         (dict(num_classes=254, reduce_zero_label=True), [0, 1, 254, 255], [255, 0, 253, 255]),
         (dict(num_classes=3, unlabelled_ids=(0, 255)), [0, 1, 2, 255], [255, 1, 2, 255]),

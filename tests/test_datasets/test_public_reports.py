@@ -7,18 +7,16 @@ The second part, one test a report:
 
 - https://github.com/mcordts/cityscapesScripts/issues/87 (labelTrainIds beside labelIds)
 - https://github.com/NVIDIA/pix2pixHD/issues/206 (894 classes, as NYUv2 is published)
-- https://github.com/nightrome/cocostuff/issues/7 (ids 1..182 instead of 0..181)
 """
 
 import os
 import unicodedata
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from slnp_mm.datasets import DataError, SLNPCityscapes, SLNPCOCOStuff, check_dataset, quick_check
+from slnp_mm.datasets import DataError, SLNPCityscapes, check_dataset, quick_check
 from slnp_mm.datasets.files import list_files, turned
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.folder import list_images, names_in, pair
@@ -355,13 +353,3 @@ def test_cityscapes_train_ids_are_not_mapped_twice(make_set, files):
         for keys in ({}, dict(label_suffix='_gtFine_labelTrainIds.png'))
     ]
     assert rows == [[0, 13, 255, 10]] * 2
-
-
-def test_cocostuff_ids_from_1_equal_those_from_0(make_set, files):
-    """cocostuff 7: the published ids are 1..182 and 0, those of the PNGs 0..181 and 255."""
-    root = make_set('coco_stuff')
-    usual = SLNPCOCOStuff(str(root), pipeline=LOAD)[0]['label']
-    for path in (root / 'stuffthingmaps/train2017').iterdir():
-        files.png(path, cv2.imread(str(path), -1) + np.uint8(1))
-    rule = dict(reduce_zero_label=True)
-    assert (SLNPCOCOStuff(str(root), pipeline=LOAD, label=rule)[0]['label'] == usual).all()

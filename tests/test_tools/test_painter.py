@@ -407,7 +407,7 @@ def test_listens_where_the_printed_address_says(load_tool, monkeypatch, capsys, 
     def run(_, sockets):
         ports.append(sockets[0].getsockname()[1])
         for place in reached:
-            socket.create_connection((place, ports[0]), 5).close()
+            socket.create_connection((place, ports[0]), 60).close()
 
     monkeypatch.setattr(tool, 'menu', lambda _: [tool.Model('Toy', '', None)])
     monkeypatch.setattr(tool.uvicorn.Server, 'run', run)
