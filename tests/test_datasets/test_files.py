@@ -160,6 +160,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8).repeat(8, 0
 GREY = RGB[..., 1]
 COLOR = Image.fromarray(RGB)
 FILES = {
+    'grey.png': Image.fromarray(GREY),
     'grey16.png': GREY.astype(np.uint16) * 257,
     'grey16.tif': GREY.astype(np.uint16) * 257,
     'color16.png': RGB.astype(np.uint16) * 257,

@@ -7,13 +7,13 @@ INST = dict(data_prefix=dict(instance='inst'))
 
 
 def test_any_folder_pair_works_by_config_alone(folder_pair, build):
-    dataset = build(folder_pair)
+    dataset = build(folder_pair, image_size=(16, 12))
     sample = dataset[1]
     meta = sample['data_samples'].metainfo
     assert len(dataset) == len(list(dataset)) == len(dataset.metainfo['palette']) == 3
     assert meta['img_path'].endswith('images/1.jpg')
     assert meta['label_path'].endswith('labels/1.png')
-    assert (meta['sample_idx'], meta['ori_shape'], meta['img_shape']) == (1, (24, 32), (16, 16))
+    assert (meta['sample_idx'], meta['ori_shape'], meta['img_shape']) == (1, (24, 32), (16, 12))
     assert sample['inputs']['instance_labels'].tolist() == [0, 1, 2] + [-1] * 5
     with pytest.raises(IndexError, match='has 3 samples, got index 3'):
         dataset[3]

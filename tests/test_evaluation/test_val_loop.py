@@ -82,6 +82,8 @@ def test_scores_swd_and_pictures_are_in_report_and_tensorboard(datasets, scorer,
     names = ['SWD/16', 'SWD/32', 'SWD/64', 'SWD/avg']
     assert report['protocol']['others'] == names
     assert all(report['figures'][k] == scalars[f'val/{k}'].current() > 0 for k in names)
+    kept = {key[4:] for key in scalars if key.startswith('val/') and 'time' not in key}
+    assert set(report['figures']) == kept
     assert '| SWD/avg' in (tmp_path / 'val_report.md').read_text()
 
     (path,) = glob.glob(f'{tmp_path}/**/events.out*', recursive=True)

@@ -7,7 +7,7 @@ from slnp_mm.datasets.instances import InstanceSource
 
 
 @pytest.mark.parametrize('kind', ['8', '16', '24', '32'])
-def test_id_maps_of_all_depths_give_the_same_instances(tmp_path, kind, files):
+def test_id_maps_of_all_depths_give_the_same_instances_and_background(tmp_path, kind, files):
     ids = np.zeros((4, 6), np.int64)
     ids[:, 2:3], ids[:, 3:] = 5, 77
     if kind in ('16', '32'):
@@ -24,7 +24,9 @@ def test_id_maps_of_all_depths_give_the_same_instances(tmp_path, kind, files):
     name = 'i.tif' if kind == '32' else 'i.png'
     label = np.uint8([[0, 0, 0, 1, 1, 1]] * 4)
     paths = dict(img_path='a.jpg', label_path='a.png', instance_path=str(tmp_path / name))
-    loader = SLNPLoadInstances(source=InstanceSource(num_classes=2))
-    out = loader.transform(dict(label=label, **paths))
-    assert out['instance_labels'].tolist() == [1, 0, 0]
-    assert out['instances'][0, 0].tolist() == [1, 1, 2, 0, 0, 0]
+    rows, background = [[1, 1, 2, 0, 0, 0], [0, 0, 0, 1, 1, 1]], np.unique(ids).tolist()
+    for row, classes, own in zip(rows, ([1, 0, 0], [0, 1]), ([], background)):
+        loader = SLNPLoadInstances(source=InstanceSource(background_ids=own, num_classes=2))
+        out = loader.transform(dict(label=label, **paths))
+        assert out['instance_labels'].tolist() == classes
+        assert out['instances'][0, 0].tolist() == row

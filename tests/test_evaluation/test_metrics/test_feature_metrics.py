@@ -96,9 +96,9 @@ def halves(left, right):
     return image
 
 
-def run_diversity(scorer, samples, pictures, batch):
+def run_diversity(scorer, samples, pictures, batch, metric=None):
     """Two labels; ``pictures`` holds both images of each noise."""
-    metric = SLNPDiversity(num_noises=len(pictures), scorer=scorer)
+    metric = metric or SLNPDiversity(num_noises=len(pictures), scorer=scorer)
     items = samples(2)
     for images in pictures:
         for item, image in zip(items, images):
@@ -119,7 +119,8 @@ def test_instance_diversity_by_hand(ids, tiny_scorer, samples):
     out = metric.evaluate()
     assert out['instance_diversity'] == pytest.approx(50.0)
     assert out['diversity_scorer'] > 0 and metric.last_report['num_images'] == 2
-    out = run_diversity(tiny_scorer, samples, PICTURES[:1] * 2, batch).evaluate()
+    metric.get_metric_sampler(None, CountingLoader('a'), [])  # of the next validation
+    out = run_diversity(tiny_scorer, samples, PICTURES[:1] * 2, batch, metric).evaluate()
     assert out == dict(instance_diversity=0.0, diversity_scorer=0.0)
 
 
