@@ -62,10 +62,12 @@ def test_children_of_one_error():
     assert str(SLNPError('\udcff.png')) == r'\udcff.png'
 
 
-def test_sentence_of_our_own_errors():
+def test_our_own_errors_have_a_sentence_and_a_bug_has_none():
     assert one_sentence(SLNPError('two\n  lines')) == 'two lines'
     error = _caught(history_statistic, dict, 'mean')
     assert one_sentence(error).startswith('a checkpoint may look up only')
+    assert one_sentence(_caught(lambda: 1 / 0)) is None
+    assert one_sentence(_caught(int, 'x')) is None
 
 
 @pytest.mark.parametrize('kind', [SLNPError, DataError, CorruptFileError])
@@ -94,11 +96,6 @@ def test_a_killed_worker_has_a_sentence():
     other = SyntaxError('mmengine could not set the config')  # what it raises of any error
     other.__context__ = error
     assert one_sentence(other) == sentence
-
-
-def test_a_bug_has_no_sentence():
-    assert one_sentence(_caught(lambda: 1 / 0)) is None
-    assert one_sentence(_caught(int, 'x')) is None
 
 
 def _joined(*colors):

@@ -5,7 +5,7 @@ from PIL import Image
 from slnp_mm.datasets.codec import LabelCodec
 from slnp_mm.errors import DataError
 
-ONE = dict(colors=[[1, 2, 3]])
+ONE = dict(num_classes=1, colors=[[1, 2, 3]])
 BOTH = [[0] * 3, [9] * 3]
 
 
@@ -98,31 +98,22 @@ def test_ids_follow_the_rule(settings, raw, label):
         (dict(), [[24001, 0]], 'instance or panoptic ids'),
         (dict(), [[-1, 0]], 'unlabelled written as -1'),
         (dict(), [list(range(100, 120))], 'too few classes in the class list'),
+        # colors where ids are expected, and the reverse
+        (
+            dict(),
+            [[[0] * 3]],
+            r'x\.png is an RGB label .*expected ids .*ids were saved as a color image',
+        ),
+        (dict(), [[[9, 8, 7], [2] * 3]], r'set label=dict\(colors'),
+        (ONE, [[[1, 2, 3], [9, 8, 7]]], r'1 pixels .* first \(9, 8, 7\)'),
+        (ONE, [[0, 0]], 'remove colors'),
     ],
 )
 def test_wrong_ids_name_file_id_count_range_and_cause(settings, raw, words):
     array = np.asarray(raw)
     array = array.astype(np.uint8 if 0 <= array.min() and array.max() < 256 else np.int32)
     with pytest.raises(DataError, match=words):
-        LabelCodec(3, **settings)(array, 'x.png')
-
-
-@pytest.mark.parametrize(
-    'raw, settings, words',
-    [
-        (
-            [[[0] * 3]],
-            {},
-            r'x\.png is an RGB label .*expected ids .*ids were saved as a color image',
-        ),
-        ([[[9, 8, 7], [2] * 3]], {}, r'set label=dict\(colors'),
-        ([[[1, 2, 3], [9, 8, 7]]], ONE, r'1 pixels .* first \(9, 8, 7\)'),
-        ([[0, 0]], ONE, 'remove colors'),
-    ],
-)
-def test_color_where_ids_are_expected_or_the_reverse_is_named(raw, settings, words):
-    with pytest.raises(DataError, match=words):
-        LabelCodec(1, **settings)(np.uint8(raw), 'x.png')
+        LabelCodec(**{'num_classes': 3, **settings})(array, 'x.png')
 
 
 @pytest.mark.parametrize(

@@ -183,10 +183,3 @@ def test_missing_or_diverged_field_is_named(key):
         item[key] = torch.full((3, 2, 2), float('nan'))
         with pytest.raises(ValueError, match='generator has diverged'):
             make_metric().process(None, [item])
-
-
-def test_class_counts_without_a_map_are_refused(tiny_scorer):
-    metric = SLNPSegMetric(scorer=tiny_scorer)
-    metric.dataset_meta = dict(classes=('a', 'b'))
-    with pytest.raises(ValueError, match='scorer has 4 classes, the data '):
-        metric.prepare(torch.nn.Linear(1, 1), None)
