@@ -4,19 +4,15 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+pytestmark = pytest.mark.usefixtures('repository')
 CONFIGS = 'configs/_base_/datasets'
 
 
-def _loader(name, root, split='train', workers=0, **dataset):
+def _loader(name, root, split='train', **dataset):
     cfg = Config.fromfile(f'{CONFIGS}/{name}.py')[f'{split}_dataloader']
     cfg.dataset.update(data_root=str(root), image_size=32, **dataset)
-    cfg.update(batch_size=2, num_workers=workers, persistent_workers=False)
+    cfg.update(batch_size=2, num_workers=0, persistent_workers=False)
     return Runner.build_dataloader(cfg, seed=0)
-
-
-@pytest.fixture(autouse=True)
-def _at_repository_root(monkeypatch, request):
-    monkeypatch.chdir(request.config.rootpath)
 
 
 @pytest.mark.parametrize(

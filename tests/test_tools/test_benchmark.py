@@ -42,6 +42,8 @@ def test_amm_holds_exactly_one_buffer_more_than_adam(capsys):
 def test_work_of_the_product_and_of_the_steps_is_printed(repository, tiny, tmp_path, capsys):
     cfg = Config.fromfile('configs/slnp_toy.py')
     tiny.narrow(cfg.model)
+    for network in (cfg.model.generator.global_generator, *cfg.model.generator.refiners):
+        network.num_blocks = 1  # counting takes long
     cfg.dump(tmp_path / 'narrow.py')
     words = ['--config', str(tmp_path / 'narrow.py'), '--rounds', '1', '--size', '64']
     benchmark.main(['networks', *words])
