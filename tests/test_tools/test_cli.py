@@ -307,7 +307,7 @@ def test_resume_finds_the_checkpoint_of_a_moved_work_dir_or_starts_anew(resume, 
     assert resume() is None
     path = save(torch.nn.Linear(2, 3), 'model.pth')
     assert resume() == str(path)
-    save(torch.nn.Linear(2, 5))
+    save(torch.nn.Linear(2, 5), 'model.pth')
     sentence = (
         r'weight is \(5, 2\) in the file, but \(3, 2\) here; use the '
         r'config it was trained with \(another number of classes\?\)'
