@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slnp_mm.datasets import DataError, SLNPFlip, SLNPResize
+from slnp_mm.datasets import DataError, SLNPFlip, SLNPLoadInstances, SLNPPackInputs, SLNPResize
 
 
 def sample(shape, image_shape=None):
@@ -32,6 +32,9 @@ def assert_joint(out):
         (SLNPResize, dict(size=0), 'got 0'),
         (SLNPResize, dict(size=(1, 2, 3)), r'got \(1, 2, 3\)'),
         (SLNPFlip, dict(prob=1.5), r'0\.\.1, got 1\.5'),
+        (SLNPLoadInstances, dict(max_instances=0), 'got 0'),
+        (SLNPLoadInstances, dict(max_overlap=0), 'got 0'),
+        (SLNPPackInputs, dict(keys=['gt']), r"got \['gt'\]"),
     ],
 )
 def test_bad_settings_are_refused(kind, kwargs, words):
@@ -86,35 +89,24 @@ def test_growing_is_bicubic():
     assert (out == cubic).all()
 
 
-def test_picture_decoded_smaller_than_its_label_fits_again():
-    out = SLNPResize(16).transform(sample((48, 64), (24, 32)))
-    assert out['img'].shape[:2] == out['label'].shape == (16, 16)
-
-
-def test_detail_lost_in_reduced_decoding_is_not_made_up():
+def test_reduced_decoding_fits_its_label_again_and_makes_no_detail_up():
     data = dict(sample((48, 64), (24, 32)), img_reduced=2, img_path='a.jpg')
+    out = SLNPResize(16).transform(dict(data))
+    assert out['img'].shape[:2] == out['label'].shape == (16, 16)
     with pytest.raises(DataError, match='30x30, but a.jpg was decoded at 32x24 .*set image_size'):
         SLNPResize(30).transform(data)
-
-
-def test_missing_size_is_named():
     with pytest.raises(DataError, match='set image_size of the dataset'):
-        SLNPResize().transform(sample((4, 4)))
+        SLNPResize().transform(data)
 
 
 # mirror
 
 
-def test_flip_mirrors_all_three():
-    out = SLNPFlip(1.0).transform(numbered((2, 3)))
-    assert out['label'].tolist() == [[2, 1, 0], [5, 4, 3]] and out['flip']
-    assert_joint(out)
-
-
-def test_flip_of_probability_zero_changes_nothing():
-    out = SLNPFlip(0.0).transform(numbered((2, 3)))
-    assert out['label'].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert out['flip'] is False
+def test_flip_mirrors_all_three_or_changes_nothing():
+    for prob, label in ((1.0, [[2, 1, 0], [5, 4, 3]]), (0.0, [[0, 1, 2], [3, 4, 5]])):
+        out = SLNPFlip(prob).transform(numbered((2, 3)))
+        assert out['label'].tolist() == label and out['flip'] is bool(prob)
+        assert_joint(out)
 
 
 def test_flip_happens_about_as_often_as_asked():

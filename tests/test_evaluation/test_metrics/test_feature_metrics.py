@@ -9,7 +9,6 @@ from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation import SLNPDiversity, SLNPScorerFrechet
 from slnp_mm.evaluation.functional.distances import feature_statistics, frechet_distance
 from slnp_mm.evaluation.metrics.feature_metric import split_half
-from slnp_mm.evaluation.metrics.slnp_diversity import RepeatedLoader
 
 
 def test_scorer_frechet_is_the_distance_of_its_features(tiny_scorer, samples):
@@ -72,18 +71,13 @@ class CountingLoader(list):
     batch_size = 2
 
 
-def test_loader_repeats_each_batch():
-    loader = RepeatedLoader(CountingLoader('abc'), 3, 4)
-    assert list(loader) == list('aaabbb') and len(loader) == 6
-
-
 def test_processes_share_the_labels_of_diversity(tiny_scorer, monkeypatch):
     """Five labels: both take three, in batches of two."""
     where = 'slnp_mm.evaluation.metrics.slnp_diversity.get_world_size'
     monkeypatch.setattr(where, lambda: 2)
     metric = SLNPDiversity(num_noises=2, num_images=5, scorer=tiny_scorer)
     loader = metric.get_metric_sampler(None, CountingLoader('abcdef'), [])
-    assert list(loader) == list('aabb')
+    assert list(loader) == list('aabb') and len(loader) == 4
 
 
 def test_diversity_takes_the_labels_asked_for(tiny_scorer):
@@ -95,21 +89,6 @@ def test_diversity_takes_the_labels_asked_for(tiny_scorer):
     assert metric.last_report['features']['labels'] == 3
 
 
-def test_diversity_of_constant_and_changing_noise(tiny_scorer, samples):
-    metric = SLNPDiversity(num_noises=2, scorer=tiny_scorer)
-    batch = samples(2)
-    metric.process(None, batch)
-    metric.process(None, batch)
-    assert metric.evaluate()['diversity_scorer'] == 0.0
-    metric.get_metric_sampler(None, CountingLoader('a'), [])
-    for _ in range(2):
-        for item in batch:
-            item['fake_img'] = torch.rand(3, 32, 32) * 255
-        metric.process(None, batch)
-    assert metric.evaluate()['diversity_scorer'] > 0.0
-    assert metric.last_report['num_images'] == 2
-
-
 def halves(left, right):
     """Grey picture, (3, 32, 32), of a left and a right half."""
     image = torch.full((3, 32, 32), float(left))
@@ -117,9 +96,9 @@ def halves(left, right):
     return image
 
 
-def run_diversity(scorer, samples, pictures, batch):
+def run_diversity(scorer, samples, pictures, batch, metric=None):
     """Two labels; ``pictures`` holds both images of each noise."""
-    metric = SLNPDiversity(num_noises=len(pictures), scorer=scorer)
+    metric = metric or SLNPDiversity(num_noises=len(pictures), scorer=scorer)
     items = samples(2)
     for images in pictures:
         for item, image in zip(items, images):
@@ -134,11 +113,15 @@ PICTURES = [[halves(100, 0), halves(10, 50)], [halves(0, 100), halves(210, 250)]
 
 @pytest.mark.parametrize('ids', [[IDS, IDS], torch.stack([IDS, IDS])])
 def test_instance_diversity_by_hand(ids, tiny_scorer, samples):
-    """Label 0: halves change by 100; label 1: the tone only; mean 50."""
+    """Label 0: halves change by 100; label 1: the tone only; mean 50. Equal images: none."""
     batch = dict(inputs=dict(instances=ids))
-    out = run_diversity(tiny_scorer, samples, PICTURES, batch).evaluate()
+    metric = run_diversity(tiny_scorer, samples, PICTURES, batch)
+    out = metric.evaluate()
     assert out['instance_diversity'] == pytest.approx(50.0)
-    assert out['diversity_scorer'] > 0
+    assert out['diversity_scorer'] > 0 and metric.last_report['num_images'] == 2
+    metric.get_metric_sampler(None, CountingLoader('a'), [])  # of the next validation
+    out = run_diversity(tiny_scorer, samples, PICTURES[:1] * 2, batch, metric).evaluate()
+    assert out == dict(instance_diversity=0.0, diversity_scorer=0.0)
 
 
 def test_movement_is_reported_for_each_class(tiny_scorer, samples):
