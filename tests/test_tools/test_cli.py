@@ -236,15 +236,10 @@ def test_amp_switches_each_wrapper(gpu, bf16, gpus, monkeypatch):
         cli.enable_amp(Config(dict(optim_wrapper=dict(type='Other', optimizer={}))))
 
 
-@pytest.mark.parametrize('value', [True, dict(mode='default')])
-def test_compile_is_left_to_the_model(value, monkeypatch):
+def test_compile_is_refused():
     """mmengine would compile train_step, optimizers and all."""
-    seen = []
-    model = SimpleNamespace(compile=lambda **given: seen.append(given))
-    from_cfg = lambda cfg: seen.append(cfg) or SimpleNamespace(model=model)  # noqa: E731
-    monkeypatch.setattr(Runner, 'from_cfg', from_cfg)
-    cli.build_runner(Config(dict(launcher='none', compile=value)))
-    assert 'compile' not in seen[0] and seen[1:] == [{} if value is True else value]
+    with pytest.raises(SLNPError, match='compile is not supported: .* remove it'):
+        cli.build_runner(Config(dict(launcher='none', compile=True)))
 
 
 def test_auto_scale_needs_a_base_batch_size():

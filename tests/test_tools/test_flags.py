@@ -25,8 +25,15 @@ EXPECTED = dict(
     [
         (
             'train',
-            ['--resume', '--amp', '--auto-scale-lr'],
-            dict(resume=True, amp=True, auto_scale_lr=True, tensorboard=False, wandb=False),
+            ['--resume', '--amp', '--auto-scale-lr', '--cuda-graph'],
+            dict(
+                resume=True,
+                amp=True,
+                auto_scale_lr=True,
+                tensorboard=False,
+                wandb=False,
+                cuda_graph=True,
+            ),
         ),
         (
             'test',
