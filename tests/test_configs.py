@@ -84,9 +84,6 @@ def test_gan_config_trains_and_scores(path, datasets, priors, scorer, tmp_path, 
     name = tiny.data_name(path)
     size = 32 * 2 ** len(cfg.model.generator.refiners)
     tiny.shrink(cfg, datasets[name], tmp_path, size)
-    for step in cfg.train_dataloader.dataset.pipeline:
-        if step['type'] == 'SLNPCrop':
-            step['size'] = size
     tiny.narrow(cfg.model)
     prior = priors(tiny.prior_config(cfg))
     cfg.model.prior_checkpoint = prior.work_dir

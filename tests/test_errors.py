@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from torch.utils.data import DataLoader, Dataset
 
 from slnp_mm.checkpoint import history_statistic
+from slnp_mm.datasets import SLNPFlip
 from slnp_mm.errors import CorruptFileError, DataError, SLNPError, check_device, one_sentence
 
 
@@ -119,6 +120,7 @@ def _raise(error):
         ),
         (lambda: open('/dev/null/x', 'w'), 'choose another folder'),
         (lambda: os.mkdir('/'), 'choose another folder'),
+        (lambda: SLNPFlip(p=1), "keyword argument 'p': correct the key in the config; CHANGELOG"),
     ],
 )
 def test_errors_of_others_that_a_setting_causes_have_a_sentence(call, sentence):

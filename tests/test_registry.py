@@ -16,7 +16,7 @@ NAMES = dict(
         'SLNPToyScenes'
     ),
     TRANSFORMS=(
-        'SLNPLoadImage SLNPLoadLabel SLNPLoadInstances SLNPResize SLNPCrop SLNPFlip '
+        'SLNPLoadImage SLNPLoadLabel SLNPLoadInstances SLNPResize SLNPFlip '
         'SLNPLabelToImage SLNPPackInputs'
     ),
     METRICS='SLNPSegMetric SLNPPriorMetric',

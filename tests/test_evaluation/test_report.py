@@ -280,7 +280,7 @@ def test_metric_and_folder_give_the_same_figures(toy, tiny_scorer):
 def test_training_images_are_scored_as_if_generated(toy, tiny_scorer):
     """The training set is the validation set here, so every distance is 0."""
     root, cfg = toy
-    metric = dict(type='SLNPScorerFrechet', scorer=tiny_scorer, manifold=False)
+    metric = dict(type='SLNPScorerFrechet', scorer=tiny_scorer)
     cfg.test_evaluator.metrics = metric
     cfg.train_dataloader = cfg.test_dataloader
     dataset, metrics = build_dataset(cfg), build_metrics(cfg)

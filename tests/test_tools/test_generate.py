@@ -102,9 +102,8 @@ def test_what_does_not_fit_is_said_first(use, words, text, labels, tmp_path, cap
 @pytest.mark.parametrize('seed', ['-1', '4294967296', '1' * 20, '3.5', 'x'])
 def test_seed_that_is_none_is_a_usage_error(use, labels, tmp_path, capsys, seed):
     assert use('generate', '--labels', labels, '--out', tmp_path, f'--seed={seed}') == 2
-    assert (
-        f"must be a whole number from 0 to 4294967295, but got '{seed}'" in capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert 'must be a whole number from 0 to 4294967295, but got' in said and seed in said
 
 
 @pytest.mark.parametrize('seed', ['4294967296', '3.5', 'True', 'x'])

@@ -283,15 +283,15 @@ def test_batches_of_one_picture_and_sizes(use, trained, capsys):
         assert said.startswith('error: Expected') and 'multiple' in said
 
 
-def test_scorer_of_batches_of_one_is_refused_before_training(use, place, capsys):
+def test_scorer_of_batches_of_one_has_a_sentence(use, place, capsys):
     """mmsegmentation issue 272: batch norm behind a pooling to one pixel."""
     write_pairs(place / 'data/mine', ['train/0', 'train/1', 'train/2', 'val/0'])
     words = ['train_scorer', JUDGE, '--max-iters', 2, '--cfg-options', *SCORER]
     assert use(*words, 'train_dataloader.batch_size=1') == 1
-    assert 'train_dataloader has batch_size 1, but the batch norm' in capsys.readouterr().err
+    assert 'a batch norm of this network needs 2 images or more' in capsys.readouterr().err
     words += ['train_dataloader.sampler.type=DefaultSampler']
     assert use(*words) == 1
-    assert '3 images in batches of 2 leave one image for the last batch' in capsys.readouterr().err
+    assert 'or set drop_last=True' in capsys.readouterr().err
     assert use(*words, 'train_dataloader.drop_last=True') == 0
 
 

@@ -259,7 +259,7 @@ def test_examples_are_scenes_or_files(client, inferencer, label, tmp_path):
         (f'picture?{QUERY}&pins=1,2', bytes(4096), 'expected pins=x,y,seed;..., at most 64'),
         (f'picture?{QUERY}&pins=64,2,0', bytes(4096), 'expected x as .* from 0 to 63'),
         (f'picture?{QUERY}', bytes(4099), 'expected finite float32 noise of shape'),
-        ('label', b'no picture', 'the file is no PNG picture, or is damaged'),
+        ('label', b'no picture', 'the file is no PNG image, or is damaged'),
         ('label', png(np.zeros((64, 64), np.uint8))[:-30], 'no PNG picture, or is damaged'),
         ('label', png(np.full((64, 64, 3), (7, 8, 9), np.uint8)), r'color \(7, 8, 9\) is of'),
         ('label', png(np.full((64, 64), 11, np.uint8)), 'the label map: label id 11'),
@@ -673,7 +673,7 @@ def test_errors_are_shown_and_leave_the_map(page, label):
     file = dict(name='photo.png', mimeType='image/png', buffer=b'no picture')
     page.set_input_files('#label-file', file)
     page.wait_for_selector('#alert:visible')
-    assert page.text_content('#alert-text').startswith('the file is no PNG picture')
+    assert page.text_content('#alert-text').startswith('the file is no PNG image')
     assert np.array_equal(ids(page), label)
     page.click('#alert-close')
 

@@ -46,11 +46,9 @@ PLAIN = dict(
 )
 
 
-def test_label_becomes_bgr_colors_and_black_or_one_hot_with_unlabelled_last():
+def test_label_image_has_bgr_colors_and_black_and_needs_a_label():
     out = SLNPLabelToImage().transform(dict(PLAIN))
     assert out['img_mask'].tolist() == [[[30, 20, 10], [3, 2, 1], [0, 0, 0]]]
     assert out['img_img'] is out['img']
-    out = SLNPLabelToImage('onehot', 'a', 'b').transform(dict(PLAIN))
-    assert (out['img_a'] == 255 * np.eye(3)[None]).all() and 'img_b' in out
     with pytest.raises(DataError, match='needs SLNPLoadLabel'):
         SLNPLabelToImage().transform({})

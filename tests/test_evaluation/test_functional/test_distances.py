@@ -1,4 +1,4 @@
-"""Frechet and kernel distance, diversity, precision and recall."""
+"""Frechet and kernel distance, diversity."""
 
 import warnings
 
@@ -12,7 +12,6 @@ from slnp_mm.evaluation.functional.distances import (
     kernel_distance,
     pairwise_diversity,
     polynomial_mmd,
-    precision_recall,
 )
 
 RNG = np.random.default_rng(0)
@@ -120,13 +119,3 @@ def test_diversity_is_the_mean_pairwise_distance():
     rows = np.array([[0, 0], [3, 0], [0, 4]])
     assert pairwise_diversity(rows) == pytest.approx(4.0)
     assert pairwise_diversity(np.ones((4, 7))) == 0.0
-
-
-def test_precision_and_recall_of_limit_cases():
-    real = RNG.normal(size=(50, 4))
-    assert precision_recall(real, real) == (1.0, 1.0)
-    assert precision_recall(real, real + 100) == (0.0, 0.0)
-    # one point many times: inside the real manifold, covers nothing of it
-    stuck = np.repeat(real[:1], 10, axis=0)
-    precision, recall = precision_recall(real, stuck)
-    assert precision == 1.0 and recall == pytest.approx(1 / 50)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from slnp_mm.evaluation.functional.class_map import build_class_map
 from slnp_mm.evaluation.functional.grid import color_attention, color_label, make_grid
 from slnp_mm.evaluation.functional.images import resize_image, to_uint8
+from slnp_mm.evaluation.metrics.slnp_seg_metric import build_class_map
 
 
 def test_to_uint8_rounds_clips_and_equals_a_saved_png(tmp_path):
