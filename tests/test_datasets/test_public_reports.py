@@ -331,8 +331,9 @@ def test_check_of_nothing_is_a_problem(folder_pair, build):
 
 
 def test_check_leaves_the_random_sources_as_they_were(folder_pair, build):
+    steps = [*LOAD, dict(type='SLNPFlip')]
     before = np.random.get_state()[2]
-    quick_check(build(folder_pair, [*LOAD, dict(type='SLNPFlip')]))
+    quick_check(build(folder_pair, steps))
     assert np.random.get_state()[2] == before
 
 
