@@ -20,7 +20,7 @@ def list_steps(out: Path, seed: int) -> dict:
     prior = out / 'noise_prior'
     seeded = f'--cfg-options randomness.seed={seed}'
     with_prior = f'{seeded} model.prior_checkpoint={prior}'
-    train, test = 'tools/train.py --resume --work-dir', 'tools/test.py --num-pictures 8 --work-dir'
+    train, test = 'tools/train.py --resume --work-dir', 'tools/test.py --num-images 8 --work-dir'
     once = 'train_cfg.val_begin=1000000000'  # only the last step validates
     return {
         'data': ('tools/make_toyscenes.py', Path('data/toyscenes/toyscenes.json')),

@@ -38,7 +38,7 @@ EXPECTED = dict(
         (
             'test',
             ['a.pth', '--out', 'x.json'],
-            dict(checkpoint='a.pth', out='x.json', num_pictures=0),
+            dict(checkpoint='a.pth', out='x.json', num_images=0),
         ),
     ],
 )
