@@ -260,10 +260,10 @@ def test_examples_are_scenes_or_files(client, inferencer, label, tmp_path):
         (f'picture?{QUERY}&pins=64,2,0', bytes(4096), 'expected x as .* from 0 to 63'),
         (f'picture?{QUERY}', bytes(4099), 'expected finite float32 noise of shape'),
         ('label', b'no picture', 'the file is no PNG image, or is damaged'),
-        ('label', png(np.zeros((64, 64), np.uint8))[:-30], 'no PNG picture, or is damaged'),
+        ('label', png(np.zeros((64, 64), np.uint8))[:-30], 'no PNG image, or is damaged'),
         ('label', png(np.full((64, 64, 3), (7, 8, 9), np.uint8)), r'color \(7, 8, 9\) is of'),
         ('label', png(np.full((64, 64), 11, np.uint8)), 'the label map: label id 11'),
-        ('style', b'GIF89a', 'no JPEG or PNG or WEBP or TIFF or BMP picture'),
+        ('style', b'GIF89a', 'no JPEG or PNG or WEBP or TIFF or BMP image'),
     ],
     ids=map(str, range(16)),
 )
