@@ -6,6 +6,7 @@ import os
 import re
 from argparse import Namespace
 from collections import Counter, defaultdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def find_folders(root: Path, kind: str | None, option: str, said: str | None) ->
     return dict(found)
 
 
-def find_suffixes(images: list[str], labels: list[str], beside: bool) -> tuple[str, list[str]]:
+def find_suffixes(images: list[str], labels: list[str], inside: bool) -> tuple[str, list[str]]:
     """What follows the common part of the names of an image and its label maps."""
     best = 0, '', Counter()
     for end in IMAGE_ENDS:
@@ -85,7 +86,7 @@ def find_suffixes(images: list[str], labels: list[str], beside: bool) -> tuple[s
         tails = Counter()
         for name in labels:
             stem = os.path.splitext(name)[0]
-            cuts = range(len(stem) - (beside and name in images), 0, -1)
+            cuts = range(len(stem) - inside, 0, -1)  # an image is no label map of its own
             tails[name[next((cut for cut in cuts if stem[:cut] in stems), 0) :]] += 1
         if (most := max(tails.values(), default=0)) > best[0]:
             best = most, end, tails
@@ -128,7 +129,7 @@ def scan(paths: list[str], by_color: bool) -> tuple[bool, dict[int, list], list]
             raw = files.id24(raw if raw.ndim == 3 else raw[..., None].repeat(3, 2))
         for value, number in zip(*np.unique(raw, return_counts=True)):
             row = values.setdefault(int(value), [0, 0, 0, path])
-            thick = cv2.erode((raw == value).astype(np.uint8), np.ones((7, 7))).any()
+            thick = by_color and cv2.erode((raw == value).astype(np.uint8), np.ones((7, 7))).any()
             row[:3] = row[0] + int(number), row[1] + 1, row[2] + bool(thick)
         if len(values) > 256:
             raise DataError(
@@ -153,8 +154,9 @@ def make_rule(scanned: tuple, names: list[tuple], source: str, said: str | None)
     by_color, values, palette = scanned
     words = [word.strip() for word in said.split(',')] if said else []
     listed, colors = {}, {}
-    for place, (number, name, color) in enumerate(names):
-        key = place if number is None else number
+    free = (number for number in count() if str(number) not in words)
+    for number, name, color in names:
+        key = next(free) if number is None else number
         if by_color and color is None and number is None:
             raise DataError(
                 f'{source} gives {name} no color, but the label maps hold colors: write lines such '
@@ -169,9 +171,15 @@ def make_rule(scanned: tuple, names: list[tuple], source: str, said: str | None)
     for word in set(words) - {'none', *listed.values()}:
         if not re.fullmatch('[0-9]+|#[0-9a-fA-F]{6}', word):
             raise DataError(f'--unlabelled {word} is no class, id or color such as #e0e0c0')
-        void.add(int(files.id24(np.array([*bytes.fromhex(word[1:])]))) if '#' in word else int(word))
+        void.add(
+            int(files.id24(np.array([*bytes.fromhex(word[1:])]))) if '#' in word else int(word)
+        )
     strange = {key for key in values if key not in listed and key not in void}
-    lines = [k for k in strange if not values[k][2] and values[k][1] > 0.8 * max(v[1] for v in values.values())]
+    lines = [
+        k
+        for k in strange
+        if not values[k][2] and values[k][1] > 0.8 * max(v[1] for v in values.values())
+    ]
     if not words:
         void |= strange & ({0, *lines} if names else {*lines}) if by_color else strange & {255}
         if {*values} == {0, 255} and not by_color and not names:
@@ -218,48 +226,46 @@ def join_brushes(root: Path, masks: list[Path], out: Path) -> tuple[dict, list[t
 
     Only the project's JSON export says of which image a task is.
     """
-    tasks = {}
+    tasks, regions, samples = {}, defaultdict(list), {}
     for path in root.rglob('*.json'):
         listed = json.loads(files.read_bytes(str(path)))
         for task in listed if isinstance(listed, list) else []:
-            texts = [str(text) for text in task.get('data', {}).values()]
-            tasks[str(task['id'])] = {re.split('[/=]', text)[-1] for text in texts}
-    regions, samples = defaultdict(list), {}
+            names = {re.split('[/=]', str(text))[-1] for text in task.get('data', {}).values()}
+            tasks[str(task['id'])] = names | {re.sub('^[0-9a-f]{8}-', '', name) for name in names}
     for path in sorted(masks):
         task, version, name = TASK.fullmatch(path.name).groups()
         regions[task].append((int(version), name, path))
     classes = sorted({name for group in regions.values() for _, name, _ in group})
-    images = {path.name: path for path in root.rglob('*') if path.suffix.lower() in files.IMAGE_SUFFIXES}
+    images = {p.name: p for p in root.rglob('*') if p.suffix.lower() in files.IMAGE_SUFFIXES}
     for task, group in regions.items():
-        names = {short for name in tasks.get(task, ()) for short in (name, re.sub('^[0-9a-f]{8}-', '', name))}
-        found = [images[name] for name in names & images.keys()]
-        if not found:
+        names = tasks.get(task, set())
+        if not names & images.keys():
             raise DataError(
                 f'no image for task {task} of Label Studio ({", ".join(names) or "unknown"}): put '
                 f"the images and the project's JSON export into {root}, beside the masks"
             )
         label = np.uint8(0)
         for version, name, path in group:
-            if version == max(group)[0]:
+            if version == max(group)[0]:  # of several annotations, the last
                 mask = files.decode_ids(files.read_bytes(str(path)), str(path)) > 0
                 label = np.where(mask, np.uint8(classes.index(name) + 1), label)
-        samples[found[0]] = label
+        samples[images[min(names & images.keys())]] = label
     top = Path(os.path.commonpath([image.parent for image in samples]))
-    stems = {image.relative_to(top).with_suffix('').as_posix(): label for image, label in samples.items()}
-    for stem, label in stems.items():
-        with replace_file(out / f'{stem}.png') as draft:
+    for image, label in samples.items():
+        with replace_file(out / image.relative_to(top).with_suffix('.png')) as draft:
             Image.fromarray(label).save(draft)
+    stems = sorted(image.relative_to(top).with_suffix('').as_posix() for image in samples)
     folders = dict(img={None: str(top.relative_to(root))}, label={None: str(out)}, instance={})
-    return folders, [(None, name, None) for name in ['background', *classes]], sorted(stems)
+    return folders, [(None, name, None) for name in ['background', *classes]], stems
 
 
 def divide(names: list[str], val: str | None) -> dict[str, list[str]]:
     """Train and val: those of a list, or every tenth by the hash of its name."""
+    digest = {name: int(hashlib.sha1(name.encode()).hexdigest(), 16) % 10 for name in names}
+    chosen = {name for name in names if digest[name] == min(digest.values())}
     if val:
-        chosen = {os.path.splitext(line)[0] for line in Path(val).read_text().split('\n')} & {*names}
-    else:
-        digest = {name: int(hashlib.sha1(name.encode()).hexdigest(), 16) % 10 for name in names}
-        chosen = {name for name in names if digest[name] == min(digest.values())}
+        lines = files.read_bytes(val).decode().split('\n')
+        chosen = {os.path.splitext(line.strip())[0] for line in lines} & {*names}
     if not chosen or len(chosen) == len(names):
         raise DataError(
             f'{len(chosen)} of {len(names)} samples would be for validation: expected a part of '
@@ -268,13 +274,66 @@ def divide(names: list[str], val: str | None) -> dict[str, list[str]]:
     return dict(train=[n for n in names if n not in chosen], val=sorted(chosen))
 
 
+def find_files(root: Path, folders: dict, suffix: str | None) -> tuple[dict, dict]:
+    """Suffixes, as arguments of ``SLNPDataset``, and the names of the images of each split."""
+    beside = not folders['label']
+    folders['label'] = folders['label'] or folders['img']
+    all_names = {
+        kind: {
+            split: [*files.list_files(str(root / place), '')[0]] for split, place in each.items()
+        }
+        for kind, each in folders.items()
+    }
+    images, labels = (
+        [
+            name
+            for names in all_names[kind].values()
+            for name in names
+            if files.cut_suffix(name, ends)
+        ]
+        for kind, ends in (('img', files.IMAGE_SUFFIXES), ('label', files.LABEL_SUFFIXES))
+    )
+    photos = [name for name in images if name not in {*labels}] if beside else images
+    end, tails = find_suffixes(photos or images, labels, beside and not photos)
+
+    known, maps = {}, [tail for tail in tails if re.search('instance', tail, re.I)]
+    plain = [t for t in tails if t not in maps and not re.search('colou?r|vis|overlay', t)]
+    plain = [suffix] if suffix else plain
+    if len(plain) > 1:
+        both = ' or '.join(sorted(plain))
+        raise DataError(f'label maps can be {both}: say which with --label-suffix')
+    if beside and (not plain or not (photos or plain[0] not in files.LABEL_SUFFIXES)):
+        there = Counter(os.path.splitext(name)[1] for name in files.list_files(str(root), '')[0])
+        raise DataError(
+            f'no label maps in {root}: expected PNG, TIFF or BMP files in a folder such as labels '
+            f'or masks, or 0001_mask.png beside 0001.jpg; it holds {dict(there.most_common(4))}: '
+            'export the masks as images, or say where they are with --labels'
+        )
+    if plain and (beside or plain[0] not in files.LABEL_SUFFIXES):
+        known['label_suffix'] = plain[0]
+    if end or beside:
+        parts = map(os.path.splitext, photos or images)
+        known['img_suffix'] = tuple(
+            sorted({end + kind for stem, kind in parts if stem.endswith(end)})
+        )
+    if maps and not folders['instance']:
+        folders['instance'], known['instance_suffix'] = folders['label'], maps[0]
+
+    ends, other = known.get('img_suffix', files.IMAGE_SUFFIXES), known.get('label_suffix', '/')
+    stems = {
+        split: [files.cut_suffix(name, ends) for name in names if not name.endswith(other)]
+        for split, names in all_names['img'].items()
+    }
+    return known, {split: sorted(filter(None, names)) for split, names in stems.items()}
+
+
 def find_layout(root: Path, args: Namespace, out: Path) -> dict[str, Any]:
     """Find out how a folder is made; ``args`` are the options of ``tools/fit.py``.
 
     Returns:
         dict: ``data``, arguments of ``SLNPDataset``; ``train`` and ``val``, those of one split;
         ``lists``, the names in splits that are not in the files; ``told``, what was taken for what;
-        ``images``, some paths.
+        ``count`` of the images and ``short_side``, the median of some, in pixels.
 
     Raises:
         DataError: If something is missing or ambiguous; it names the option.
@@ -293,89 +352,71 @@ def find_layout(root: Path, args: Namespace, out: Path) -> dict[str, Any]:
             f'no images in {root}: expected files such as 0001.jpg in a folder such as images, or '
             'beside the label maps; say where with --images (CVAT exports them if asked to)'
         )
-    beside = not folders['label']
-    folders['label'] = folders['label'] or folders['img']
-    kinds = [(k, ends) for k, ends in zip(folders, (files.IMAGE_SUFFIXES, *[files.LABEL_SUFFIXES] * 2))]
-    found = {k: {s: files.list_files(str(root / p), '')[0] for s, p in folders[k].items()} for k in folders}
-    cut = {k: [n for f in found[k].values() for n in f if files.cut_suffix(n, ends)] for k, ends in kinds}
-    if beside:
-        cut['img'] = [n for n in cut['img'] if not files.cut_suffix(n, files.LABEL_SUFFIXES)] or cut['img']
-
-    # suffixes
-    data = dict(type='mmagic.SLNPDataset', data_root=str(root))
-    end, tails = find_suffixes(cut['img'], cut['label'], beside)
-    maps = [tail for tail in tails if 'instance' in tail.lower()]
-    tails = [tail for tail in tails if tail not in maps and not re.search('colou?r|vis|overlay', tail)]
-    tails = [args.label_suffix] if args.label_suffix else tails
-    if len(tails) > 1:
-        raise DataError(f'label maps can be {" or ".join(sorted(tails))}: say which with --label-suffix')
-    if beside and (not tails or (tails[0] == '.png' and cut['img'] == cut['label'])):
-        others = Counter(os.path.splitext(p)[1] for p in files.list_files(str(root), '')[0])
-        raise DataError(
-            f'no label maps in {root}: expected PNG, TIFF or BMP files in a folder such as labels '
-            f'or masks, or 0001_mask.png beside 0001.jpg; it holds {dict(others.most_common(4))}: '
-            'export the masks as images, or say where they are with --labels'
-        )
-    if end or beside:
-        data['img_suffix'] = tuple({end + os.path.splitext(n)[1] for n in cut['img'] if os.path.splitext(n)[0].endswith(end)})
-    if tails and (beside or tails[0] not in files.LABEL_SUFFIXES):
-        data['label_suffix'] = tails[0]
-    if maps and not folders['instance']:
-        folders['instance'], data['instance_suffix'] = folders['label'], maps[0]
+    data, stems = find_files(root, folders, args.label_suffix)
 
     # splits
-    def prefix(split: str | None) -> dict:
-        each = {k: folders[k].get(split, folders[k].get(None)) for k in folders if folders[k]}
-        return dict(data_prefix=each)
+    def part(split: str | None, **more) -> dict:
+        places = {k: each.get(split, each.get(None)) for k, each in folders.items() if each}
+        return dict(data_prefix=places, **more)
 
-    stems = {
-        split: sorted(files.cut_suffix(n, data.get('img_suffix', files.IMAGE_SUFFIXES)) for n in f if files.cut_suffix(n, data.get('img_suffix', files.IMAGE_SUFFIXES)))
-        for split, f in found['img'].items()
-    }
-    val = next((s for s in ('val', 'test') if s in folders['img'] and (s in folders['label'] or None in folders['label'])), None)
-    sets = {p.stem: str(p.relative_to(root)) for p in root.glob('ImageSets/Segmentation/*.txt')}
     lists, parts = {}, {}
-    if 'train' in folders['img'] and val and not args.val:
-        parts = dict(train=prefix('train'), val=prefix(val))
-        if None in folders['label']:
-            lists = dict(train=stems['train'], val=stems[val])
+    sets = {p.stem: str(p.relative_to(root)) for p in root.glob('ImageSets/Segmentation/*.txt')}
+    val = [s for s in ('val', 'test') if s in stems and {s, None} & folders['label'].keys()][:1]
+    if 'train' in stems and val and not args.val:
+        parts = dict(train=part('train'), val=part(*val))
+        if None in folders['label']:  # one folder for all splits
+            lists = dict(train=stems['train'], val=stems[val[0]])
     elif {'train', 'val'} <= sets.keys() and not args.val:
-        parts = {split: dict(prefix(None), ann_file=sets[split]) for split in ('train', 'val')}
+        parts = {split: part(None, ann_file=sets[split]) for split in ('train', 'val')}
     else:
-        first = min(folders['img'], key=str)
-        listed = listed or (sets and (root / min(sets.values())).read_text().split()) or stems[first]
-        parts, lists = dict.fromkeys(('train', 'val'), prefix(first)), divide(listed, args.val)
+        first = min(stems, key=str)
+        if sets and not listed:
+            listed = (root / min(sets.values())).read_text().split()
+        lists = divide(listed or stems[first], args.val)
+        parts = dict(train=part(first), val=part(first))
 
     # classes
-    ends = data.get('label_suffix', files.LABEL_SUFFIXES)
+    label_folders = {part['data_prefix']['label'] for part in parts.values()}
+    ends, used = data.get('label_suffix', files.LABEL_SUFFIXES), {*sum(lists.values(), [])}
     maps = [
         path
-        for place in {root / part['data_prefix']['label'] for part in parts.values()}
-        for name, path in files.list_files(str(place), ends)[0].items()
-        if not lists or name in {*lists['train'], *lists['val']}
+        for place in sorted(label_folders)
+        for name, path in files.list_files(str(root / place), ends)[0].items()
+        if not used or name in used
     ]
-    places = [Path(args.classes)] if args.classes else [root / p / n for n in NAMES for p in ('', 'train', parts['train']['data_prefix']['label'])]
-    source = next((p for p in places if p.is_file()), None)
-    if args.classes and source is None:
+    near = [root / place / name for name in NAMES for place in ('', 'train', *label_folders)]
+    near = [Path(args.classes)] if args.classes else near
+    source = next((path for path in near if path.is_file()), None)
+    if args.classes and not source:
         names = [(None, name.strip(), None) for name in args.classes.split(',')]
-    elif source is not None:
-        program = program or NAMES.get(source.name)
-        names = names or read_names(source)
+    elif source:
+        names, program = names or read_names(source), program or NAMES.get(source.name)
     scanned = scan(maps, False)
-    if any(color for *_, color in names) and (scanned[0] or scanned[2]):
+    if any(color for *_, color in names) and (scanned[0] or scanned[2]):  # of a palette, too
         scanned = scan(maps, True)
     if sets and not names and not scanned[0] and {*scanned[1]} <= {*range(21), 255}:
         names = [(None, name, None) for name in mmseg_metainfo('PascalVOCDataset')['classes']]
         program = 'Pascal VOC'
-    rule = make_rule(scanned, names, str(source or '--classes' if names else ''), args.unlabelled)
-    data |= rule['data']
+    spoken = str(source) if source else '--classes' if args.classes else program if names else ''
+    rule = make_rule(scanned, names, spoken, args.unlabelled)
     if folders['instance']:
         data['instance'] = dict(background_ids=(0,))
-    told = dict(program=program or 'folders', images=folders['img'], labels=folders['label'])
-    return dict(data=data, lists=lists, told=told | rule['told'], **parts, images=[p for f in found['img'].values() for p in f.values()])
 
-
-def short_side(paths: list[str]) -> float:
-    """Median of the shorter side of images, in pixels."""
-    sizes = [files.header_size(files.read_bytes(path)) for path in spread(paths, 50)]
-    return float(np.median([min(size) for size in sizes if size] or [0]))
+    images = [
+        path
+        for place in {part['data_prefix']['img'] for part in parts.values()}
+        for path in files.list_files(str(root / place), '')[0].values()
+        if files.cut_suffix(path, data.get('img_suffix', files.IMAGE_SUFFIXES))
+    ]
+    sizes = [files.header_size(files.read_bytes(path)) for path in spread(images, 50)]
+    told = dict(program=program or 'folders')
+    for kind, option in (('img', 'images'), ('label', 'labels'), ('instance', 'instances')):
+        told[option] = ', '.join(dict.fromkeys(folders[kind].values())) or '-'
+    return dict(
+        data=dict(type='mmagic.SLNPDataset', data_root=str(root), **data, **rule['data']),
+        **parts,
+        lists=lists,
+        told=told | rule['told'],
+        count=sum(map(len, stems.values())),
+        short_side=float(np.median([min(size) for size in sizes if size] or [0])),
+    )

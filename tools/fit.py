@@ -3,8 +3,8 @@
 python tools/fit.py data/mine --minutes 30
 python tools/painter.py work_dirs/mine
 
-It finds the data, writes configs to the work dir and runs the tools on them, whose commands it
-prints. After a stop, the same command continues.
+It finds the data, writes configs to the work dir and runs the tools on them, printing each
+command. After a stop, the same command continues.
 """
 
 import argparse
@@ -21,45 +21,46 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from statistics import median
 
 import _cli as cli
 
-BASES = 'slnp_mm::configs/_base_/'
-RUNTIME, PAIRS = BASES + 'default_runtime.py', BASES + 'datasets/pairs.py'
-HERE = '{{ fileDirname }}'
-LOADERS = """
-train_dataloader = dict(
-    batch_size={batch},
-    dataset=dict(_base_.train_data, image_size={side}, pipeline=_base_.train_pipeline),
-)
-val_dataloader = dict(
-    dataset=dict(_base_.val_data, image_size={side}, pipeline=_base_.{val_pipeline}),
-)
-test_dataloader = val_dataloader
-"""
+HERE = '{{ fileDirname }}'  # of the config, filled in by mmengine
 DATA = """data = dict({data})
 train_data = dict(data, {train})
 val_data = dict(data, test_mode=True, {val})
 """
-PRIOR = """
-model = dict(base_channels=16, code_rank={rank}, data_preprocessor=dict(num_classes={classes}))
-train_cfg = dict(max_iters={prior}, val_begin={prior} + 1)
-default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval={save}, save_best=None))
-custom_hooks = [dict(type='SLNPPriorHook'), dict(type='SLNPWatchHook')]
+CONFIG = """_base_ = ['./data.py', 'slnp_mm::configs/{base}.py']
+work_dir = '{here}/{name}'
+train_dataloader = dict(
+    batch_size={batch},
+    dataset=dict(
+        _base_.train_data, _delete_=True, image_size={side}, pipeline=_base_.train_pipeline
+    ),
+)
+val_dataloader = dict(
+    sampler=dict(shuffle=True, seed=0),  # the sheets show the first images of an order
+    dataset=dict(_base_.val_data, _delete_=True, image_size={side}, pipeline=_base_.{steps}),
+)
+test_dataloader = dict(val_dataloader, sampler=dict(shuffle=False))
 """
-GAN = """
+MODELS = dict(
+    prior="""
+model = dict(code_rank={rank}, data_preprocessor=dict(num_classes={classes}))
+train_cfg = dict(max_iters={prior}, val_begin={prior} + 1)
+default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval={save}))
+custom_hooks = [dict(type='SLNPPriorHook'), dict(type='SLNPWatchHook')]
+""",
+    gan="""
 model = dict(
     num_classes={classes},
     prior_checkpoint='{here}/prior',
     noise_prior=dict(code_rank={rank}),
-    discriminator=dict(upsample_factor=(1.2, 1.8)),
     ema_config=dict(batch_size={batch}),
 )
 optim_wrapper = dict(generator=dict(type='{amp}'), discriminator=dict(type='{amp}'))
 train_cfg = dict(max_iters={until}, val_interval={gan}, val_begin={gan} + 1)
 param_scheduler = dict(begin={gan} // 2, end={gan})
-val_evaluator = dict(type='Evaluator', metrics={metrics})
+val_evaluator = dict(metrics={metrics})
 test_evaluator = val_evaluator
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval={save}, save_best=None))
 custom_hooks = [
@@ -69,21 +70,19 @@ custom_hooks = [
     dict(type='SLNPPriorHook'),
     dict(type='SLNPWatchHook'),
 ]
-"""
-SCORER = """
+""",
+    scorer="""
 scorer = dict(checkpoint='{here}/scorer/scorer.pth')
 model = dict(decode_head=dict(num_classes={classes}))
-"""
-METRICS = """[
-    dict(type='SLNPSegMetric', scorer=dict(config='{here}/scorer.py')),
-    dict(type='SLNPScorerFrechet', scorer=dict(config='{here}/scorer.py'), manifold=False),
-]"""
+""",
+)
+METRIC = "\n    dict(type='{}', scorer=dict(config='{}/scorer.py'){}),"
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    kind = argparse.RawTextHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    style = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     add = parser.add_argument
     add('data', type=cli.path, help='folder with images and label maps')
     add('--minutes', type=float, default=30, help='time for everything (default: 30)')
@@ -96,18 +95,19 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     add('--val', type=cli.path, help='file with the names of the images for validation')
     add('--size', type=cli.number, help='side of the images, in pixels')
     add('--score', action='store_true', help='also train a segmentor, and score the images')
-    return parser.parse_args(words)
+    args = parser.parse_args(words)
+    args.work_dir = args.work_dir or f'work_dirs/{Path(args.data).resolve().name}'
+    return args
 
 
 class Fit:
-    """The stages of a run; what a work dir has already is skipped."""
+    """The stages of a run; what the work dir has already is skipped."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        name = Path(args.data).resolve().name
-        self.args, self.out, self.child = args, Path(args.work_dir or f'work_dirs/{name}'), 0
-        self.state = self.out / 'plan.json'
-        self.plan = json.loads(self.state.read_text()) if self.state.is_file() else {}
-        self.start = time.time() - self.plan.get('seconds', 0)  # as if it had never been stopped
+        self.args, self.out, self.child = args, Path(args.work_dir), 0
+        state = self.out / 'plan.json'
+        self.plan = json.loads(state.read_text()) if state.is_file() else {}
+        self.start = time.time() - self.plan.get('seconds', 0)  # as if never stopped
 
     def left(self) -> float:
         """Seconds left of the time given."""
@@ -124,28 +124,33 @@ class Fit:
                     f'{out} was planned with {option} {was}, but now it is {key[option]}: give '
                     'another --work-dir, or remove this one'
                 )
-        if 'pace' not in self.plan:
+        if not self.plan.get('pace'):
             self.prepare(key)
-        self.train('prior')
+        self.tool('prior', 'train', '--resume', made=f'prior/iter_{self.plan["prior"]}.pth')
         if self.args.score:
-            words = ('--max-iters', self.plan['scorer'])
-            self.tool('scorer', 'train_scorer', f'{out}/scorer.py', *words, made='scorer/scorer.pth')
-        if not any((out / 'gan').glob('*')):  # the prior took more or less time than planned
+            words = '--max-iters', self.plan['scorer']
+            self.tool('scorer', 'train_scorer', *words, made='scorer/scorer.pth')
+        if not (out / 'gan').exists():  # the time before was more or less than planned
             self.write(gan=self.affordable('gan', self.left() - self.plan['end']))
-        self.train('gan')
+        self.tool('gan', 'train', '--resume', made=f'gan/iter_{self.plan["until"]}.pth')
+        spare = self.left() - self.plan['end']
+        if spare > 6 * self.args.minutes and not (out / f'{name}.pth').exists():
+            spare = self.affordable('gan', spare)
+            self.write(until=self.plan['until'] + spare)  # the machine became faster
+            self.tool('gan', 'train', '--resume', made=f'gan/iter_{self.plan["until"]}.pth')
         if self.args.score:
-            words = (f'{out}/gan.py', f'{out}/gan', '--work-dir', f'{out}/test')
-            self.tool('test', 'test', *words, made='test/test_report.md')
-        self.tool('publish', 'publish', f'{out}/gan', f'{out}/{name}', made=f'{name}.pth')
+            words = f'{out}/gan', '--work-dir', f'{out}/test'
+            self.tool('gan', 'test', *words, made='test/test_report.md')
+        self.tool('', 'publish', f'{out}/gan', f'{out}/{name}', made=f'{name}.pth')
         for path in out.glob(f'{name}-????????.pth'):
             path.replace(out / f'{name}.pth')
-        write(out / 'last_checkpoint', f'{name}.pth')  # tools take the work dir for it
+        write(out / 'last_checkpoint', f'{name}.pth')  # tools take the folder for it
         self.report()
 
     def prepare(self, key: dict) -> None:
         """Find and check the data, choose sizes, measure and plan."""
         import torch
-        from _layouts import find_layout, short_side
+        from _layouts import find_layout
 
         args, out = self.args, self.out
         found = find_layout(Path(args.data), args, out)
@@ -153,50 +158,63 @@ class Fit:
             print(f'{what:<28}{taken}', flush=True)
         for split, names in found['lists'].items():
             write(out / f'{split}.txt', '\n'.join(names))
-            found[split]['ann_file'] = f'{out.absolute()}/{split}.txt'
+            found[split] = dict(found[split], ann_file=f'{out.absolute()}/{split}.txt')
 
         # sizes
         gpu = torch.cuda.is_available()
         memory = torch.cuda.get_device_properties(0).total_memory >> 30 if gpu else 0
-        short, count = short_side(found['images']), len(found['images'])
-        sides = [side for side in (256, 128) if short > 0.75 * side and (side < 256 or memory > 8)]
+        short, count = found['short_side'], found['count']
+        side = 256 if short > 192 and memory > 8 else 128 if short > 96 else 64
         bf16 = gpu or 'avx512_bf16' in Path('/proc/cpuinfo').read_text()
-        texts = {k: ', '.join(f'{a}={b!r}' for a, b in found[k].items()) for k in ('data', 'train', 'val')}
+        texts = {
+            part: ', '.join(f'{name}={value!r}' for name, value in found[part].items())
+            for part in ('data', 'train', 'val')
+        }
         self.write(
-            **texts, told=found['told'], key=key, pace={}, prior=8, gan=8, until=8, save=100, sheet=100,
-            side=args.size or (sides or [64])[0], batch=16 if memory > 20 else 4,
-            half='_half' if not gpu or count < 2000 else '', rank=min(64, max(count // 4, 1)),
+            **texts,
+            key=key,
+            told=found['told'],
+            pace={},
+            gan=8,
+            prior=8,
+            side=args.size or side,
+            batch=16 if memory > 20 else 4,
+            rank=min(64, max(count // 4, 1)),
             classes=len(found['data']['metainfo']['classes']),
             amp='SLNPBF16OptimWrapper' if bf16 else 'OptimWrapper',
         )
-        words = ['--json', f'{out}/check.json', '--sheet', f'{out}/data.png', '--limit', 4000]
-        self.tool('check', 'check_dataset', f'{out}/gan.py', *words)
+        words = '--json', f'{out}/check.json', '--sheet', f'{out}/data.png', '--limit', 4000
+        self.tool('gan', 'check_dataset', *words)
 
         # pace
-        pace = {}
-        probe = ['--work-dir', f'{out}/probe', '--cfg-options', 'default_hooks.logger.interval=1']
-        for name, more in (('prior', []), ('gan', ['model.noise=random', 'model.code_share=0'])):
-            self.tool('measure', 'train', f'{out}/{name}.py', *probe, *more)
-            pace[name] = median(line['time'] for line in self.logged('probe')[2:])
+        pace, probe = self.plan['pace'], ['--work-dir', f'{out}/probe']
+        stages = dict(
+            prior=('train', []),
+            gan=('train', ['model.noise=random', 'model.code_share=0']),
+            scorer=('train_scorer', ['train_cfg.max_iters=8', 'val_dataloader.dataset.indices=4']),
+        )
+        for name in [*stages][: 2 + args.score]:
+            options = '--cfg-options', 'default_hooks.logger.interval=1', *stages[name][1]
+            self.tool(name, stages[name][0], *probe, *options)
+            means = [line['time'] for line in self.logged('probe')]  # from the start on
+            pace[name] = (len(means) * means[-1] - 3 * means[2]) / (len(means) - 3)
             shutil.rmtree(out / 'probe')
-        if args.score:
-            pace['scorer'] = 2 * pace['prior']
         left = self.left()
-        self.plan.update(pace=pace, end=10 + 0.02 * left + 60 * args.score)
-        scorer = self.affordable('scorer', 0.15 * left) if args.score else 0
+        end = 10 + 0.02 * left + 60 * args.score
         prior = min(self.affordable('prior', 0.12 * left), 2000)
-        gan = left - prior * pace['prior'] - self.plan['end'] - 0.15 * left * args.score
-        self.write(prior=prior, gan=self.affordable('gan', gan), scorer=scorer)
+        scorer = self.affordable('scorer', 0.15 * left) if args.score else 0
+        rest = left - end - prior * pace['prior'] - scorer * pace.get('scorer', 0)
+        self.write(prior=prior, scorer=scorer, end=end, gan=self.affordable('gan', rest))
         for name in pace:
-            print(f'plan    {name}: {self.plan[name]} iterations of {pace[name]:.2f} s')
+            print(f'{name:<8}{self.plan[name]} iterations of {pace[name]:.2f} s planned')
 
     def affordable(self, name: str, seconds: float) -> int:
         """Iterations that fit into a time."""
         number = int(seconds / self.plan['pace'][name])
         if number < 10:
             raise cli.SLNPError(
-                f'--minutes {self.args.minutes:g} leave time for {max(number, 0)} iterations of '
-                f'{name} at {self.plan["pace"][name]:.1f} s: give more'
+                f'--minutes {self.args.minutes:g} leaves {max(number, 0)} iterations for the {name}, '
+                f'of {self.plan["pace"][name]:.1f} s each, but it needs 10 or more'
             )
         return number
 
@@ -208,81 +226,69 @@ class Fit:
             pace = plan['pace'].get('gan', 1)
             plan['until'], plan['save'] = plan['gan'], int(60 / pace) + 1
             plan['sheet'] = plan['gan'] // max(3, int(plan['gan'] * pace / 180))
-        options = dict(here=HERE, val_pipeline='val_pipeline')
-        options['metrics'] = METRICS.format(here=HERE) if self.args.score else '[]'
-        options = plan | options
-        models = [f'models/noise_prior.py', f'models/slnp_gan_plus{plan["half"]}.py']
-        schedules = ['schedules/noise_prior.py', 'schedules/amm_plus_40k.py']
-        small = options | dict(side=64, batch=16)
-        judge = options | dict(side=(128, 128), batch=4, val_pipeline='test_pipeline')
-        texts = dict(data=DATA.format(**options))
-        texts['prior'] = config('prior', [RUNTIME, PAIRS, BASES + models[0], BASES + schedules[0]], (LOADERS + PRIOR).format(**small))
-        texts['gan'] = config('gan', [RUNTIME, PAIRS, BASES + models[1], BASES + schedules[1]], (LOADERS + GAN).format(**options))
-        if self.args.score:
-            texts['scorer'] = config('scorer', ['slnp_mm::configs/scorers/_base_/deeplabv3_lite2.py'], (LOADERS + SCORER).format(**judge))
-        for name, text in texts.items():
-            write(self.out / f'{name}.py', text.replace(str(self.out.absolute()), HERE))
+        metrics = [('SLNPSegMetric', HERE, ''), ('SLNPScorerFrechet', HERE, ', manifold=False')]
+        metrics = [METRIC.format(*metric) for metric in metrics if self.args.score]
+        options = plan | dict(here=HERE, metrics=f'[{"".join(metrics)}]', steps='val_pipeline')
+        judge = dict(side=(128, 128), base='scorers/deeplabv3_lite2_camvid', steps='test_pipeline')
+        own = dict(
+            prior=dict(side=64, batch=16, base='noise_prior_camvid_plus'),
+            gan=dict(base='slnp_camvid_plus'),
+            scorer=dict(judge, batch=4),
+        )
+        write(self.out / 'data.py', DATA.format(**plan).replace(str(self.out.absolute()), HERE))
+        for name in [*own][: 2 + self.args.score]:
+            text = (CONFIG + MODELS[name]).format(**options | own[name], name=name)
+            write(self.out / f'{name}.py', text)
         self.keep()
 
     def keep(self) -> None:
         """Write the plan and the time spent."""
-        write(self.state, json.dumps(dict(self.plan, seconds=time.time() - self.start), indent=1))
-
-    def train(self, name: str) -> None:
-        """Train up to the plan's iterations, or until there is no more time."""
-        length = self.plan['until' if name == 'gan' else name]
-        try:
-            self.tool(name, 'train', f'{self.out}/{name}.py', '--resume', made=f'{name}/iter_{length}.pth')
-        except TimeoutError:  # slower than measured: the config tells how far it came
-            reached = max(int(p.stem[5:]) for p in (self.out / name).glob('iter_*.pth'))
-            print(f'{name} ends at iteration {reached} of {length}: the machine became slower')
-            self.write(until=reached)
+        state = dict(self.plan, seconds=time.time() - self.start)
+        write(self.out / 'plan.json', json.dumps(state, indent=1))
 
     def tool(self, name: str, tool: str, *words, made: str = '') -> None:
-        """Run a tool as from the command line, unless what it makes exists."""
+        """Run a tool on a config as from the command line, unless what it makes exists."""
         if made and (self.out / made).exists():
             return
-        words, log = [str(word) for word in words], self.out / f'{name}.log'
-        print(f'{name:<8}tools/{tool}.py {" ".join(words)}', flush=True)
+        words = [f'{self.out}/{name}.py'] * bool(name) + [str(word) for word in words]
+        log, shown, late = self.out / f'{tool}.log', time.time(), False
+        print(f'tools/{tool}.py {" ".join(words)}', flush=True)
         self.child = os.fork()  # nothing is imported again
         if not self.child:
-            start_tool(tool, words, log)
-        shown, late = time.time(), False
+            become(tool, words, log)
         while not (state := os.waitpid(self.child, os.WNOHANG))[0]:
             time.sleep(0.2)
             if time.time() > shown + 20:
                 shown = time.time()
                 self.show(name)
-            if name == 'gan' and not late and self.left() < self.plan['end'] - 3 * self.args.minutes:
-                late = True
-                os.kill(self.child, signal.SIGTERM)  # it saves first
+            if made.startswith('gan') and self.left() < self.plan['end'] - 3 * self.args.minutes:
+                late = late or not os.kill(self.child, signal.SIGTERM)  # it saves first
         self.child = 0
         self.show(name)
-        if late:
-            raise TimeoutError
-        if code := os.waitstatus_to_exitcode(state[1]):
+        if late:  # the config tells how far it came
+            reached = max(int(path.stem[5:]) for path in self.out.glob('gan/iter_*.pth'))
+            print(f'the machine became slower: the GAN ends at iteration {reached}', flush=True)
+            self.write(until=reached)
+        elif os.waitstatus_to_exitcode(state[1]):
             lines = [x for x in log.read_text(errors='replace').split('\n') if x and x[0] != '[']
-            if name == 'check':
-                print('\n'.join(lines))
-            raise cli.SLNPError(f'{name} failed: {lines[-1].removeprefix("error: ")} (log: {log})')
+            print('\n'.join(lines) if tool == 'check_dataset' else '', flush=True)
+            why = lines[-1].removeprefix('error: ').strip()
+            raise cli.SLNPError(f'tools/{tool}.py failed: {why} (log: {log})')
 
     def show(self, name: str) -> None:
         """Print how far a training is, and replace the sheet by the last one."""
         self.keep()
-        lines = self.logged(name)
-        if lines and name in self.plan['pace']:
-            print(
-                f'{name:<8}{lines[-1]["step"]}/{self.plan[name]}, {lines[-1]["time"]:.2f} s an '
-                f'iteration, {max(self.left(), 0) / 60:.1f} minutes left',
-                flush=True,
-            )
+        for line in self.logged(name)[-1:] if self.plan['pace'] else []:
+            done, pace = f'{line["step"]}/{self.plan[name]}', line['time']
+            rest = max(self.left(), 0) / 60
+            print(f'{name:<8}{done}, {pace:.2f} s each, {rest:.1f} minutes left', flush=True)
         for sheet in self.sheets()[-1:]:
             shutil.copyfile(sheet, self.out / '.latest.png')
             os.replace(self.out / '.latest.png', self.out / 'latest.png')
 
     def logged(self, name: str) -> list[dict]:
         """What a training logged, over all its starts."""
-        found = sorted((self.out / name).glob('*/vis_data/scalars.json'))
+        found = sorted(self.out.glob(f'{name}/*/vis_data/scalars.json')) if name else []
         lines = [line for path in found for line in path.read_text().split('\n')[:-1]]
         return [line for line in map(json.loads, lines) if 'time' in line]
 
@@ -293,48 +299,52 @@ class Fit:
 
     def report(self) -> None:
         """Write the report and say what to do next."""
-        plan, out = self.plan, self.out
-        draw_curves(self.logged('prior'), self.logged('gan'), out / 'curves.png')
-        sheets = self.sheets()
-        sheets = [sheets[len(sheets) * (i + 1) // 3 - 1] for i in range(3)] if sheets else []
-        rows = [f'| {what} | {taken} |' for what, taken in plan['told'].items()]
-        rows += [f'| {name} | {plan[name]} iterations of {pace:.2f} s |' for name, pace in plan['pace'].items()]
-        rows += [f'| images | {plan["side"]} px, batch {plan["batch"]} |', f'| time | {(time.time() - self.start) / 60:.1f} of {self.args.minutes:g} minutes |']
-        parts = [f'# {out.resolve().name}', '| | |\n| :-- | :-- |\n' + '\n'.join(rows), '![data](data.png)', '![losses](curves.png)']
-        for sheet in sheets:
-            parts.append(f'Iteration {sheet.stem.split("_")[-1]}:\n\n![]({sheet.relative_to(out)})')
-        if self.args.score:
-            parts.append((out / 'test/test_report.md').read_text())
-        parts.append('Next.')
-        write(out / 'report.md', '\n\n'.join(parts) + '\n')
+        plan, out, sheets = self.plan, self.out, self.sheets()
+        spent = (time.time() - self.start) / 60
+        rows = dict(plan['told'], size=f'{plan["side"]} px, batch {plan["batch"]}')
+        rows |= {
+            name: f'{plan[name]} iterations of {pace:.2f} s' for name, pace in plan['pace'].items()
+        }
+        rows['time'] = f'{spent:.1f} of {self.args.minutes:g} minutes'
+        draw_curves({name: self.logged(name) for name in ('prior', 'gan')}, out / 'curves.png')
+        parts = [f'# {out.resolve().name}\n\n| | |\n| :-- | :-- |']
+        parts[0] += ''.join(f'\n| {what} | {taken} |' for what, taken in rows.items())
+        parts += ['![image, labels, instances](data.png)', '![losses by iteration](curves.png)']
+        for sheet in sheets[len(sheets) % 3 + len(sheets) // 3 - 1 :: max(len(sheets) // 3, 1)]:
+            parts.append(f'Iteration {sheet.stem.split("_")[-1]}:')
+            parts.append(f'![label, stages, real]({sheet.relative_to(out)})')
+        parts += [(out / 'test/test_report.md').read_text()] * self.args.score
+        parts.append(NEXT.format(out=out, data=self.args.data, minutes=4 * self.args.minutes))
+        write(out / 'report.md', '\n\n'.join(parts))
         print(f'report  {out}/report.md\npaint   python tools/painter.py {out}')
 
 
-def config(name: str, bases: list[str], text: str) -> str:
-    """Text of a config."""
-    listed = ''.join(f'    {base!r},\n' for base in ['./data.py', *bases])
-    return f"# Written by tools/fit.py.\n_base_ = [\n{listed}]\nwork_dir = '{HERE}/{name}'{text}"
+NEXT = """Next:
+
+- Paint: `python tools/painter.py {out}`; images of a folder of label maps:
+  `python tools/generate.py {out}/gan.py {out} --labels FOLDER --out FOLDER`
+- Better images: more time, `python tools/fit.py {data} --minutes {minutes:g} --work-dir {out}_long`
+- Other settings: edit `{out}/gan.py`, then `python tools/train.py {out}/gan.py`
+"""
 
 
-def start_tool(tool: str, words: list[str], log: Path) -> None:
-    """Become a tool that writes to a log; it ends with this process."""
-    code = 1
+def become(tool: str, words: list[str], log: Path) -> None:
+    """Turn a forked process into a tool that writes to a log and ends with its parent."""
+    code: object = 1
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
         os.dup2(1, 2)
         sys.argv = [str(Path(__file__).with_name(f'{tool}.py')), *words]
         runpy.run_path(sys.argv[0], run_name='__main__')
-        code = 0
     except SystemExit as stop:
         code = stop.code or 0
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
-        sys.stderr.flush()
         for worker in multiprocessing.active_children():  # they ignore SIGTERM
             worker.kill()
         os._exit(code if isinstance(code, int) else 1)
@@ -350,48 +360,46 @@ def write(path: Path, text: str) -> None:
 
 def fingerprint(root: str) -> str:
     """Digest of the names and sizes of all files in a folder."""
-    places = sorted(os.path.join(place, name) for place, _, names in os.walk(root, followlinks=True) for name in names)
-    lines = [f'{os.path.relpath(place, root)} {os.path.getsize(place)}' for place in places]
+    walk = os.walk(root, followlinks=True)
+    paths = sorted(os.path.join(place, name) for place, _, names in walk for name in names)
+    lines = [f'{os.path.relpath(path, root)} {os.path.getsize(path)}' for path in paths]
     return hashlib.sha1('\n'.join(lines).encode()).hexdigest()[:12]
 
 
-def draw_curves(prior: list[dict], gan: list[dict], path: Path) -> None:
-    """Draw the losses of prior and GAN."""
+def draw_curves(trainings: dict[str, list[dict]], path: Path) -> None:
+    """Draw the losses that trainings logged."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3), layout='tight')
-    axes = figure.subplots(1, 2)
-    for ax, lines, words in ((axes[0], prior, ('recon',)), (axes[1], gan, ('gan_d', 'gan_g', 'fm'))):
-        for key in lines[-1] if lines else ():
-            if any(word in key for word in words):
-                rows = [line for line in lines if key in line]
-                ax.plot([row['step'] for row in rows], [row[key] for row in rows], label=key)
-        ax.set_xlabel('iteration')
-        ax.legend(fontsize=6)
+    figure = Figure(figsize=(10, 3.5), layout='tight')
+    for ax, (name, lines) in zip(figure.subplots(1, 2), trainings.items()):
+        for key in [key for key in (lines or [{}])[-1] if key.startswith('loss_')]:
+            rows = [line for line in lines if key in line]
+            steps, values = zip(*((row['step'], row[key]) for row in rows))
+            ax.plot(steps, values, label=key.removeprefix('loss_'))
+        ax.set(xlabel=f'iteration of the {name}', yscale='log')
+        ax.legend(fontsize=6, loc='upper right')
     figure.savefig(path)
 
 
 def main() -> None:
-    """Run, and stop the tool that runs when stopped."""
+    """Run; when stopped, let the tool that runs save."""
     args = parse_args()
     cli.need(args.data, 'folder', 'check the path', os.path.isdir)
-    fit = Fit(args)
-    cli.keep_inputs(str(fit.out), [args.data], '--work-dir')
-    cli.need_folder(str(fit.out))
-    fit.out.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')  # or CUDA fails after a fork
-    os.environ.setdefault('PYTHONWARNINGS', 'ignore')
-    lock = open(fit.out / '.lock', 'w')  # also kept by the tool that runs
+    cli.keep_inputs(args.work_dir, [args.data], '--work-dir')
+    cli.need_folder(args.work_dir)
+    os.makedirs(args.work_dir, exist_ok=True)
+    lock = open(f'{args.work_dir}/.lock', 'w')  # kept by the tool that runs, too
     fcntl.flock(lock, fcntl.LOCK_EX)
+    os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')  # or CUDA fails after a fork
     cli.stop_like_ctrl_c()
 
-    import cv2
-    from mmagic.registry import MODELS
-
     import _runner  # noqa: F401
+    import cv2
+    from mmagic import registry
 
     cv2.setNumThreads(0)  # threads do not survive a fork
-    MODELS.import_from_location()
+    registry.MODELS.import_from_location()
+    fit = Fit(args)
     try:
         fit.run()
     finally:

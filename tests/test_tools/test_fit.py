@@ -102,7 +102,9 @@ def roboflow(root, count):
         for i in range(start, count, 4):
             photo(root / f'{split}/{i}_jpg.rf.0abc.jpg', i)
             save(root / f'{split}/{i}_jpg.rf.0abc_mask.png', truth(i))
-        (root / split / '_classes.csv').write_text('Pixel Value, Class\n0, background\n1, road\n2, sky\n')
+        (root / split / '_classes.csv').write_text(
+            'Pixel Value, Class\n0, background\n1, road\n2, sky\n'
+        )
 
 
 PROGRAMS = {
@@ -121,7 +123,9 @@ def options(root, out, *words):
 
 
 def found(root, *words):
-    return layouts.find_layout(root, options(root, root.parent / 'out', *words), root.parent / 'out')
+    return layouts.find_layout(
+        root, options(root, root.parent / 'out', *words), root.parent / 'out'
+    )
 
 
 def read(found, out, split='train'):
@@ -154,3 +158,170 @@ def test_export_is_read_as_it_comes(tmp_path, program):
             assert (sample['label'] == expected).all()
             count += 1
     assert count == (6 if program == 'Roboflow' else 12)
+
+
+def pairs(root, count=4, labels='labels/{}.png', images='images/{}.jpg', **changed):
+    """Plain pairs; ``changed`` is the label map of a sample by its number, ``_0=...``."""
+    for i in range(count):
+        photo(root / images.format(i), i)
+        save(root / labels.format(i), changed.get(f'_{i}', truth(i)))
+    return root
+
+
+def colored(label):
+    return np.array([[0, 0, 0], [128, 64, 0], [12, 34, 200]], np.uint8)[label]
+
+
+def no_images(root):
+    pairs(root)
+    for path in (root / 'images').iterdir():
+        path.unlink()
+
+
+def xml_labels(root):
+    pairs(root, labels='annotations/{}.png')
+    for path in (root / 'annotations').iterdir():
+        path.rename(path.with_suffix('.xml'))
+
+
+def jpeg_labels(root):
+    pairs(root, labels='labels/{}.jpg')
+
+
+def two_label_folders(root):
+    pairs(root)
+    pairs(root, labels='masks/{}.png')
+
+
+def two_suffixes(root):
+    pairs(root, labels='labels/{}_a.png')
+    pairs(root, labels='labels/{}_b.png')
+
+
+def unnamed_id(root):
+    pairs(root, _1=truth(1) + 1)
+    (root / 'classes.txt').write_text('ground\nroad\nsky\n')
+
+
+def names_without_colors(root):
+    pairs(root, **{f'_{i}': colored(truth(i)) for i in range(4)})
+    (root / 'classes.txt').write_text('ground\nroad\nsky\n')
+
+
+def photos_as_labels(root):
+    for i in range(4):
+        photo(root / f'images/{i}.jpg', i)
+        photo(root / f'labels/{i}.png', i)
+
+
+def one_class(root):
+    pairs(root, **{f'_{i}': np.zeros((64, 96), np.uint8) for i in range(4)})
+
+
+def tasks_without_json(root):
+    label_studio(root, 2)
+    (root / 'export.json').unlink()
+
+
+def few(root):
+    pairs(root, 1)
+
+
+WRONG = [
+    (no_images, [], r'no images in .*: expected files such as 0001\.jpg .* --images'),
+    (xml_labels, [], r"no label maps in .*'\.xml': 4.*: export the masks as images, .* --labels"),
+    (jpeg_labels, [], r"no label maps in .*: expected PNG, TIFF or BMP .*\{'\.jpg': 8\}"),
+    (two_label_folders, [], r'^labels and masks can each be the labels: say which with --labels$'),
+    (two_suffixes, [], r'^label maps can be _a\.png or _b\.png: say which with --label-suffix$'),
+    (unnamed_id, [], r'labels/1\.png holds 3, which .*classes\.txt does not name: add it there'),
+    (names_without_colors, [], r'classes\.txt gives ground no color, but the label maps hold'),
+    (photos_as_labels, [], r'the label maps hold more than 256 colors .*labels/0\.png'),
+    (one_class, [], r'the label maps hold 1 class besides unlabelled, expected 2 or more'),
+    (tasks_without_json, [], r"no image for task 70 .*put the images and the project's JSON"),
+    (few, [], r'1 of 1 samples would be for validation: .* --val'),
+    (pairs, ['--labels', 'nowhere'], r'no folder nowhere in .* or here: check --labels'),
+    (pairs, ['--unlabelled', 'sea'], r'--unlabelled sea is no class, id or color such as #e0e0c0'),
+]
+
+
+@pytest.mark.parametrize('make, words, sentence', WRONG, ids=lambda x: getattr(x, '__name__', ''))
+def test_wrong_folder_gets_one_sentence(tmp_path, make, words, sentence):
+    make(tmp_path / 'data')
+    with pytest.raises(DataError, match=sentence):
+        found(tmp_path / 'data', *words)
+
+
+LAYOUTS = [
+    ('images/train/{}.jpg', 'labels/train/{}.png', {}),
+    ('train/images/{}.jpg', 'train/masks/{}.png', {}),
+    ('train/{}.jpg', 'trainannot/{}.png', {}),
+    ('{}.jpg', '{}_label.png', dict(label_suffix='_label.png', img_suffix=('.jpg',))),
+    ('{}.png', '{}_mask.png', dict(label_suffix='_mask.png', img_suffix=('.png',))),
+    (
+        'leftImg8bit/train/a/{}_leftImg8bit.png',
+        'gtFine/train/a/{}_gtFine_labelIds.png',
+        dict(label_suffix='_gtFine_labelIds.png', img_suffix=('_leftImg8bit.png',)),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    'images, labels, suffixes', LAYOUTS, ids=lambda x: x if isinstance(x, str) else ''
+)
+def test_folders_and_suffixes_are_found(tmp_path, images, labels, suffixes):
+    for split in ('train', 'val'):
+        pairs(tmp_path / 'data', 12, labels.replace('train', split), images.replace('train', split))
+    taken = found(tmp_path / 'data')
+    assert {key: taken['data'][key] for key in taken['data'] if 'suffix' in key} == suffixes
+    dataset = read(taken, tmp_path / 'out')
+    assert (dataset.load_files(dataset.get_data_info(0))['label'] == truth(0)).all()
+    both = [len(read(taken, tmp_path / 'out', split)) for split in ('train', 'val')]
+    assert both == [12, 12] if 'train' in images else sum(both) == 12 and min(both) > 0
+
+
+def test_classes_from_ids_colors_and_lists(tmp_path):
+    # 0 and 255 alone are two classes; 255 beside others is unlabelled
+    binary = {f'_{i}': np.where(truth(i) == 1, 255, 0).astype(np.uint8) for i in range(4)}
+    data = found(pairs(tmp_path / 'a', **binary))['data']
+    assert data['metainfo']['classes'] == ('background', 'object')
+    assert data['label'] == dict(label_map={0: 0, 255: 1})
+
+    holes = {f'_{i}': np.array([7, 255, 30], np.uint8)[truth(i)] for i in range(4)}
+    data = found(pairs(tmp_path / 'b', **holes))['data']
+    assert data['metainfo']['classes'] == ('class 7', 'class 30')
+    assert data['label'] == dict(label_map={7: 0, 30: 1})
+
+    # colors without names; the only color of lines around everything is unlabelled
+    lines = {}
+    for i in range(4):
+        label = colored(truth(i))
+        label[18:21] = 224, 224, 192
+        lines[f'_{i}'] = label
+    taken = found(pairs(tmp_path / 'c', **lines))
+    assert taken['data']['metainfo']['classes'] == ('#000000', '#804000', '#0c22c8')
+    assert taken['data']['label']['unlabelled_colors'] == [[224, 224, 192]]
+    assert taken['told']['unlabelled'] == '[224, 224, 192]'
+
+    # names, and one of them left out
+    taken = found(pairs(tmp_path / 'd'), '--classes', 'ground,road,sky', '--unlabelled', 'sky')
+    assert taken['data']['metainfo']['classes'] == ('ground', 'road')
+    assert taken['data']['label'] == dict(unlabelled_ids=(2,))
+    taken = found(tmp_path / 'd', '--classes', 'road,sky', '--unlabelled', '0')
+    assert taken['data']['label'] == dict(label_map={1: 0, 2: 1}, unlabelled_ids=(0,))
+
+
+@pytest.mark.parametrize(
+    'line, taken',
+    [
+        ('traffic light', (None, 'traffic light', None)),
+        ('class 3', (None, 'class 3', None)),
+        ('7: road', (7, 'road', None)),
+        ('7,road', (7, 'road', None)),
+        ('road, 128, 64, 0', (None, 'road', (128, 64, 0))),
+        ('128 64 0\troad sign', (None, 'road sign', (128, 64, 0))),
+        ('road:128,64,0:body:', (None, 'road', (128, 64, 0))),
+    ],
+)
+def test_lines_of_class_files(tmp_path, line, taken):
+    (tmp_path / 'classes.txt').write_text(f'# a comment\nname,r,g,b\n{line}\n')
+    assert layouts.read_names(tmp_path / 'classes.txt') == [taken]
