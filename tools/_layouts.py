@@ -118,8 +118,10 @@ def read_names(path: Path) -> list[tuple]:
 
 
 def scan(paths: list[str], by_color: bool) -> tuple[bool, dict[int, list], list]:
-    """Whether label maps hold colors; [pixels, files, files where it is thicker than a line, first
-    file] of each id or color code; and the palette of the first file."""
+    """Whether label maps hold colors, what each id or color code has, and the first palette.
+
+    A value has its pixels, its files, those where it is thicker than a line, and its first file.
+    """
     values: dict = {}
     for path in spread(paths, SAMPLE):
         raw = files.decode_ids(files.read_bytes(path), path, by_color)

@@ -85,7 +85,7 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     add = parser.add_argument
     add('data', type=cli.path, help='folder with images and label maps')
-    add('--minutes', type=float, default=30, help='time for everything (default: 30)')
+    add('--minutes', type=cli.number, default=30, help='time for everything (default: 30)')
     add('--work-dir', type=cli.path, help='default: work_dirs/<name of the folder>')
     for kind in ('images', 'labels', 'instances'):
         add(f'--{kind}', type=cli.path, metavar='FOLDER', help=f'where the {kind} are')
@@ -119,12 +119,12 @@ class Fit:
         key = {k: v for k, v in vars(self.args).items() if k not in ('data', 'work_dir')}
         key['files'] = fingerprint(self.args.data)
         for option, was in self.plan.get('key', {}).items():
-            if key[option] != was:
+            if 'end' in self.plan and key[option] != was:
                 raise cli.SLNPError(
                     f'{out} was planned with {option} {was}, but now it is {key[option]}: give '
                     'another --work-dir, or remove this one'
                 )
-        if not self.plan.get('pace'):
+        if 'end' not in self.plan:
             self.prepare(key)
         self.tool('prior', 'train', '--resume', made=f'prior/iter_{self.plan["prior"]}.pth')
         if self.args.score:
@@ -213,8 +213,8 @@ class Fit:
         number = int(seconds / self.plan['pace'][name])
         if number < 10:
             raise cli.SLNPError(
-                f'--minutes {self.args.minutes:g} leaves {max(number, 0)} iterations for the {name}, '
-                f'of {self.plan["pace"][name]:.1f} s each, but it needs 10 or more'
+                f'--minutes {self.args.minutes} leaves time for {max(number, 0)} iterations of '
+                f'the {name} ({self.plan["pace"][name]:.1f} s each), expected 10 or more: give more'
             )
         return number
 
@@ -225,7 +225,7 @@ class Fit:
         if 'gan' in values:
             pace = plan['pace'].get('gan', 1)
             plan['until'], plan['save'] = plan['gan'], int(60 / pace) + 1
-            plan['sheet'] = plan['gan'] // max(3, int(plan['gan'] * pace / 180))
+            plan['sheet'] = max(1, plan['gan'] // max(3, int(plan['gan'] * pace / 180)))
         metrics = [('SLNPSegMetric', HERE, ''), ('SLNPScorerFrechet', HERE, ', manifold=False')]
         metrics = [METRIC.format(*metric) for metric in metrics if self.args.score]
         options = plan | dict(here=HERE, metrics=f'[{"".join(metrics)}]', steps='val_pipeline')
@@ -305,7 +305,7 @@ class Fit:
         rows |= {
             name: f'{plan[name]} iterations of {pace:.2f} s' for name, pace in plan['pace'].items()
         }
-        rows['time'] = f'{spent:.1f} of {self.args.minutes:g} minutes'
+        rows['time'] = f'{spent:.1f} of {self.args.minutes} minutes'
         draw_curves({name: self.logged(name) for name in ('prior', 'gan')}, out / 'curves.png')
         parts = [f'# {out.resolve().name}\n\n| | |\n| :-- | :-- |']
         parts[0] += ''.join(f'\n| {what} | {taken} |' for what, taken in rows.items())
@@ -313,7 +313,8 @@ class Fit:
         for sheet in sheets[len(sheets) % 3 + len(sheets) // 3 - 1 :: max(len(sheets) // 3, 1)]:
             parts.append(f'Iteration {sheet.stem.split("_")[-1]}:')
             parts.append(f'![label, stages, real]({sheet.relative_to(out)})')
-        parts += [(out / 'test/test_report.md').read_text()] * self.args.score
+        if self.args.score:
+            parts.append((out / 'test/test_report.md').read_text())
         parts.append(NEXT.format(out=out, data=self.args.data, minutes=4 * self.args.minutes))
         write(out / 'report.md', '\n\n'.join(parts))
         print(f'report  {out}/report.md\npaint   python tools/painter.py {out}')
@@ -323,7 +324,7 @@ NEXT = """Next:
 
 - Paint: `python tools/painter.py {out}`; images of a folder of label maps:
   `python tools/generate.py {out}/gan.py {out} --labels FOLDER --out FOLDER`
-- Better images: more time, `python tools/fit.py {data} --minutes {minutes:g} --work-dir {out}_long`
+- Better images: more time, `python tools/fit.py {data} --minutes {minutes} --work-dir {out}_long`
 - Other settings: edit `{out}/gan.py`, then `python tools/train.py {out}/gan.py`
 """
 

@@ -1,21 +1,20 @@
 """tools/fit.py: folders of annotation programs, wrong folders, a run that stops and goes on."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import _layouts as layouts
 import fit
 import numpy as np
+import painter
 import pytest
 from mmagic.registry import DATASETS
 from PIL import Image
+from starlette.testclient import TestClient
 
-from slnp_mm.errors import DataError
+from slnp_mm.errors import DataError, SLNPError
+from slnp_mm.inferencer import SLNPInferencer
 
 VOC = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]  # colors of ids 0..3
 CLASSES = ('background', 'road', 'sky')
@@ -325,3 +324,138 @@ def test_classes_from_ids_colors_and_lists(tmp_path):
 def test_lines_of_class_files(tmp_path, line, taken):
     (tmp_path / 'classes.txt').write_text(f'# a comment\nname,r,g,b\n{line}\n')
     assert layouts.read_names(tmp_path / 'classes.txt') == [taken]
+
+
+NARROW = [  # in the words of a command line
+    'model.generator.global_generator.base_channels=8',
+    'model.generator.global_generator.max_channels=8',
+    'model.generator.global_generator.num_blocks=1',
+    'model.generator.refiners.0.base_channels=8',
+    'model.generator.refiners.0.attention_channels=8',
+    'model.generator.refiners.0.num_blocks=1',
+    'model.discriminator.channels=8',
+    'model.discriminator.embed_channels=8',
+    'model.noise_prior.base_channels=4',
+]
+LOADERS = [f'{split}_dataloader.num_workers=0' for split in ('train', 'val')]
+
+
+@pytest.fixture
+def planned(use, repository, monkeypatch):
+    """Make a :class:`Fit` whose tools run in this process: one iteration each, no measuring."""
+
+    def tool(self, name, tool, *words, made=''):
+        if made and (self.out / made).exists():
+            return
+        if f'{self.out}/probe' in words:
+            return (self.out / 'probe').mkdir()
+        small = dict(prior=['model.base_channels=4'], gan=NARROW).get(name, [])
+        if tool == 'train':
+            words = [*words, '--cfg-options', *LOADERS, *small]
+        if use(tool, *[f'{self.out}/{name}.py'] * bool(name), *words):
+            raise SLNPError(f'{tool} failed')
+        ran.append(tool)
+
+    def make(root, *words):
+        ran.clear()
+        return fit.Fit(options(root, root.parent / 'out', '--size', 64, *words))
+
+    ran = make.ran = []
+    monkeypatch.setattr(fit.Fit, 'tool', tool)
+    monkeypatch.setattr(fit.Fit, 'logged', lambda self, name: [dict(time=0.1, step=1)] * 8)
+    monkeypatch.setattr(fit.Fit, 'affordable', lambda self, name, seconds: 1)
+    monkeypatch.setattr(fit.Fit, 'left', lambda self: 0)
+    return make
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_export_ends_in_a_picture_of_the_painter(tmp_path, planned, program):
+    root, out = tmp_path / 'data', tmp_path / 'out'
+    PROGRAMS[program](root, 12)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
+    planned(root).run()
+    assert planned.ran == ['check_dataset', 'train', 'train', 'publish']
+    assert before == {path: path.stat().st_mtime_ns for path in root.rglob('*')}
+
+    inferencer = SLNPInferencer(None, out, 'cpu')
+    names = [name.strip('_') for name in inferencer.classes]
+    assert tuple(names) == CLASSES and inferencer.image_size == (64, 64)
+    client = TestClient(painter.make_app([painter.Model('mine', '', lambda: inferencer)]))
+    answer = client.get('http://localhost/api/model').json()
+    assert answer['classes'] == list(inferencer.classes)
+    query = 'http://localhost/api/picture?height=64&width=64&seed=0&count=1'
+    picture = client.post(query, content=bytes(64 * 64)).content
+    assert len(picture) == 64 * 64 * 3
+
+
+def test_finished_run_is_kept_and_other_data_or_options_are_refused(tmp_path, planned):
+    root, out = pairs(tmp_path / 'data', 12), tmp_path / 'out'
+    planned(root).run()
+    weights = (out / 'out.pth').stat().st_mtime_ns
+    planned(root).run()
+    assert planned.ran == [] and (out / 'out.pth').stat().st_mtime_ns == weights
+    with pytest.raises(SLNPError, match='out was planned with minutes 30, but now it is 5: give'):
+        planned(root, '--minutes', 5).run()
+    (root / 'classes.txt').write_text('ground\nroad\nsky')
+    with pytest.raises(SLNPError, match='out was planned with files [0-9a-f]+, but now it is'):
+        planned(root).run()
+
+    # by hand, as the report says
+    rows = (out / 'report.md').read_text()
+    assert '| classes | 3: class 0, class 1, class 2 |' in rows
+    assert f'python tools/painter.py {out}' in rows
+    names = {*(out / 'train.txt').read_text().split(), *(out / 'val.txt').read_text().split()}
+    assert names == {str(i) for i in range(12)}
+    assert str(out) not in (out / 'gan.py').read_text() + (out / 'data.py').read_text()
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """Make a :class:`Fit` with a tool ``train.py`` of some lines of code."""
+
+    def make(code, **plan):
+        root = pairs(tmp_path / 'data', 2)
+        (tmp_path / 'train.py').write_text(f'import sys, time, signal, pathlib\n{code}\n')
+        monkeypatch.setattr(fit, '__file__', str(tmp_path / 'fit.py'))
+        monkeypatch.setattr(fit.Fit, 'write', lambda self, **values: self.plan.update(values))
+        one = fit.Fit(options(root, tmp_path / 'out'))
+        one.plan.update(plan)
+        (tmp_path / 'out').mkdir()
+        return one
+
+    return make
+
+
+def test_tool_runs_as_from_the_command_line(stage, tmp_path, capfd):
+    one = stage('print(sys.argv[1:])\npathlib.Path(sys.argv[2]).touch()', pace={})
+    for _ in range(2):
+        one.tool('gan', 'train', tmp_path / 'out/made', made='made')
+    command = f'tools/train.py {tmp_path}/out/gan.py {tmp_path}/out/made\n'
+    assert capfd.readouterr().out == command
+    log = (tmp_path / 'out/train.log').read_text()
+    assert log == f"['{tmp_path}/out/gan.py', '{tmp_path}/out/made']\n"
+
+
+@pytest.mark.parametrize('code', ['sys.exit("error: no luck")', 'print("error: no luck"); 1 / 0'])
+def test_failed_tool_is_named_with_its_last_line(stage, tmp_path, code):
+    why = 'no luck' if 'exit' in code else 'ZeroDivisionError: division by zero'
+    with pytest.raises(SLNPError) as caught:
+        stage(code, pace={}).tool('gan', 'train')
+    log = tmp_path / 'out/train.log'
+    assert str(caught.value) == f'tools/train.py failed: {why} (log: {log})'
+
+
+def test_gan_ends_where_it_is_when_the_time_is_over(stage, tmp_path, monkeypatch, capfd):
+    code = (
+        f'place = pathlib.Path({str(tmp_path)!r}, "out/gan"); place.mkdir()\n'
+        'def save(*_):\n    (place / "iter_70.pth").touch(); sys.exit(130)\n'
+        'signal.signal(signal.SIGTERM, save)\n'
+        '(tmp := place / "iter_60.pth").touch()\ntime.sleep(60)'
+    )
+    one = stage(code, pace={}, end=10, until=100)
+    place = tmp_path / 'out/gan/iter_60.pth'
+    monkeypatch.setattr(fit.Fit, 'left', lambda self: -200 if place.exists() else 100)
+    start = time.monotonic()
+    one.tool('gan', 'train', made='gan/iter_100.pth')
+    assert time.monotonic() - start < 30 and one.plan['until'] == 70
+    assert 'the GAN ends at iteration 70' in capfd.readouterr().out
