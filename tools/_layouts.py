@@ -39,7 +39,7 @@ NAMES = {
 }
 TASK = re.compile(r'task-(\d+)-annotation-(\d+)-by-[^-]*-[^-]+-(.+)-\d+\.png')
 VOID = re.compile('un(label|anno).*|void|_*ignored?_*', re.I)
-SAMPLE = 400  # label maps that are read to find the classes
+SAMPLE = 2000  # label maps that are read to find the classes
 
 
 def role(parts: tuple[str, ...]) -> tuple[str | None, str | None]:
@@ -173,19 +173,14 @@ def make_rule(scanned: tuple, names: list[tuple], source: str, said: str | None)
     for word in set(words) - {'none', *listed.values()}:
         if not re.fullmatch('[0-9]+|#[0-9a-fA-F]{6}', word):
             raise DataError(f'--unlabelled {word} is no class, id or color such as #e0e0c0')
-        void.add(
-            int(files.id24(np.array([*bytes.fromhex(word[1:])]))) if '#' in word else int(word)
-        )
-    strange = {key for key in values if key not in listed and key not in void}
-    lines = [
-        k
-        for k in strange
-        if not values[k][2] and values[k][1] > 0.8 * max(v[1] for v in values.values())
-    ]
+        void.add(int.from_bytes(bytes.fromhex(word[1:]), 'little') if '#' in word else int(word))
+    strange = values.keys() - listed.keys() - void
+    most = 0.8 * max(row[1] for row in values.values())
+    lines = {key for key in strange if not values[key][2] and values[key][1] > most}
     if not words:
-        void |= strange & ({0, *lines} if names else {*lines}) if by_color else strange & {255}
-        if {*values} == {0, 255} and not by_color and not names:
-            void, listed = set(), {0: 'background', 255: 'object'}
+        void |= strange & (lines | {0} if names else lines) if by_color else strange & {255}
+    if not words and not by_color and not names and {*values} == {0, 255}:
+        void, listed = set(), {0: 'background', 255: 'object'}
     strange -= void
     if not names and not listed:
         name = '#{:02x}{:02x}{:02x}'.format if by_color else 'class {}'.format
@@ -210,7 +205,7 @@ def make_rule(scanned: tuple, names: list[tuple], source: str, said: str | None)
     elif keys != [*range(len(keys))]:
         label = dict(label_map={key: place for place, key in enumerate(keys)})
     if void - {255} and not by_color:
-        label['unlabelled_ids'] = tuple(sorted(void))
+        label['unlabelled_ids'] = tuple(sorted(void | {255} - {*keys}))
     shown = [[*colors[k]] if colors.get(k) else (palette[k : k + 1] or [None])[0] for k in keys]
     if not by_color and None not in shown and len({*map(tuple, shown)}) == len(keys):
         meta['palette'] = shown

@@ -17,6 +17,7 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -58,7 +59,7 @@ model = dict(
     ema_config=dict(batch_size={batch}),
 )
 optim_wrapper = dict(generator=dict(type='{amp}'), discriminator=dict(type='{amp}'))
-train_cfg = dict(max_iters={until}, val_interval={gan}, val_begin={gan} + 1)
+train_cfg = dict(max_iters={until}, val_interval={gan}, val_begin={until} + 1)
 param_scheduler = dict(begin={gan} // 2, end={gan})
 val_evaluator = dict(metrics={metrics})
 test_evaluator = val_evaluator
@@ -76,7 +77,10 @@ scorer = dict(checkpoint='{here}/scorer/scorer.pth')
 model = dict(decode_head=dict(num_classes={classes}))
 """,
 )
-METRIC = "\n    dict(type='{}', scorer=dict(config='{}/scorer.py'){}),"
+METRICS = f"""[
+    dict(type='SLNPSegMetric', scorer=dict(config='{HERE}/scorer.py')),
+    dict(type='SLNPScorerFrechet', scorer=dict(config='{HERE}/scorer.py'), manifold=False),
+]"""
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
@@ -149,7 +153,6 @@ class Fit:
 
     def prepare(self, key: dict) -> None:
         """Find and check the data, choose sizes, measure and plan."""
-        import torch
         from _layouts import find_layout
 
         args, out = self.args, self.out
@@ -161,11 +164,9 @@ class Fit:
             found[split] = dict(found[split], ann_file=f'{out.absolute()}/{split}.txt')
 
         # sizes
-        gpu = torch.cuda.is_available()
-        memory = torch.cuda.get_device_properties(0).total_memory >> 30 if gpu else 0
+        memory, bf16 = find_gpu()
         short, count = found['short_side'], found['count']
         side = 256 if short > 192 and memory > 8 else 128 if short > 96 else 64
-        bf16 = gpu or 'avx512_bf16' in Path('/proc/cpuinfo').read_text()
         texts = {
             part: ', '.join(f'{name}={value!r}' for name, value in found[part].items())
             for part in ('data', 'train', 'val')
@@ -174,6 +175,7 @@ class Fit:
             **texts,
             key=key,
             told=found['told'],
+            examples=os.path.join(args.data, found['val']['data_prefix']['label']),
             pace={},
             gan=8,
             prior=8,
@@ -181,7 +183,7 @@ class Fit:
             batch=16 if memory > 20 else 4,
             rank=min(64, max(count // 4, 1)),
             classes=len(found['data']['metainfo']['classes']),
-            amp='SLNPBF16OptimWrapper' if bf16 else 'OptimWrapper',
+            amp='SLNPBF16OptimWrapper' if bf16 else f'{"Amp" if memory else ""}OptimWrapper',
         )
         words = '--json', f'{out}/check.json', '--sheet', f'{out}/data.png', '--limit', 4000
         self.tool('gan', 'check_dataset', *words)
@@ -195,6 +197,7 @@ class Fit:
         )
         for name in [*stages][: 2 + args.score]:
             options = '--cfg-options', 'default_hooks.logger.interval=1', *stages[name][1]
+            shutil.rmtree(out / 'probe', ignore_errors=True)  # of a run that was killed
             self.tool(name, stages[name][0], *probe, *options)
             means = [line['time'] for line in self.logged('probe')]  # from the start on
             pace[name] = (len(means) * means[-1] - 3 * means[2]) / (len(means) - 3)
@@ -226,9 +229,8 @@ class Fit:
             pace = plan['pace'].get('gan', 1)
             plan['until'], plan['save'] = plan['gan'], int(60 / pace) + 1
             plan['sheet'] = max(1, plan['gan'] // max(3, int(plan['gan'] * pace / 180)))
-        metrics = [('SLNPSegMetric', HERE, ''), ('SLNPScorerFrechet', HERE, ', manifold=False')]
-        metrics = [METRIC.format(*metric) for metric in metrics if self.args.score]
-        options = plan | dict(here=HERE, metrics=f'[{"".join(metrics)}]', steps='val_pipeline')
+        metrics = METRICS if self.args.score else '[]'
+        options = plan | dict(here=HERE, metrics=metrics, steps='val_pipeline')
         judge = dict(side=(128, 128), base='scorers/deeplabv3_lite2_camvid', steps='test_pipeline')
         own = dict(
             prior=dict(side=64, batch=16, base='noise_prior_camvid_plus'),
@@ -269,17 +271,18 @@ class Fit:
             reached = max(int(path.stem[5:]) for path in self.out.glob('gan/iter_*.pth'))
             print(f'the machine became slower: the GAN ends at iteration {reached}', flush=True)
             self.write(until=reached)
-        elif os.waitstatus_to_exitcode(state[1]):
+        elif code := os.waitstatus_to_exitcode(state[1]):
             lines = [x for x in log.read_text(errors='replace').split('\n') if x and x[0] != '[']
             print('\n'.join(lines) if tool == 'check_dataset' else '', flush=True)
-            why = lines[-1].removeprefix('error: ').strip()
+            why = lines[-1].removeprefix('error: ').strip() if lines else f'exit code {code}'
             raise cli.SLNPError(f'tools/{tool}.py failed: {why} (log: {log})')
 
     def show(self, name: str) -> None:
         """Print how far a training is, and replace the sheet by the last one."""
         self.keep()
         for line in self.logged(name)[-1:] if self.plan['pace'] else []:
-            done, pace = f'{line["step"]}/{self.plan[name]}', line['time']
+            length = self.plan['until' if name == 'gan' else name]
+            done, pace = f'{line["step"]}/{length}', line['time']
             rest = max(self.left(), 0) / 60
             print(f'{name:<8}{done}, {pace:.2f} s each, {rest:.1f} minutes left', flush=True)
         for sheet in self.sheets()[-1:]:
@@ -315,17 +318,20 @@ class Fit:
             parts.append(f'![label, stages, real]({sheet.relative_to(out)})')
         if self.args.score:
             parts.append((out / 'test/test_report.md').read_text())
-        parts.append(NEXT.format(out=out, data=self.args.data, minutes=4 * self.args.minutes))
+        parts.append(NEXT.format(**plan, work_dir=out, more=4 * self.args.minutes))
         write(out / 'report.md', '\n\n'.join(parts))
-        print(f'report  {out}/report.md\npaint   python tools/painter.py {out}')
+        print(
+            f'report  {out}/report.md\npaint   tools/painter.py {out} --examples {plan["examples"]}'
+        )
 
 
 NEXT = """Next:
 
-- Paint: `python tools/painter.py {out}`; images of a folder of label maps:
-  `python tools/generate.py {out}/gan.py {out} --labels FOLDER --out FOLDER`
-- Better images: more time, `python tools/fit.py {data} --minutes {minutes} --work-dir {out}_long`
-- Other settings: edit `{out}/gan.py`, then `python tools/train.py {out}/gan.py`
+- Paint: `python tools/painter.py {work_dir} --examples {examples}`
+- Images of a folder of label maps:
+  `python tools/generate.py {work_dir}/gan.py {work_dir} --labels {examples} --out FOLDER`
+- Better images: more time, `python tools/fit.py DATA --minutes {more} --work-dir {work_dir}_long`
+- Other settings: edit `{work_dir}/gan.py`, then `python tools/train.py {work_dir}/gan.py`
 """
 
 
@@ -335,11 +341,14 @@ def become(tool: str, words: list[str], log: Path) -> None:
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
         os.dup2(1, 2)
+        sys.stdout = sys.stderr = open(1, 'w', buffering=1, closefd=False)
         sys.argv = [str(Path(__file__).with_name(f'{tool}.py')), *words]
         runpy.run_path(sys.argv[0], run_name='__main__')
+        code = 0
     except SystemExit as stop:
         code = stop.code or 0
     except BaseException:
@@ -349,6 +358,20 @@ def become(tool: str, words: list[str], log: Path) -> None:
         for worker in multiprocessing.active_children():  # they ignore SIGTERM
             worker.kill()
         os._exit(code if isinstance(code, int) else 1)
+
+
+def find_gpu() -> tuple[int, bool]:
+    """Memory of the GPU in GB, 0 without one, and whether it, or else the CPU, has bfloat16.
+
+    It asks nvidia-smi, because a process that has used CUDA cannot fork.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0, 'avx512_bf16' in Path('/proc/cpuinfo').read_text()
+    query = ['nvidia-smi', '--query-gpu=memory.total,compute_cap', '--format=csv,noheader,nounits']
+    memory, version = subprocess.run(query, capture_output=True, text=True).stdout.split()[:2]
+    return int(memory.strip(',')) >> 10, float(version) >= 8
 
 
 def write(path: Path, text: str) -> None:
@@ -405,6 +428,7 @@ def main() -> None:
         fit.run()
     finally:
         if fit.child:
+            print('stopping; the same command continues', flush=True)
             os.kill(fit.child, signal.SIGTERM)
             os.waitpid(fit.child, 0)
             fit.keep()

@@ -1,10 +1,12 @@
 """tools/fit.py: folders of annotation programs, wrong folders, a run that stops and goes on."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
 import _layouts as layouts
+import cv2
 import fit
 import numpy as np
 import painter
@@ -15,6 +17,16 @@ from starlette.testclient import TestClient
 
 from slnp_mm.errors import DataError, SLNPError
 from slnp_mm.inferencer import SLNPInferencer
+
+
+@pytest.fixture(autouse=True)
+def _no_threads():
+    """As in ``main``: processes that are forked would wait for OpenCV's threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    yield
+    cv2.setNumThreads(before)
+
 
 VOC = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]  # colors of ids 0..3
 CLASSES = ('background', 'road', 'sky')
@@ -304,9 +316,9 @@ def test_classes_from_ids_colors_and_lists(tmp_path):
     # names, and one of them left out
     taken = found(pairs(tmp_path / 'd'), '--classes', 'ground,road,sky', '--unlabelled', 'sky')
     assert taken['data']['metainfo']['classes'] == ('ground', 'road')
-    assert taken['data']['label'] == dict(unlabelled_ids=(2,))
+    assert taken['data']['label'] == dict(unlabelled_ids=(2, 255))
     taken = found(tmp_path / 'd', '--classes', 'road,sky', '--unlabelled', '0')
-    assert taken['data']['label'] == dict(label_map={1: 0, 2: 1}, unlabelled_ids=(0,))
+    assert taken['data']['label'] == dict(label_map={1: 0, 2: 1}, unlabelled_ids=(0, 255))
 
 
 @pytest.mark.parametrize(
@@ -336,24 +348,34 @@ NARROW = [  # in the words of a command line
     'model.discriminator.channels=8',
     'model.discriminator.embed_channels=8',
     'model.noise_prior.base_channels=4',
+    'model.noise_prior.code_rank=1',
 ]
+PRIOR = ['model.base_channels=4', 'model.code_rank=1']
 LOADERS = [f'{split}_dataloader.num_workers=0' for split in ('train', 'val')]
 
 
 @pytest.fixture
-def planned(use, repository, monkeypatch):
-    """Make a :class:`Fit` whose tools run in this process: one iteration each, no measuring."""
+def planned(use, repository, monkeypatch, tmp_path_factory):
+    """Make a :class:`Fit` whose tools run in this process: one iteration each, no measuring.
+
+    All tests share the prior of the first one.
+    """
+    kept = tmp_path_factory.getbasetemp() / 'fit_prior'
 
     def tool(self, name, tool, *words, made=''):
         if made and (self.out / made).exists():
             return
         if f'{self.out}/probe' in words:
             return (self.out / 'probe').mkdir()
-        small = dict(prior=['model.base_channels=4'], gan=NARROW).get(name, [])
         if tool == 'train':
-            words = [*words, '--cfg-options', *LOADERS, *small]
-        if use(tool, *[f'{self.out}/{name}.py'] * bool(name), *words):
-            raise SLNPError(f'{tool} failed')
+            words = [*words, '--cfg-options', *LOADERS, *dict(prior=PRIOR, gan=NARROW)[name]]
+        if name == 'prior':
+            words += ['--work-dir', kept]
+        if not (name == 'prior' and kept.exists()):
+            if use(tool, *[f'{self.out}/{name}.py'] * bool(name), *words):
+                raise SLNPError(f'{tool} failed')
+        if name == 'prior':
+            shutil.copytree(kept, self.out / 'prior')
         ran.append(tool)
 
     def make(root, *words):
@@ -403,7 +425,7 @@ def test_finished_run_is_kept_and_other_data_or_options_are_refused(tmp_path, pl
     # by hand, as the report says
     rows = (out / 'report.md').read_text()
     assert '| classes | 3: class 0, class 1, class 2 |' in rows
-    assert f'python tools/painter.py {out}' in rows
+    assert f'python tools/painter.py {out} --examples {root}/labels`' in rows
     names = {*(out / 'train.txt').read_text().split(), *(out / 'val.txt').read_text().split()}
     assert names == {str(i) for i in range(12)}
     assert str(out) not in (out / 'gan.py').read_text() + (out / 'data.py').read_text()
@@ -436,9 +458,15 @@ def test_tool_runs_as_from_the_command_line(stage, tmp_path, capfd):
     assert log == f"['{tmp_path}/out/gan.py', '{tmp_path}/out/made']\n"
 
 
-@pytest.mark.parametrize('code', ['sys.exit("error: no luck")', 'print("error: no luck"); 1 / 0'])
-def test_failed_tool_is_named_with_its_last_line(stage, tmp_path, code):
-    why = 'no luck' if 'exit' in code else 'ZeroDivisionError: division by zero'
+@pytest.mark.parametrize(
+    'code, why',
+    [
+        ('print("error: no luck", file=sys.stderr); sys.exit(1)', 'no luck'),
+        ('print(1); 1 / 0', 'ZeroDivisionError: division by zero'),
+        ('import os; os.kill(os.getpid(), 9)', 'exit code -9'),
+    ],
+)
+def test_failed_tool_is_named_with_its_last_line(stage, tmp_path, code, why):
     with pytest.raises(SLNPError) as caught:
         stage(code, pace={}).tool('gan', 'train')
     log = tmp_path / 'out/train.log'
