@@ -261,8 +261,8 @@ def divide(names: list[str], val: str | None) -> dict[str, list[str]]:
     digest = {name: int(hashlib.sha1(name.encode()).hexdigest(), 16) % 10 for name in names}
     chosen = {name for name in names if digest[name] == min(digest.values())}
     if val:
-        lines = files.read_bytes(val).decode().split('\n')
-        chosen = {os.path.splitext(line.strip())[0] for line in lines} & {*names}
+        lines = [line.strip() for line in files.read_bytes(val).decode().splitlines()]
+        chosen = {*lines, *(os.path.splitext(line)[0] for line in lines)} & {*names}
     if not chosen or len(chosen) == len(names):
         raise DataError(
             f'{len(chosen)} of {len(names)} samples would be for validation: expected a part of '
@@ -275,21 +275,15 @@ def find_files(root: Path, folders: dict, suffix: str | None) -> tuple[dict, dic
     """Suffixes, as arguments of ``SLNPDataset``, and the names of the images of each split."""
     beside = not folders['label']
     folders['label'] = folders['label'] or folders['img']
-    all_names = {
-        kind: {
-            split: [*files.list_files(str(root / place), '')[0]] for split, place in each.items()
-        }
-        for kind, each in folders.items()
-    }
-    images, labels = (
-        [
-            name
-            for names in all_names[kind].values()
-            for name in names
-            if files.cut_suffix(name, ends)
-        ]
-        for kind, ends in (('img', files.IMAGE_SUFFIXES), ('label', files.LABEL_SUFFIXES))
-    )
+
+    def names_in(place: str, ends: tuple[str, ...]) -> list[str]:
+        listed = files.list_files(str(root / place), '')[0]
+        return [name for name in listed if files.cut_suffix(name, ends)]
+
+    images = [n for place in folders['img'].values() for n in names_in(place, files.IMAGE_SUFFIXES)]
+    labels = [
+        n for place in folders['label'].values() for n in names_in(place, files.LABEL_SUFFIXES)
+    ]
     photos = [name for name in images if name not in {*labels}] if beside else images
     end, tails = find_suffixes(photos or images, labels, beside and not photos)
 
@@ -318,10 +312,12 @@ def find_files(root: Path, folders: dict, suffix: str | None) -> tuple[dict, dic
 
     ends, other = known.get('img_suffix', files.IMAGE_SUFFIXES), known.get('label_suffix', '/')
     stems = {
-        split: [files.cut_suffix(name, ends) for name in names if not name.endswith(other)]
-        for split, names in all_names['img'].items()
+        split: sorted(
+            files.cut_suffix(n, ends) for n in names_in(place, ends) if not n.endswith(other)
+        )
+        for split, place in folders['img'].items()
     }
-    return known, {split: sorted(filter(None, names)) for split, names in stems.items()}
+    return known, stems
 
 
 def find_layout(root: Path, args: Namespace, out: Path) -> dict[str, Any]:
@@ -357,18 +353,21 @@ def find_layout(root: Path, args: Namespace, out: Path) -> dict[str, Any]:
         return dict(data_prefix=places, **more)
 
     lists, parts = {}, {}
-    sets = {p.stem: str(p.relative_to(root)) for p in root.glob('ImageSets/Segmentation/*.txt')}
+    sets = {p.stem.lower(): p for p in sorted(root.glob('ImageSets/Segmentation/*.txt'))}
+    held = next((sets[name] for name in ('val', 'validation', 'test') if name in sets), None)
     val = [s for s in ('val', 'test') if s in stems and {s, None} & folders['label'].keys()][:1]
     if 'train' in stems and val and not args.val:
         parts = dict(train=part('train'), val=part(*val))
         if None in folders['label']:  # one folder for all splits
             lists = dict(train=stems['train'], val=stems[val[0]])
-    elif {'train', 'val'} <= sets.keys() and not args.val:
-        parts = {split: part(None, ann_file=sets[split]) for split in ('train', 'val')}
+    elif 'train' in sets and held and not args.val:
+        each = dict(train=sets['train'], val=held).items()
+        parts = {split: part(None, ann_file=str(p.relative_to(root))) for split, p in each}
     else:
         first = min(stems, key=str)
         if sets and not listed:
-            listed = (root / min(sets.values())).read_text().split()
+            whole = sets.get('trainval') or sets.get('train') or min(sets.values())
+            listed = [line.strip() for line in whole.read_text().splitlines() if line.strip()]
         lists = divide(listed or stems[first], args.val)
         parts = dict(train=part(first), val=part(first))
 

@@ -321,6 +321,43 @@ def test_classes_from_ids_colors_and_lists(tmp_path):
     assert taken['data']['label'] == dict(label_map={1: 0, 2: 1}, unlabelled_ids=(0, 255))
 
 
+def test_pascal_voc_has_its_own_lists_and_names(tmp_path):
+    root = tmp_path / 'data'
+    for i in range(6):
+        photo(root / f'JPEGImages/{i}.jpg', i)
+    for i in range(4):  # not every image is segmented
+        label = truth(i) * 5
+        label[39 + i] = 255
+        save(root / f'SegmentationClass/{i}.png', label, 'P', VOC)
+    lists = root / 'ImageSets/Segmentation'
+    lists.mkdir(parents=True)
+    for split, names in (('train', '0 1 2'), ('val', '3'), ('trainval', '0 1 2 3')):
+        (lists / f'{split}.txt').write_text(names.replace(' ', '\n'))
+    taken = found(root)
+    assert taken['told']['program'] == 'Pascal VOC'
+    classes = taken['data']['metainfo']['classes']
+    assert len(classes) == 21 and classes[:11:5] == ('background', 'bottle', 'cow')
+    dataset = read(taken, tmp_path / 'out', 'val')
+    expected = truth(3) * 5
+    expected[42] = 255
+    assert len(dataset) == 1 and (dataset.load_files(dataset[0])['label'] == expected).all()
+
+
+def test_val_list_and_shared_label_folder(tmp_path):
+    root = pairs(tmp_path / 'data', 6, images='images/{}.v1.jpg', labels='labels/{}.v1.png')
+    (tmp_path / 'val.txt').write_text('2.v1.jpg\n4.v1\n')
+    lists = found(root, '--val', tmp_path / 'val.txt')['lists']
+    assert lists == dict(train=['0.v1', '1.v1', '3.v1', '5.v1'], val=['2.v1', '4.v1'])
+
+    root = pairs(tmp_path / 'split', 3, images='images/train/{}.jpg')
+    pairs(root, 5, images='images/val/{}.jpg')
+    for i in range(3):
+        (root / f'images/val/{i}.jpg').unlink()
+    taken = found(root)
+    assert taken['lists'] == dict(train=['0', '1', '2'], val=['3', '4'])
+    assert [len(read(taken, tmp_path / 'out', split)) for split in ('train', 'val')] == [3, 2]
+
+
 @pytest.mark.parametrize(
     'line, taken',
     [
