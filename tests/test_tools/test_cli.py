@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import resource
+from pathlib import Path
 from types import SimpleNamespace
 
 import _cli as cli
@@ -396,3 +397,21 @@ def test_tool_keeps_the_traceback_of_a_bug(monkeypatch):
     monkeypatch.setenv('SLNP_MM_TRACEBACK', '1')
     with pytest.raises(ValueError, match='may look up'):
         cli.run_tool(lambda: history_statistic(dict, 'mean'))
+
+
+def test_threads_of_gloo_end_with_the_tool(tmp_path):
+    """One that frees a tensor during Python's shutdown aborts: pytorch issue 190489."""
+
+    def count():
+        return sum('gloo' in task.read_text() for task in Path('/proc/self/task').glob('*/comm'))
+
+    def main():
+        meeting = (tmp_path / 'meeting').as_uri()
+        torch.distributed.init_process_group('gloo', meeting, rank=0, world_size=1)
+        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
+        model.itself = [model]  # as models, hooks and runners hold each other
+        assert count()
+
+    assert cli.run_tool(main) == 0
+    assert not count()
+    assert not torch.distributed.is_initialized()
