@@ -25,6 +25,7 @@ from pathlib import Path
 
 import _cli as cli
 
+BEGIN = time.time()
 HERE = '{{ fileDirname }}'  # of the config, filled in by mmengine
 DATA = """data = dict({data})
 train_data = dict(data, {train})
@@ -111,7 +112,7 @@ class Fit:
         self.args, self.out, self.child = args, Path(args.work_dir), 0
         state = self.out / 'plan.json'
         self.plan = json.loads(state.read_text()) if state.is_file() else {}
-        self.start = time.time() - self.plan.get('seconds', 0)  # as if never stopped
+        self.start = BEGIN - self.plan.get('seconds', 0)  # as if never stopped
 
     def left(self) -> float:
         """Seconds left of the time given."""
@@ -401,7 +402,7 @@ def draw_curves(trainings: dict[str, list[dict]], path: Path) -> None:
             steps, values = zip(*((row['step'], row[key]) for row in rows))
             ax.plot(steps, values, label=key.removeprefix('loss_'))
         ax.set(xlabel=f'iteration of the {name}', yscale='log')
-        ax.legend(fontsize=6, loc='upper right')
+        ax.legend(fontsize=6)
     figure.savefig(path)
 
 
