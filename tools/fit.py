@@ -306,9 +306,9 @@ class Fit:
         plan, out, sheets = self.plan, self.out, self.sheets()
         spent = (time.time() - self.start) / 60
         rows = dict(plan['told'], size=f'{plan["side"]} px, batch {plan["batch"]}')
-        rows |= {
-            name: f'{plan[name]} iterations of {pace:.2f} s' for name, pace in plan['pace'].items()
-        }
+        for name, pace in plan['pace'].items():
+            length = plan['until' if name == 'gan' else name]
+            rows[name] = f'{length} iterations, {pace:.2f} s each when measured'
         rows['time'] = f'{spent:.1f} of {self.args.minutes} minutes'
         draw_curves({name: self.logged(name) for name in ('prior', 'gan')}, out / 'curves.png')
         parts = [f'# {out.resolve().name}\n\n| | |\n| :-- | :-- |']
@@ -319,11 +319,12 @@ class Fit:
             parts.append(f'![label, stages, real]({sheet.relative_to(out)})')
         if self.args.score:
             parts.append((out / 'test/test_report.md').read_text())
-        parts.append(NEXT.format(**plan, work_dir=out, more=4 * self.args.minutes))
-        write(out / 'report.md', '\n\n'.join(parts))
-        print(
-            f'report  {out}/report.md\npaint   tools/painter.py {out} --examples {plan["examples"]}'
+        parts.append(
+            NEXT.format(**plan, work_dir=out, folder=self.args.data, more=4 * self.args.minutes)
         )
+        write(out / 'report.md', '\n\n'.join(parts))
+        print(f'report  {out}/report.md')
+        print(f'paint   python tools/painter.py {out} --examples {plan["examples"]}')
 
 
 NEXT = """Next:
@@ -331,7 +332,7 @@ NEXT = """Next:
 - Paint: `python tools/painter.py {work_dir} --examples {examples}`
 - Images of a folder of label maps:
   `python tools/generate.py {work_dir}/gan.py {work_dir} --labels {examples} --out FOLDER`
-- Better images: more time, `python tools/fit.py DATA --minutes {more} --work-dir {work_dir}_long`
+- Better images: `python tools/fit.py {folder} --minutes {more} --work-dir {work_dir}_long`
 - Other settings: edit `{work_dir}/gan.py`, then `python tools/train.py {work_dir}/gan.py`
 """
 
