@@ -524,3 +524,32 @@ def test_gan_ends_where_it_is_when_the_time_is_over(stage, tmp_path, monkeypatch
     one.tool('gan', 'train', made='gan/iter_100.pth')
     assert time.monotonic() - start < 30 and one.plan['until'] == 70
     assert 'the GAN ends at iteration 70' in capfd.readouterr().out
+
+
+def test_check_stops_before_training(tmp_path, planned, capsys):
+    root = pairs(tmp_path / 'data', 12, _3=truth(3)[:40])
+    (root / 'labels/5.png').unlink()
+    with pytest.raises(SLNPError, match='check_dataset failed'):
+        planned(root).run()
+    said = capsys.readouterr().out
+    assert f'image {root}/images/5.jpg has no label in {root}/labels (1 such file)' in said
+    assert f'{root}/labels/3.png is 96x40' in said
+    assert planned.ran == []
+
+
+@pytest.mark.parametrize(
+    'words, sentence',
+    [
+        (['nowhere'], 'no folder at nowhere: check the path'),
+        (['data', '--work-dir', 'data/out'], 'data/out would overwrite or mix with the input data'),
+        (['data', '--work-dir', 'file/x'], 'file is a file, but --out=file/x needs a folder'),
+    ],
+)
+def test_places_are_checked_first(tmp_path, use, monkeypatch, capsys, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    pairs(tmp_path / 'data')
+    (tmp_path / 'file').touch()
+    before = sorted(tmp_path.rglob('*'))
+    assert use('fit', *words) == 1
+    assert f'error: {sentence}' in capsys.readouterr().err.replace('--work-dir ', '')
+    assert sorted(tmp_path.rglob('*')) == before

@@ -30,7 +30,7 @@ model = dict(
     ),
 )
 
-enlarge = dict(type='mmseg.Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
+enlarge = dict(type='mmengine.Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
 load = [
     dict(type='mmagic.SLNPLoadImage'),
     dict(type='mmagic.SLNPLoadLabel'),
@@ -40,14 +40,14 @@ train_pipeline = [
     *load,
     dict(type='mmagic.SLNPToSeg'),
     dict(
-        type='mmseg.RandomResize',
+        type='mmengine.RandomResize',
         scale=(192, 192),
         ratio_range=(1.0, 1.5),
         keep_ratio=True,
-        resize_type='mmseg.Resize',
+        resize_type='mmengine.Resize',
     ),
     dict(type='mmseg.RandomCrop', crop_size=(192, 192), cat_max_ratio=0.9),
-    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='mmengine.RandomFlip', prob=0.5),
     dict(
         type='mmseg.PhotoMetricDistortion',
         brightness_delta=16,

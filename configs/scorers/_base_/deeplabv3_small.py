@@ -56,14 +56,14 @@ load = [
 train_pipeline = [
     *load,
     dict(
-        type='mmseg.RandomResize',
+        type='mmengine.RandomResize',
         scale=size[::-1],
         ratio_range=(1.0, 1.5),
         keep_ratio=True,
-        resize_type='mmseg.Resize',
+        resize_type='mmengine.Resize',
     ),
     dict(type='mmseg.RandomCrop', crop_size=size, cat_max_ratio=0.9),
-    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='mmengine.RandomFlip', prob=0.5),
     dict(type='mmseg.PackSegInputs'),
 ]
 test_pipeline = [*load, dict(type='mmseg.PackSegInputs')]
