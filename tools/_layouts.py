@@ -212,9 +212,15 @@ def make_rule(scanned: tuple, names: list[tuple], source: str, said: str | None)
     total = sum(row[0] for row in values.values())
     rare = [listed[k] for k in keys if k in values and values[k][0] < total / 1000]
     empty = [listed[k] for k in keys if k not in values]
-    told = dict(classes=f'{len(keys)}: {", ".join(meta["classes"])}', names=source or 'none')
-    told['unlabelled'] = ', '.join(listed.get(k, str(triple(k) if by_color else k)) for k in void)
-    told |= {'under 0.1 % of the pixels': ', '.join(rare), 'without a pixel': ', '.join(empty)}
+    spell = [listed.get(k, str(triple(k) if by_color else k)) for k in sorted(void)]
+    told = {
+        'classes': [f'{len(keys)}: {", ".join(meta["classes"])}'],
+        'names': [source],
+        'unlabelled': spell,
+        'under 0.1 % of the pixels': rare,
+        'without a pixel': empty,
+    }
+    told = {what: ', '.join(taken) or '-' for what, taken in told.items()}
     return dict(data=dict(metainfo=meta) | (dict(label=label) if label else {}), told=told)
 
 
