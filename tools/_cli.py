@@ -192,11 +192,10 @@ def number(text: str) -> int:
 
 def seed(text: str) -> int:
     """Type of a seed."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(
-            f'must be a whole number from 0 to {2**32 - 1}, but got {text!r}'
-        )
-    return int(text)
+    try:
+        return errors.check_seed(int(text) if text.isdecimal() else text)
+    except SLNPError as error:
+        raise argparse.ArgumentTypeError(error) from None
 
 
 def need_folder(out: str) -> None:

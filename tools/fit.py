@@ -80,7 +80,7 @@ model = dict(decode_head=dict(num_classes={classes}))
 )
 METRICS = f"""[
     dict(type='SLNPSegMetric', scorer=dict(config='{HERE}/scorer.py')),
-    dict(type='SLNPScorerFrechet', scorer=dict(config='{HERE}/scorer.py'), manifold=False),
+    dict(type='SLNPScorerFrechet', scorer=dict(config='{HERE}/scorer.py')),
 ]"""
 
 

@@ -30,7 +30,7 @@ model = dict(
     ),
 )
 
-enlarge = dict(type='mmengine.Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
+upsample = dict(type='mmengine.Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
 load = [
     dict(type='mmagic.SLNPLoadImage'),
     dict(type='mmagic.SLNPLoadLabel'),
@@ -58,7 +58,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs'),
 ]
 # labels keep their size: predictions are compared at that size
-test_pipeline = [*load, enlarge, dict(type='mmagic.SLNPToSeg'), dict(type='mmseg.PackSegInputs')]
+test_pipeline = [*load, upsample, dict(type='mmagic.SLNPToSeg'), dict(type='mmseg.PackSegInputs')]
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
