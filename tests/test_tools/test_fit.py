@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import _cli as cli
 import _layouts as layouts
 import cv2
 import fit
@@ -453,6 +454,19 @@ def test_finished_run_is_kept_and_other_data_or_options_are_refused(tmp_path, pl
     weights = (out / 'out.pth').stat().st_mtime_ns
     planned(root).run()
     assert planned.ran == [] and (out / 'out.pth').stat().st_mtime_ns == weights
+
+    # --score adds a scorer and its metrics
+    one = planned(root)
+    one.args.score = True
+    one.write(scorer=5)
+    scorer, gan = (cli.read_config(f'{out}/{name}.py') for name in ('scorer', 'gan'))
+    assert scorer.model.decode_head.num_classes == 3
+    assert scorer.train_dataloader.dataset.data_root == str(root)
+    assert scorer.scorer.checkpoint == f'{out}/scorer/scorer.pth'
+    metrics = gan.test_evaluator.metrics
+    assert [metric.type for metric in metrics] == ['SLNPSegMetric', 'SLNPScorerFrechet']
+    assert {metric.scorer.config for metric in metrics} == {f'{out}/scorer.py'}
+
     with pytest.raises(SLNPError, match='out was planned with minutes 30, but now it is 5: give'):
         planned(root, '--minutes', 5).run()
     (root / 'classes.txt').write_text('ground\nroad\nsky')
