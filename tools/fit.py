@@ -8,19 +8,14 @@ command. After a stop, the same command continues.
 """
 
 import argparse
-import ctypes
 import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
-import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import _cli as cli
@@ -108,8 +103,10 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
 class Fit:
     """The stages of a run; what the work dir has already is skipped."""
 
+    lock: tuple[int, ...] = ()  # a file that tools keep open
+
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.out, self.child = args, Path(args.work_dir), 0
+        self.args, self.out, self.child = args, Path(args.work_dir), None
         state = self.out / 'plan.json'
         self.plan = json.loads(state.read_text()) if state.is_file() else {}
         self.start = BEGIN - self.plan.get('seconds', 0)  # as if never stopped
@@ -136,9 +133,10 @@ class Fit:
             words = '--max-iters', self.plan['scorer']
             self.tool('scorer', 'train_scorer', *words, made='scorer/scorer.pth')
         if not (out / 'gan').exists():  # the time before was more or less than planned
-            self.write(gan=self.affordable('gan', self.left() - self.plan['end']))
+            spare = self.left() - self.plan['end'] - self.plan['start']
+            self.write(gan=self.affordable('gan', spare))
         self.tool('gan', 'train', '--resume', made=f'gan/iter_{self.plan["until"]}.pth')
-        spare = self.left() - self.plan['end']
+        spare = self.left() - self.plan['end'] - self.plan['start']
         if spare > 6 * self.args.minutes and not (out / f'{name}.pth').exists():
             spare = self.affordable('gan', spare)
             self.write(until=self.plan['until'] + spare)  # the machine became faster
@@ -199,15 +197,18 @@ class Fit:
         for name in [*stages][: 2 + args.score]:
             options = '--cfg-options', 'default_hooks.logger.interval=1', *stages[name][1]
             shutil.rmtree(out / 'probe', ignore_errors=True)  # of a run that was killed
+            before = self.left()
             self.tool(name, stages[name][0], *probe, *options)
             means = [line['time'] for line in self.logged('probe')]  # from the start on
             pace[name] = (len(means) * means[-1] - 3 * means[2]) / (len(means) - 3)
+            self.plan['start'] = before - self.left() - len(means) * means[-1]
             shutil.rmtree(out / 'probe')
-        left = self.left()
-        end = 10 + 0.02 * left + 60 * args.score
+        left, start = self.left(), self.plan['start']
+        end = start + 0.02 * left + 60 * args.score  # publishing and scoring
         prior = min(self.affordable('prior', 0.12 * left), 2000)
         scorer = self.affordable('scorer', 0.15 * left) if args.score else 0
         rest = left - end - prior * pace['prior'] - scorer * pace.get('scorer', 0)
+        rest -= start * len(pace)
         self.write(prior=prior, scorer=scorer, end=end, gan=self.affordable('gan', rest))
         for name in pace:
             print(f'{name:<8}{self.plan[name]} iterations of {pace[name]:.2f} s planned')
@@ -256,23 +257,22 @@ class Fit:
         words = [f'{self.out}/{name}.py'] * bool(name) + [str(word) for word in words]
         log, shown, late = self.out / f'{tool}.log', time.time(), False
         print(f'tools/{tool}.py {" ".join(words)}', flush=True)
-        self.child = os.fork()  # nothing is imported again
-        if not self.child:
-            become(tool, words, log)
-        while not (state := os.waitpid(self.child, os.WNOHANG))[0]:
+        argv = [sys.executable, str(Path(__file__).with_name(f'{tool}.py')), *words]
+        with open(log, 'w', encoding='utf-8') as file:
+            self.child = subprocess.Popen(argv, stdout=file, stderr=file, pass_fds=self.lock)
+        while self.child.poll() is None:
             time.sleep(0.2)
             if time.time() > shown + 20:
                 shown = time.time()
                 self.show(name)
             if made.startswith('gan') and self.left() < self.plan['end'] - 3 * self.args.minutes:
-                late = late or not os.kill(self.child, signal.SIGTERM)  # it saves first
-        self.child = 0
+                late = late or not self.child.terminate()  # it saves first
         self.show(name)
         if late:  # the config tells how far it came
             reached = max(int(path.stem[5:]) for path in self.out.glob('gan/iter_*.pth'))
             print(f'the machine became slower: the GAN ends at iteration {reached}', flush=True)
             self.write(until=reached)
-        elif code := os.waitstatus_to_exitcode(state[1]):
+        elif code := self.child.returncode:
             lines = [x for x in log.read_text(errors='replace').split('\n') if x and x[0] != '[']
             print('\n'.join(lines) if tool == 'check_dataset' else '', flush=True)
             why = lines[-1].removeprefix('error: ').strip() if lines else f'exit code {code}'
@@ -337,43 +337,15 @@ NEXT = """Next:
 """
 
 
-def become(tool: str, words: list[str], log: Path) -> None:
-    """Turn a forked process into a tool that writes to a log and ends with its parent."""
-    code: object = 1
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
-        os.dup2(1, 2)
-        sys.stdout = sys.stderr = open(1, 'w', buffering=1, closefd=False)
-        sys.argv = [str(Path(__file__).with_name(f'{tool}.py')), *words]
-        runpy.run_path(sys.argv[0], run_name='__main__')
-        code = 0
-    except SystemExit as stop:
-        code = stop.code or 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        for worker in multiprocessing.active_children():  # they ignore SIGTERM
-            worker.kill()
-        os._exit(code if isinstance(code, int) else 1)
-
-
 def find_gpu() -> tuple[int, bool]:
-    """Memory of the GPU in GB, 0 without one, and whether it, or else the CPU, has bfloat16.
-
-    It asks nvidia-smi, because a process that has used CUDA cannot fork.
-    """
+    """Memory of the GPU in GB, 0 without one, and whether it, or else the CPU, has bfloat16."""
     import torch
 
-    if not torch.cuda.is_available():
-        return 0, 'avx512_bf16' in Path('/proc/cpuinfo').read_text()
-    query = ['nvidia-smi', '--query-gpu=memory.total,compute_cap', '--format=csv,noheader,nounits']
-    memory, version = subprocess.run(query, capture_output=True, text=True).stdout.split()[:2]
-    return int(memory.strip(',')) >> 10, float(version) >= 8
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory >> 30
+        return memory, torch.cuda.is_bf16_supported(False)
+    flags = Path('/proc/cpuinfo')
+    return 0, flags.is_file() and 'avx512_bf16' in flags.read_text()
 
 
 def write(path: Path, text: str) -> None:
@@ -414,26 +386,24 @@ def main() -> None:
     cli.keep_inputs(args.work_dir, [args.data], '--work-dir')
     cli.need_folder(args.work_dir)
     os.makedirs(args.work_dir, exist_ok=True)
-    lock = open(f'{args.work_dir}/.lock', 'w')  # kept by the tool that runs, too
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')  # or CUDA fails after a fork
     cli.stop_like_ctrl_c()
 
-    import _runner  # noqa: F401
-    import cv2
-    from mmagic import registry
-
-    cv2.setNumThreads(0)  # threads do not survive a fork
-    registry.MODELS.import_from_location()
-    fit = Fit(args)
-    try:
-        fit.run()
-    finally:
-        if fit.child:
-            print('stopping; the same command continues', flush=True)
-            os.kill(fit.child, signal.SIGTERM)
-            os.waitpid(fit.child, 0)
-            fit.keep()
+    with open(f'{args.work_dir}/.lock', 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print('waiting for the tool of an earlier run that still works', flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        fit = Fit(args)
+        fit.lock = (lock.fileno(),)
+        try:
+            fit.run()
+        finally:
+            if fit.child and fit.child.poll() is None:
+                print('stopping; the same command continues', flush=True)
+                fit.child.terminate()
+                fit.child.wait()
+                fit.keep()
 
 
 if __name__ == '__main__':

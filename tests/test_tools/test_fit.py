@@ -22,7 +22,7 @@ from slnp_mm.inferencer import SLNPInferencer
 
 @pytest.fixture(autouse=True)
 def _no_threads():
-    """As in ``main``: processes that are forked would wait for OpenCV's threads."""
+    """Loaders of tools that run in this process would wait for threads of OpenCV."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(0)
     yield
