@@ -121,7 +121,7 @@ def test_wheel_holds_the_package_configs_and_tools(installed):
     for folder, place in (('tools', 'tools'), ('configs', 'configs/configs')):
         files = [path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob('*.*')]
         expected |= {f'{place}/{path}' for path in files if path.suffix != '.pyc'}
-    assert found == expected - {'tools/demo.py'}
+    assert found == expected
 
 
 USE = """

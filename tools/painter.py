@@ -166,7 +166,7 @@ class Model:
         return 2 * max(self.inferencer.image_size) // step * step
 
     def example(self, index: int) -> np.ndarray:
-        """A label map to start from: a file, or a scene as in the demo's val split."""
+        """A label map to start from: a file, or a scene as in ToyScenes' val split."""
         from slnp_mm.datasets.toyscenes import draw_scene
 
         if self.files:

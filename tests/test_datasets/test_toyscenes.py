@@ -91,7 +91,7 @@ def test_files_are_laid_out_as_in_coco_stuff(tmp_path):
     files = {str(path.relative_to(tmp_path / 'toy')) for path in (tmp_path / 'toy').rglob('*.*')}
     names = ['train2017/000000', 'train2017/000001', 'val2017/000000']
     ends = {'images': '.jpg', 'stuffthingmaps': '.png', 'instances': '.png'}
-    assert files == {'toyscenes.json'} | {
+    assert files == {'toyscenes.json', 'classes.txt'} | {
         f'{folder}/{name}{end}' for folder, end in ends.items() for name in names
     }
     toy = SLNPToyScenes(data_root=str(tmp_path / 'toy'), pipeline=[])
