@@ -174,10 +174,7 @@ class AMM(Optimizer):
                     )
 
     def _init_group(self, group: dict[str, Any], *columns: list[Tensor]) -> None:
-        """Append to columns: parameters with gradients, gradients, m, v, P and steps.
-
-        ``torch.compile`` knows this method's name and runs it outside the graph.
-        """
+        """Append to columns: parameters with gradients, gradients, m, v, P and steps."""
         for param in group['params']:
             if param.grad is None:
                 continue
@@ -230,7 +227,7 @@ class AMM(Optimizer):
 def _update_group(group: dict[str, Any], found_inf: Tensor | None, *columns: list[Tensor]) -> None:
     """Update in place the parameters, m, v, P and steps that ``_init_group`` collected."""
     lr, (beta1, beta2) = group['lr'], group['betas']
-    on_tensors = group['capturable'] or torch.compiler.is_compiling()
+    on_tensors = group['capturable']
     if isinstance(lr, Tensor):
         lr = lr.squeeze() if on_tensors else lr.item()
     keep = found_inf.logical_not() if on_tensors and found_inf is not None else None

@@ -4,7 +4,6 @@ import copy
 import inspect
 import io
 import math
-import shutil
 
 import pytest
 import torch
@@ -472,33 +471,6 @@ def test_step_with_a_flag_is_the_same_step():
         optimizer.found_inf = flag
         found.append(take_steps(optimizer, params, grads))
     torch.testing.assert_close(*found, rtol=1e-12, atol=0)
-
-
-def compare_compiled(net, flags, **options):
-    """Train a net and its copy for four steps, one with a compiled step."""
-    torch._dynamo.reset()
-    nets = net, copy.deepcopy(net)
-    optimizers = [AMM(net.parameters(), lr=0.01, **flags) for net in nets]
-    steps = optimizers[0].step, torch.compile(optimizers[1].step, **options)
-    for _ in range(4):
-        for net, step in zip(nets, steps):
-            net.zero_grad()
-            loss_of(net).backward()
-            step()
-    torch.testing.assert_close(*(list(net.parameters()) for net in nets))
-
-
-@either
-def test_step_can_be_traced_by_dynamo(capturable):
-    compare_compiled(small_net(), dict(capturable=capturable), backend='aot_eager')
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which('c++'), reason='needs a C++ compiler')
-def test_compiled_step_equals_the_eager_one():
-    # precompiled headers and a pool of compilers take longer than one kernel
-    with torch._inductor.config.patch(cpp_cache_precompile_headers=False, compile_threads=1):
-        compare_compiled(nn.Linear(3, 1, bias=False), {})
 
 
 # On a GPU
