@@ -137,9 +137,9 @@ class Fit:
             self.write(gan=self.affordable('gan', spare))
         self.tool('gan', 'train', '--resume', made=f'gan/iter_{self.plan["until"]}.pth')
         spare = self.left() - self.plan['end'] - self.plan['start']
-        if spare > 6 * self.args.minutes and not (out / f'{name}.pth').exists():
-            spare = self.affordable('gan', spare)
-            self.write(until=self.plan['until'] + spare)  # the machine became faster
+        if spare > 3 * self.args.minutes and not (out / f'{name}.pth').exists():
+            self.plan['pace']['gan'] = self.logged('gan')[-1]['time']  # less than planned
+            self.write(until=self.plan['until'] + self.affordable('gan', spare))
             self.tool('gan', 'train', '--resume', made=f'gan/iter_{self.plan["until"]}.pth')
         if self.args.score:
             words = f'{out}/gan', '--work-dir', f'{out}/test'

@@ -448,6 +448,16 @@ def test_export_ends_in_a_picture_of_the_painter(tmp_path, planned, program):
     assert len(picture) == 64 * 64 * 3
 
 
+def test_gan_trains_on_while_there_is_time(tmp_path, planned, monkeypatch):
+    one = planned(pairs(tmp_path / 'data', 12))
+    monkeypatch.setattr(fit.Fit, 'left', lambda self: 91 if self.plan.get('until') == 1 else 0)
+    one.run()  # 90 s are 5 % of 30 minutes
+    assert planned.ran == ['check_dataset', 'train', 'train', 'train', 'publish']
+    assert one.plan['until'] == 2
+    assert cli.read_config(f'{one.out}/gan.py').train_cfg.max_iters == 2
+    assert (one.out / 'gan/iter_2.pth').is_file()
+
+
 def test_finished_run_is_kept_and_other_data_or_options_are_refused(tmp_path, planned):
     root, out = pairs(tmp_path / 'data', 12), tmp_path / 'out'
     planned(root).run()
