@@ -13,9 +13,9 @@ RANGES := $(addprefix requirements/,runtime.txt lite.txt painter.txt export.txt 
 
 help:
 	@echo 'make env     build the environment in $(VENV) (VENV=, PYTHON=)'
-	echo 'make demo    train and score on synthetic scenes, on a CPU'
+	echo 'make demo    draw scenes and train on them, in 15 minutes on a CPU'
 	echo 'make paint   paint a label map in the browser (ARGS="--port 8001")'
-	echo 'make test    run all tests (ARGS="tests/test_tools -k demo")'
+	echo 'make test    run all tests (ARGS="tests/test_tools -k painter")'
 	echo 'make lint    check style; make format fixes what it can'
 	echo 'make lock    resolve requirements/lock.txt anew'
 
@@ -43,7 +43,8 @@ env:
 	echo '-e .' | $$install
 
 demo: env
-	$(BIN)/python tools/demo.py $(ARGS)
+	$(BIN)/python tools/make_toyscenes.py
+	$(BIN)/python tools/fit.py data/toyscenes --minutes 15 --work-dir work_dirs/demo $(ARGS)
 
 paint: env
 	$(BIN)/python tools/painter.py $(ARGS)

@@ -38,8 +38,7 @@ setup(
     packages=find_packages(include=['slnp_mm', 'slnp_mm.*']),
     # .mim holds links, so that mmengine and mim find the same in an editable install
     package_data={'slnp_mm': ['.mim/**/*', 'zoo/**/*']},
-    # the two work in the repository only
-    exclude_package_data={'slnp_mm': ['*.pyc', '*/demo.py']},
+    exclude_package_data={'slnp_mm': ['*.pyc']},
     python_requires='>=3.10,<3.13',
     install_requires=read_requirements('requirements/runtime.txt'),
     extras_require={

@@ -142,7 +142,8 @@ def check_state(
     stored: dict, model: nn.Module, path: str | os.PathLike, whole: bool = True
 ) -> None:
     """Check what :func:`read_checkpoint` returned; see :func:`check_checkpoint`."""
-    hint = _class_hint(stored)
+    classes = ((stored.get('meta') or {}).get('dataset_meta') or {}).get('classes')
+    hint = f'its data set has {len(classes)} classes' if classes else 'another number of classes?'
     stored = stored.get('state_dict', stored)
     own = getattr(model, 'module', model).state_dict()
     for key, value in own.items():
@@ -158,13 +159,6 @@ def check_state(
             f'{path} does not fit this config: it lacks {len(missing)} of {len(own)} entries of '
             f'the model (first: {missing[0]}); use the config it was trained with'
         )
-
-
-def _class_hint(checkpoint: dict) -> str:
-    """Say how many classes a checkpoint's data set had, if known."""
-    meta = checkpoint.get('meta') or {}
-    classes = (meta.get('dataset_meta') or {}).get('classes')
-    return f'its data set has {len(classes)} classes' if classes else 'another number of classes?'
 
 
 def check_classes(stored: dict, metainfo: dict, path: str | os.PathLike) -> None:

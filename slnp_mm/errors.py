@@ -19,7 +19,7 @@ _WORKER = (
     'batch_size of the loader, or give the job more memory; in a container /dev/shm may be too '
     'small (docker run --shm-size=8g)'
 )
-# Errors of other packages during training: part of their text, and what to do.
+# Errors of Python and other packages: part of their text, and what to do.
 _KNOWN = {
     'DataLoader worker (pid': _WORKER,
     'unable to allocate shared memory': _WORKER,
@@ -29,6 +29,10 @@ _KNOWN = {
     'gloo/transport/tcp/pair': 'another process of this training has stopped: its message says why',
     'does not match meta information of the first dataset': 'the parts of a ConcatDataset have '
     'different classes or colors: give each the same metainfo=dict(classes=..., palette=...)',
+    'Expected more than 1 value per channel': 'a batch norm of this network needs 2 images or more '
+    'per batch: raise batch_size of train_dataloader, or set drop_last=True there',
+    '__init__() got an unexpected keyword argument': '{error}: correct the key in the config; '
+    'CHANGELOG.md lists the keys that were renamed or removed',
 }
 
 
@@ -128,6 +132,6 @@ def one_sentence(error: BaseException) -> str | None:
             )
         for part, sentence in _KNOWN.items():
             if part in str(seen):
-                return sentence
+                return sentence.replace('{error}', str(seen))
         seen = seen.__cause__ or seen.__context__
     return None

@@ -39,7 +39,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[str]:
             draft.unlink()
 
 
-def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write (H, W, 3), RGB, or (H, W), uint8, as a PNG file; its folder is made."""
     # cv2.imwrite fails on paths that are not valid text
     with replace_file(path) as draft, open(draft, 'wb') as file:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.infer import BaseInferencer
 from mmengine.registry import DefaultScope
 from rich.progress import track
 from torch import Tensor, nn
@@ -30,22 +30,22 @@ from .checkpoint import (
     sampling_config,
     sampling_state,
 )
+from .datasets import transforms
 from .datasets.files import Source, decode_ids, find_labels, open_source, read_image
-from .datasets.transforms import SLNPLoadInstances, SLNPLoadLabel, SLNPResize
 from .datasets.transforms.processing import as_sides
 from .datasets.wrappers import build_rules, places
 from .errors import SLNPError, check_device, check_file, check_seed
 from .evaluation.functional.images import to_uint8
-from .files import write_picture
+from .files import write_image
 from .zoo import zoo_checkpoint, zoo_models
 
-# Steps of a test pipeline that need the real image, are random, or crop.
-SKIPPED = ('SLNPLoadImage', 'SLNPFlip', 'SLNPCrop')
+# steps of a test pipeline that are done here, need the real image, or are random
+SKIPPED = ('SLNPLoadImage', 'SLNPLoadLabel', 'SLNPLoadInstances', 'SLNPFlip')
 PACKED = ('label', 'instances', 'instance_labels')
 Size = int | tuple[int, int] | str | None
 
 
-class SLNPInferencer(BaseInferencer):
+class SLNPInferencer:
     """A trained generator that turns label maps into images; safe to call from several threads.
 
     ::
@@ -97,12 +97,18 @@ class SLNPInferencer(BaseInferencer):
         if config is None:
             config = read_config(checkpoint)
         elif not isinstance(config, Config):
-            config = str(check_file(config, 'config', 'runnable ones are configs/*.py'))
+            config = Config.fromfile(check_file(config, 'config', 'runnable ones are configs/*.py'))
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        # ignore the caller's default device and keep its random state
-        with torch.device('cpu'), torch.random.fork_rng(devices=[]):
-            super().__init__(config, checkpoint, check_device(device), 'mmagic', show_progress)
+        device = check_device(device)
+        self.cfg, self.show_progress = config, show_progress
+
+        # ignore the caller's default device and scope, and keep its random state
+        scope = DefaultScope.overwrite_default_scope('mmagic')
+        with scope, torch.device('cpu'), torch.random.fork_rng(devices=[]):
+            stored = read_checkpoint(checkpoint)
+            self.model = self._load_model(stored).to(device)
+            self._init_rules(stored)
 
     @staticmethod
     def list_models() -> dict[str, str]:
@@ -196,17 +202,24 @@ class SLNPInferencer(BaseInferencer):
         with torch.no_grad(), torch.autocast(self.model.device.type, enabled=False):
             seeds, codes = self._codes(count, num_samples, seed, truncation, noise, style)
             resample = {k: self._seed_code(s, truncation) for k, s in (resample or {}).items()}
-            batches = self.preprocess(
+            batches = self._batches(
                 entries, codes, batch_size, instances, resample, size, return_attention
             )
             total = math.ceil(count / batch_size)
             if self.show_progress and total > 1:
                 batches = track(batches, 'Generating', total)
-            samples = [sample for batch in batches for sample in self.forward(batch)]
+            samples = [sample for batch in batches for sample in self._generate(batch)]
         for sample, one in zip(samples, seeds):
             sample.set_metainfo(dict(seed=one))
-        images = self.visualize(entries, samples, out_dir=out_dir)
-        return self.postprocess(samples, images, return_datasamples, return_stages=return_stages)
+        images = [_rgb(sample.fake_img) for sample in samples]
+        if out_dir is not None:
+            numbers = range(num_samples) if num_samples > 1 else [None]
+            files = [image_name(name, k) for name in names for k in numbers]
+            for file, image in zip(files, images):
+                write_image(os.path.join(out_dir, file), image)
+        if not return_datasamples:
+            samples = [_plain(sample, return_stages) for sample in samples]
+        return dict(predictions=samples, visualization=images)
 
     # For painters
 
@@ -239,57 +252,49 @@ class SLNPInferencer(BaseInferencer):
         sample = self._read(self._inputs_to_list(label)[0], instances, size)
         return sample['instances'][0].numpy().astype(np.int32)
 
-    # Called by BaseInferencer
+    # Loading
 
-    def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
+    def _load_model(self, stored: dict) -> nn.Module:
         """Build and load only the generator and its prior."""
-        stored = read_checkpoint(weights)
-        with DefaultScope.overwrite_default_scope('mmagic'):
-            model = MODELS.build(sampling_config(cfg.model)).float()
+        model = MODELS.build(copy.deepcopy(sampling_config(self.cfg.model))).float()
         if not hasattr(model, 'noise_fn'):
-            raise SLNPError(f'{cfg.filename} is not the config of a GAN; use configs/slnp_*.py')
-        self._stored = {key: value for key, value in stored.items() if key == 'meta'}
-        stored['state_dict'] = sampling_state(stored.get('state_dict', stored))
-        check_state(stored, model, weights)
-        model.load_state_dict({key: stored['state_dict'][key] for key in model.state_dict()})
-        return model.to(device).eval()
+            raise SLNPError(
+                f'{self.cfg.filename} is not the config of a GAN; use configs/slnp_*.py'
+            )
+        state = sampling_state(stored.get('state_dict', stored))
+        check_state(dict(stored, state_dict=state), model, self.checkpoint)
+        model.load_state_dict({key: state[key] for key in model.state_dict()})
+        return model.eval()
 
-    def _init_pipeline(self, cfg: Config) -> Compose:
+    def _init_rules(self, stored: dict) -> None:
         """Set up the label rules and the test pipeline after its loading steps."""
-        with DefaultScope.overwrite_default_scope('mmagic'):
-            datasets, steps = build_rules(cfg.test_dataloader.dataset)
-            steps = [step for step in steps if step['type'] not in SKIPPED]
-            pack = dict(keys=PACKED)
-            steps = [dict(s, **pack) if s['type'] == 'SLNPPackInputs' else s for s in steps]
-            steps = Compose(steps).transforms
+        datasets = build_rules(self.cfg.test_dataloader.dataset)
         self.dataset = datasets[0]
         self.dataset.make_rules()
-        check_classes(self._stored, self.dataset.metainfo, self.checkpoint)
+        check_classes(stored, self.dataset.metainfo, self.checkpoint)
         self.places = [place for dataset in datasets for place in places(dataset)]
         self.classes = self.dataset.metainfo['classes']
         self.palette = self.dataset.metainfo['palette']
         self.size_divisor = self.model.generator.size_divisor
         self._noise_shape = tuple(self.model.generator.noise_shape)
 
-        loaders = [step for step in steps if isinstance(step, SLNPLoadInstances)]
-        self._loader = (loaders or [SLNPLoadInstances()])[0]
-        sizes = [step.size for step in steps if isinstance(step, SLNPResize)]
+        self._loader = self.dataset.instance_loader or transforms.SLNPLoadInstances(
+            source=self.dataset.source
+        )
+        steps = self.dataset.pipeline.transforms
+        steps = [step for step in steps if type(step).__name__ not in SKIPPED]
+        for step in steps:
+            if isinstance(step, transforms.SLNPPackInputs):
+                step.keys = PACKED
+        sizes = [step.size for step in steps if isinstance(step, transforms.SLNPResize)]
         size = [*filter(None, sizes), self.dataset.image_size][0]
         if size is None:
             raise SLNPError(
                 'the config has no image size: set image_size of test_dataloader.dataset'
             )
-        self.image_size = as_sides(size)
-        return Compose(
-            [step for step in steps if not isinstance(step, (SLNPLoadLabel, SLNPLoadInstances))]
-        )
+        self.image_size, self._steps = as_sides(size), steps
 
-    def _init_collate(self, cfg: Config) -> Callable:
-        """Batches are built by :func:`_collate`."""
-        return _collate
-
-    def _init_visualizer(self, cfg: Config) -> None:
-        """Images are returned, not drawn on."""
+    # Batches
 
     def _inputs_to_list(self, inputs: Source | Sequence[Source]) -> list[tuple[str, Source]]:
         """Name and source of each label map."""
@@ -305,15 +310,15 @@ class SLNPInferencer(BaseInferencer):
             for i, x in enumerate(inputs)
         ]
 
-    def preprocess(
+    def _batches(
         self,
         inputs: list[tuple[str, Source]],
         codes: Tensor,
-        batch_size: int = 1,
-        instances: Source | Sequence[Source] | None = None,
-        resample: dict[int, Tensor] | None = None,
-        size: Size = None,
-        return_attention: bool = False,
+        batch_size: int,
+        instances: Source | Sequence[Source] | None,
+        resample: dict[int, Tensor],
+        size: Size,
+        return_attention: bool,
     ) -> Iterator[dict]:
         """Yield batches of images of one size.
 
@@ -335,20 +340,19 @@ class SLNPInferencer(BaseInferencer):
             if not again:
                 sample = self._read(inputs[index], maps[index % len(maps)], size)
                 count = int((sample['instance_labels'] >= 0).sum())
-                for key in set(resample or ()) - set(range(count)):
+                for key in set(resample) - set(range(count)):
                     raise SLNPError(
                         f'no instance {key} to resample: the label map has {count}, '
                         f'0..{count - 1}; inferencer.instances(label) shows them'
                     )
             full = len(batch) == batch_size
             if batch and (full or batch[0]['label'].shape != sample['label'].shape):
-                yield self.collate_fn(batch, resample, return_attention)
+                yield _collate(batch, resample, return_attention)
                 batch = []
             batch.append(dict(sample, code=code))
-        yield self.collate_fn(batch, resample, return_attention)
+        yield _collate(batch, resample, return_attention)
 
-    @torch.no_grad()
-    def forward(self, inputs: dict) -> list[DataSample]:
+    def _generate(self, inputs: dict) -> list[DataSample]:
         """Generate a batch; the samples are on the CPU."""
         samples = self.model.test_step(inputs)
         for i, sample in enumerate(samples):
@@ -358,35 +362,6 @@ class SLNPInferencer(BaseInferencer):
             for key in PACKED[1:]:
                 sample.set_field(inputs['inputs'][key][i].long(), key)
         return samples
-
-    def visualize(
-        self,
-        inputs: list[tuple[str, Source]],
-        preds: list[DataSample],
-        out_dir: str | os.PathLike | None = None,
-    ) -> list[np.ndarray]:
-        """Return images, (H, W, 3), RGB, uint8; write them if ``out_dir`` is given."""
-        images = [_rgb(sample.fake_img) for sample in preds]
-        if out_dir is not None:
-            samples = range(len(images) // len(inputs)) if len(images) > len(inputs) else [None]
-            files = [picture_name(name, k) for name, _ in inputs for k in samples]
-            for file, image in zip(files, images):
-                write_picture(os.path.join(out_dir, file), image)
-        return images
-
-    def postprocess(
-        self,
-        preds: list[DataSample],
-        visualization: list[np.ndarray],
-        return_datasamples: bool = False,
-        return_stages: bool = False,
-    ) -> dict[str, list]:
-        """Build the result of :meth:`__call__`."""
-        if not return_datasamples:
-            preds = [_plain(sample, return_stages) for sample in preds]
-        return dict(predictions=preds, visualization=visualization)
-
-    # Label maps
 
     def _read(self, entry: tuple[str, Source], instances: Source | None, size: Size) -> dict:
         """Read one label map into the tensors of the batch contract, with its name."""
@@ -398,25 +373,14 @@ class SLNPInferencer(BaseInferencer):
         elif instances is not None and not isinstance(instances, np.ndarray):
             of = f'the instance map of {where}'
             instances = decode_ids(open_source(instances, of), of)
-        found = self.dataset.source.make(
-            label, where, instances, self._loader.max_instances, self._loader.max_overlap
-        )
-        results = dict(
-            label=label,
-            instances=found.layers,
-            instance_labels=found.classes,
-            max_instances=self._loader.max_instances,
-            label_path=where,
-            img_path=where,
-            **self.dataset.rules(),
-        )
+        results = dict(label=label, instance_path=instances, label_path=where, img_path=where)
 
-        steps = self.pipeline.transforms
+        steps = self._steps
         if size != 'config':
-            steps = [step for step in steps if not isinstance(step, SLNPResize)]
+            steps = [step for step in steps if not isinstance(step, transforms.SLNPResize)]
             if size is not None:
-                steps.insert(0, SLNPResize(_sides(size)))
-        sample = Compose(steps)(results)['inputs']
+                steps = [transforms.SLNPResize(_sides(size)), *steps]
+        sample = Compose([self._loader, *steps])(results | self.dataset.rules())['inputs']
         self.check_size(sample['label'].shape[-2:], where)
         return dict(sample, name=name)
 
@@ -488,12 +452,12 @@ class SLNPInferencer(BaseInferencer):
         if self.model.noise_prior is None:
             raise SLNPError('style needs a noise prior, which this model (random noise) lacks')
         where = os.fspath(style) if isinstance(style, (str, os.PathLike)) else 'style'
-        image = SLNPResize(self.image_size)(dict(img=read_image(style, where)))['img']
+        image = transforms.SLNPResize(self.image_size)(dict(img=read_image(style, where)))['img']
         image = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
         return self.model.style_code(image.to(self.model.device)).cpu()
 
 
-def picture_name(name: str, sample: int | None) -> str:
+def image_name(name: str, sample: int | None) -> str:
     """File name of sample k of a label map; ``sample`` is None if there is only one."""
     return f'{name}.png' if sample is None else f'{name}_{sample}.png'
 
@@ -507,12 +471,12 @@ def _sides(size: int | Sequence[int]) -> tuple[int, int]:
         raise SLNPError(text) from None
 
 
-def _collate(batch: list[dict], resample: dict[int, Tensor] | None, attention: bool) -> dict:
+def _collate(batch: list[dict], resample: dict[int, Tensor], attention: bool) -> dict:
     """Stack samples into the input of ``test_step``."""
     inputs: dict[str, Any] = {
         key: torch.stack([one[key] for one in batch]) for key in (*PACKED, 'code')
     }
-    codes = {k: code.expand(len(batch), *code.shape) for k, code in (resample or {}).items()}
+    codes = {k: code.expand(len(batch), *code.shape) for k, code in resample.items()}
     inputs['sample_kwargs'] = dict(return_attention=attention, resample=codes)
     samples = [DataSample(metainfo=dict(label_name=one['name'])) for one in batch]
     return dict(inputs=inputs, data_samples=samples)

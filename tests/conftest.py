@@ -56,6 +56,19 @@ def make_data(root, name):
     return root
 
 
+def set_config(root, **settings):
+    """The config of a data set of three classes in two folders."""
+    pipeline = [
+        dict(type='SLNPLoadImage'),
+        dict(type='SLNPLoadLabel'),
+        dict(type='SLNPLoadInstances', max_instances=8),
+        dict(type='SLNPResize'),
+        dict(type='SLNPPackInputs'),
+    ]
+    plain = dict(data_root=str(root), metainfo=dict(classes=('a', 'b', 'c')), image_size=16)
+    return dict(type='SLNPDataset', **{**plain, 'pipeline': pipeline, **settings})
+
+
 def loader_of(cfg, root, size):
     cfg.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.dataset.update(data_root=str(root), image_size=size)
@@ -198,29 +211,36 @@ def priors(datasets, tmp_path_factory):
     return train
 
 
+def load(name):
+    """Load a tool afresh, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f'tools/{name}.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
 @pytest.fixture
 def load_tool(monkeypatch):
     """Load a tool and give it the words of a command line."""
 
-    def load(name, *words):
+    def give(name, *words):
         monkeypatch.setattr(sys, 'argv', [f'tools/{name}.py', *map(str, words)])
-        spec = importlib.util.spec_from_file_location(name, ROOT / f'tools/{name}.py')
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-        return tool
+        return load(name)
 
-    return load
+    return give
 
 
-@pytest.fixture
-def use(load_tool):
+@pytest.fixture(scope='session')
+def use():
     """Run a tool as from the command line: its exit code."""
 
     def run(name, *words):
-        tool = load_tool(name, *words)
-        try:
-            return tool.cli.run_tool(tool.main)
-        except SystemExit as stop:
-            return stop.code
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, 'argv', [f'tools/{name}.py', *map(str, words)])
+            tool = load(name)
+            try:
+                return tool.cli.run_tool(tool.main)
+            except SystemExit as stop:
+                return stop.code
 
     return run

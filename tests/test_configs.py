@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
@@ -83,9 +84,6 @@ def test_gan_config_trains_and_scores(path, datasets, priors, scorer, tmp_path, 
     name = tiny.data_name(path)
     size = 32 * 2 ** len(cfg.model.generator.refiners)
     tiny.shrink(cfg, datasets[name], tmp_path, size)
-    for step in cfg.train_dataloader.dataset.pipeline:
-        if step['type'] == 'SLNPCrop':
-            step['size'] = size
     tiny.narrow(cfg.model)
     prior = priors(tiny.prior_config(cfg))
     cfg.model.prior_checkpoint = prior.work_dir
@@ -103,5 +101,55 @@ def test_gan_config_trains_and_scores(path, datasets, priors, scorer, tmp_path, 
         trained = prior.model.state_dict()
         assert all(own[key].equal(trained[key]) for key in own)
     scalars = runner.message_hub.log_scalars
-    assert 'val/mIoU' in scalars and 'val/real/mIoU' in scalars
+    names = {'val/mIoU', 'val/real/mIoU'}
+    if path == 'configs/slnp_toy.py':
+        names |= {'val/instance_diversity', 'val/diversity_scorer'}
+        assert 'instance_diversity' in (tmp_path / 'val_report.json').read_text()
+    assert names <= set(scalars)
     assert DefaultScope.get_current_instance().scope_name == 'mmagic'
+
+
+class Watch(Hook):
+    """Keeps the weights that training starts with."""
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        if runner.iter == 0:
+            state = runner.model.state_dict()
+            self.start = {k: v.clone() for k, v in state.items()}
+
+
+def test_third_stage_goes_on_from_a_checkpoint_of_two(datasets, priors, tmp_path, capsys, tiny):
+    """Config only: lower stages and prior load, one warning, trains without a prior's file."""
+    from mmagic.registry import MODELS
+
+    third_stage = Config.fromfile('configs/slnp_coco_512.py')
+    tiny.shrink(third_stage, datasets['coco'], tmp_path / 'run', 128)
+    tiny.narrow(third_stage.model)
+    third_stage.model.prior_checkpoint = str(tmp_path / 'nowhere/noise_prior_coco')
+    third_stage.val_dataloader = third_stage.val_cfg = third_stage.val_evaluator = None
+    cfg = Config.fromfile('configs/slnp_coco.py')
+    tiny.narrow(cfg.model)
+    two = MODELS.build(cfg.model)
+    prior = priors(tiny.prior_config(cfg)).model.state_dict()
+    own = two.noise_prior.state_dict()
+    two.noise_prior.load_state_dict({key: prior[key] for key in own})
+    third_stage.load_from = str(tmp_path / 'two.pth')
+    stored = {k: v.clone() for k, v in two.state_dict().items()}
+    torch.save(dict(state_dict=stored), third_stage.load_from)
+
+    runner, watch = Runner.from_cfg(third_stage), Watch()
+    runner.register_hook(watch)
+    capsys.readouterr()
+    runner.train()
+    said = ''.join(capsys.readouterr())
+    assert said.count('do not match exactly') == 1
+    assert 'unexpected key' not in said and 'size mismatch' not in said
+    assert runner.iter == 2
+    assert all(watch.start[k].equal(v) for k, v in stored.items())
+    new = set(watch.start) - set(stored)
+    assert new and all('refiners.1.' in k or 'stages.2.' in k for k in new)
+    state = runner.model.state_dict()
+    moved = {k for k, v in state.items() if not v.equal(watch.start[k])}
+    for part in ('global_generator', 'refiners.0', 'refiners.1', 'stages.2'):
+        assert any(part in k for k in moved), part
+    assert not any('noise_prior' in k for k in moved)

@@ -86,7 +86,7 @@ def has_key(value, key):
         found = [one.get(f'mmagic.{kind}') for one in (MODELS, DATASETS, HOOKS, OPTIMIZERS)]
         takers = [kin.__init__ for one in found if one for kin in one.__mro__]
     known = {name for taker in takers for name in inspect.signature(taker).parameters}
-    return not rest and first in {*known, *(() if kind else ('compile', 'device'))}
+    return not rest and first in {*known, *(() if kind else ('device',))}
 
 
 def command_problems(text):

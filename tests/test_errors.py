@@ -9,14 +9,8 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from torch.utils.data import DataLoader, Dataset
 
 from slnp_mm.checkpoint import history_statistic
-from slnp_mm.errors import (
-    CorruptFileError,
-    DataError,
-    SLNPError,
-    check_device,
-    check_file,
-    one_sentence,
-)
+from slnp_mm.datasets import SLNPFlip
+from slnp_mm.errors import CorruptFileError, DataError, SLNPError, check_device, one_sentence
 
 
 class _Refusing(Dataset):
@@ -43,32 +37,23 @@ def _caught(call, *args):
     raise AssertionError('nothing was raised')
 
 
-def test_check_file_names_what_and_remedy(tmp_path):
-    with pytest.raises(SLNPError, match='no config at .*a.py: look again'):
-        check_file(tmp_path / 'a.py', 'config', 'look again')
-    (tmp_path / 'a.py').touch()
-    assert check_file(tmp_path / 'a.py', 'config', '') == tmp_path / 'a.py'
-
-
-@pytest.mark.parametrize('device', ['gpu', 'meta', ''])
-def test_check_device_refuses_other_names(device):
-    with pytest.raises(SLNPError, match='must be cpu, cuda or cuda:N'):
+@pytest.mark.parametrize(
+    'device, count, sentence',
+    [
+        ('gpu', 0, 'must be cpu, cuda or cuda:N'),
+        ('meta', 0, 'must be cpu, cuda or cuda:N'),
+        ('', 0, 'must be cpu, cuda or cuda:N'),
+        ('cuda', 0, 'cuda was asked for, but torch'),
+        ('cuda:2', 2, 'cuda:0 to cuda:1'),
+    ],
+)
+def test_device_that_is_none_or_not_there_is_refused(device, count, sentence, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    for good in ('cpu', 'cuda:1')[: 1 + bool(count)]:
+        assert check_device(good) == good
+    with pytest.raises(SLNPError, match=sentence):
         check_device(device)
-
-
-def test_check_device_without_cuda_takes_the_cpu_alone(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    assert check_device('cpu') == 'cpu'
-    with pytest.raises(SLNPError, match='cuda was asked for, but torch'):
-        check_device('cuda')
-
-
-def test_check_device_says_how_many_there_are(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    assert check_device('cuda:1') == 'cuda:1'
-    with pytest.raises(SLNPError, match='cuda:0 to cuda:1'):
-        check_device('cuda:2')
 
 
 def test_children_of_one_error():
@@ -78,10 +63,12 @@ def test_children_of_one_error():
     assert str(SLNPError('\udcff.png')) == r'\udcff.png'
 
 
-def test_sentence_of_our_own_errors():
+def test_our_own_errors_have_a_sentence_and_a_bug_has_none():
     assert one_sentence(SLNPError('two\n  lines')) == 'two lines'
     error = _caught(history_statistic, dict, 'mean')
     assert one_sentence(error).startswith('a checkpoint may look up only')
+    assert one_sentence(_caught(lambda: 1 / 0)) is None
+    assert one_sentence(_caught(int, 'x')) is None
 
 
 @pytest.mark.parametrize('kind', [SLNPError, DataError, CorruptFileError])
@@ -112,11 +99,6 @@ def test_a_killed_worker_has_a_sentence():
     assert one_sentence(other) == sentence
 
 
-def test_a_bug_has_no_sentence():
-    assert one_sentence(_caught(lambda: 1 / 0)) is None
-    assert one_sentence(_caught(int, 'x')) is None
-
-
 def _joined(*colors):
     """ConcatDataset of sets whose palettes differ."""
     sets = [BaseDataset(metainfo=dict(palette=color), lazy_init=True) for color in colors]
@@ -138,6 +120,7 @@ def _raise(error):
         ),
         (lambda: open('/dev/null/x', 'w'), 'choose another folder'),
         (lambda: os.mkdir('/'), 'choose another folder'),
+        (lambda: SLNPFlip(p=1), "keyword argument 'p': correct the key in the config; CHANGELOG"),
     ],
 )
 def test_errors_of_others_that_a_setting_causes_have_a_sentence(call, sentence):

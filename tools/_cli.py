@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import os
 import re
 import resource
@@ -71,7 +72,9 @@ def run_tool(main: Callable[[], int | None]) -> int:
         if hasattr(stream, 'reconfigure'):  # for file names that are not valid text
             stream.reconfigure(errors='backslashreplace')
     try:
-        return main() or 0
+        code = main() or 0
+        _leave_processes()
+        return code
     except KeyboardInterrupt:
         print('error: stopped', file=sys.stderr)
         return 130
@@ -81,6 +84,18 @@ def run_tool(main: Callable[[], int | None]) -> int:
             raise
         print(f'error: {sentence}', file=sys.stderr)
         return 1
+
+
+def _leave_processes() -> None:
+    """Destroy the process group while Python still runs.
+
+    A gloo thread that frees the tensors of the last collective while the interpreter shuts down
+    aborts the process (pytorch issue 190489). The group's threads end with its last user, a model.
+    """
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_initialized():
+        gc.collect()
+        distributed.destroy_process_group()
 
 
 def stop_like_ctrl_c() -> None:
@@ -177,11 +192,10 @@ def number(text: str) -> int:
 
 def seed(text: str) -> int:
     """Type of a seed."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(
-            f'must be a whole number from 0 to {2**32 - 1}, but got {text!r}'
-        )
-    return int(text)
+    try:
+        return errors.check_seed(int(text) if text.isdecimal() else text)
+    except SLNPError as error:
+        raise argparse.ArgumentTypeError(error) from None
 
 
 def need_folder(out: str) -> None:

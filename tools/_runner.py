@@ -90,13 +90,9 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
     _join_processes(cfg)
     if torch.cuda.is_available() and cfg.get('train_dataloader'):
         cfg.train_dataloader.setdefault('pin_memory', True)
-    compiled = cfg.pop('compile', False)  # mmengine would compile the whole train_step
     if cfg.get('resume') and not place:
         place = cfg.load_from = last_checkpoint(cfg.work_dir)
     runner = Runner.from_cfg(cfg)
-    if compiled:
-        model = getattr(runner.model, 'module', runner.model)
-        model.compile(**({} if compiled is True else compiled))
     if place and '://' not in place:
         resume = bool(cfg.get('resume'))
         check_checkpoint(place, runner.model, whole or resume)
@@ -111,10 +107,15 @@ def build_runner(cfg: Config, whole: bool = False) -> Runner:
 
 
 def _refuse_strategies(cfg: Config) -> None:
-    """Refuse sharding strategies, which do not work with two optimizers."""
+    """Refuse sharding strategies, which do not work with two optimizers, and ``compile``."""
     wrapper = str((cfg.get('model_wrapper_cfg') or {}).get('type', ''))
     asked = [f'{key}={cfg[key]}' for key in ('strategy', 'runner_type') if cfg.get(key)]
     asked += [f'model_wrapper_cfg.type={wrapper}'] * ('FullySharded' in wrapper)
+    if cfg.get('compile'):
+        raise SLNPError(
+            'compile is not supported: compiled networks took longer on a CPU (docs/scaling.md); '
+            'remove it, and use --cuda-graph on a GPU'
+        )
     if asked:
         raise SLNPError(
             f'{asked[0]} is not supported: FSDP, DeepSpeed and ColossalAI handle one optimizer, '

@@ -1,6 +1,7 @@
 """Contact sheets of a dataset: image, labels, instances."""
 
 import os
+import sys
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from slnp_mm.datasets.check import spread
 from slnp_mm.datasets.codec import UNLABELLED
 from slnp_mm.errors import DataError
 from slnp_mm.evaluation.functional.grid import color_label, make_grid
+from slnp_mm.files import write_image
 
 HEIGHT, LEGEND = 200, 136  # height of a row and width of its legend, in pixels
 
@@ -17,14 +19,9 @@ HEIGHT, LEGEND = 200, 136  # height of a row and width of its legend, in pixels
 def overlay(
     image: np.ndarray, label: np.ndarray, layers: np.ndarray, palette: list, share: float = 0.55
 ) -> np.ndarray:
-    """Blend label colors with an image and draw instance borders in white.
+    """Blend label colors with an image, (H, W, 3), RGB, uint8, and draw instance borders in white.
 
-    Args:
-        image (ndarray): (H, W, 3), RGB, uint8.
-        label (ndarray): (H, W), uint8, 255 = unlabelled (not blended).
-        layers (ndarray): (K, H, W), ids, -1 = none.
-        palette (list): C RGB triples, 0..255.
-        share (float): Weight of the label colors, 0..1.
+    ``label`` is (H, W), uint8, 255 = unlabelled (not blended); ``layers`` is (K, H, W), -1 = none.
     """
     mixed = cv2.addWeighted(image, 1 - share, color_label(label, palette), share, 0)
     mixed[label == UNLABELLED] = image[label == UNLABELLED]
@@ -81,3 +78,15 @@ def make_sheet(dataset: SLNPDataset, num_samples: int = 8) -> np.ndarray:
             room = ((0, 0), (0, width - image.shape[1]), (0, 0))
             row[i] = np.pad(image, room, constant_values=255)
     return make_grid(rows, ('image', 'labels', 'instances, classes'), HEIGHT)
+
+
+def write_sheet(dataset: SLNPDataset, path: str) -> bool:
+    """Write a sheet of samples as PNG; False if none can be drawn."""
+    try:
+        sheet = make_sheet(dataset)
+    except DataError as error:
+        print(f'no sheet: {error}', file=sys.stderr)
+        return False
+    write_image(path, sheet)
+    print(f'sheet of samples: {path}')
+    return True

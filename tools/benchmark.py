@@ -55,6 +55,9 @@ def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
     from _live_bytes import LiveBytes
     from torch.utils.flop_counter import FlopCounterMode
 
+    from slnp_mm.engine.cuda_graph import graph_training
+    from slnp_mm.engine.hooks.slnp_watch_hook import StepGuard
+
     few, many = (make_batch(model.generator.num_classes, args.size, n, args.batch) for n in (4, 64))
     inputs = model.data_preprocessor(many)['inputs']
     maps = [inputs[key] for key in ('label', 'instances', 'instance_labels')]
@@ -68,6 +71,13 @@ def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
         'step, T = 64': lambda: model.train_step(many, wrappers),
         'step, T = 4': lambda: model.train_step(few, wrappers),
     }
+    for stage in model.discriminator.stages:  # the same sizes in every round
+        if hasattr(stage, 'upsample_range'):
+            stage.upsample_range = (sum(stage.upsample_range) / 2,) * 2
+    for wrapper in wrappers.values():
+        StepGuard(wrapper)  # as in training
+    if args.cuda_graph:
+        graph_training(model, wrappers)
     counts = {}
     for name, call in calls.items():
         with FlopCounterMode(display=False) as work:  # also initializes the optimizer states
@@ -75,6 +85,7 @@ def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
         with LiveBytes() as live:
             call()
         counts[name] = work.get_total_flops() / 1e9, live.peak / 2**20
+        call()  # a graph is captured after two eager steps
     times = in_turn(calls, args.rounds)
     for name, (work, peak) in counts.items():
         speed = 1 / statistics.median(times[name])
@@ -82,6 +93,8 @@ def networks(args: argparse.Namespace, model: Any, wrappers: Any) -> None:
         print(f'    {work * speed:.0f} GFLOP/s, {peak:.0f} MB')
         print_ratio(times, name, 'product')
     print_ratio(times, 'step, T = 64', 'step, T = 4')
+    if args.device != 'cpu':
+        print(f'reserved on the GPU: {torch.cuda.max_memory_reserved() / 2**20:.0f} MB')
 
 
 def compare_with_adam(params: list, rounds: int) -> float:
@@ -118,7 +131,10 @@ def main(argv: list[str] | None = None) -> None:
     add('--size', type=cli.number, default=256, help='networks: image size in pixels')
     add('--batch', type=cli.number, default=1, help='networks: batch size')
     add('--amp', action='store_true', help='networks: use bfloat16')
+    add('--cuda-graph', action='store_true', help='networks: steps as CUDA graphs')
     args = parser.parse_args(argv)
+    if args.cuda_graph and args.device == 'cpu':
+        parser.error('--cuda-graph needs --device cuda')
 
     cfg = cli.read_config(args.config)
     cli.import_custom(cfg)

@@ -1,16 +1,10 @@
 """Check the datasets of a config; the exit code is 1 if there are problems."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import _cli as cli
-
-if TYPE_CHECKING:
-    from slnp_mm.datasets import SLNPDataset
 
 SPLITS = ('train', 'val', 'test')
 
@@ -30,53 +24,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def check_batches(name: str, loader: dict, reports: list) -> None:
-    """Report a loader that yields no batch."""
-    from mmagic.registry import DATASETS
-
-    if not all(report.ok for report in reports):
-        return
-    size, batch = len(DATASETS.build(loader['dataset'])), loader.get('batch_size', 1)
+def no_batch(loader: dict, size: int) -> str:
+    """Say that a loader over ``size`` samples yields no batch; empty if it does."""
+    batch, drop = loader.get('batch_size', 1), bool(loader.get('drop_last'))
     endless = 'InfiniteSampler' in str((loader.get('sampler') or {}).get('type'))
-    if not size or (size < batch and loader.get('drop_last') and not endless):
-        reports[-1].add_problem(
-            'none',
-            f'{name} gives no batch: {size} samples, batch_size={batch}, '
-            f'drop_last={bool(loader.get("drop_last"))}',
-        )
-
-
-def build(cfg: dict, split: str) -> SLNPDataset:
-    """Build a dataset without scanning its files."""
-    from mmagic.registry import DATASETS
-
-    from slnp_mm.datasets import SLNPDataset
-
-    dataset = DATASETS.build({**cfg, 'lazy_init': True})
-    if not isinstance(dataset, SLNPDataset):
-        raise cli.SLNPError(
-            f'the check expects SLNPDataset, subclasses or wrappers of them, but '
-            f'{split}_dataloader has {cfg["type"]}'
-        )
-    return dataset
-
-
-def draw_sheet(dataset: SLNPDataset, path: str) -> bool:
-    """Write a sheet of samples; False if none can be drawn."""
-    from _sheet import make_sheet
-
-    from slnp_mm.datasets.wrappers import places
-    from slnp_mm.files import write_picture
-
-    cli.keep_inputs(path, places(dataset), '--sheet')
-    try:
-        sheet = make_sheet(dataset)
-    except cli.errors.DataError as error:
-        print(f'no sheet: {error}', file=sys.stderr)
-        return False
-    write_picture(path, sheet)
-    print(f'sheet of samples: {path}')
-    return True
+    if size and (size >= batch or not drop or endless):
+        return ''
+    return f'gives no batch: {size} samples, batch_size={batch}, drop_last={drop}'
 
 
 def main() -> int:
@@ -85,36 +39,46 @@ def main() -> int:
     config = cli.read_config(args.config, args.cfg_options)
 
     cli.import_custom(config)
+    from _sheet import write_sheet
+    from mmagic.registry import DATASETS
     from mmengine.registry import init_default_scope
 
-    from slnp_mm.datasets import check_dataset
-    from slnp_mm.datasets.wrappers import part_configs, places
+    from slnp_mm.datasets import SLNPDataset, check_dataset
+    from slnp_mm.datasets.wrappers import parts, places
     from slnp_mm.files import replace_file
 
     init_default_scope('mmagic')
     reports: dict = {}
     seen: list = []  # config and report of each set, to check equal ones once
-    sheet = None
+    sheet = False
     for split in args.split or SPLITS:
         loader = config.get(f'{split}_dataloader')
         if not loader or not loader.get('dataset'):
             if args.split:
                 raise cli.SLNPError(f'{args.config} has no dataset for {split}')
             continue
-        parts, own = list(part_configs(loader['dataset'])), []
-        for number, cfg in enumerate(parts, 1):
-            name = f'{split}{number}' if len(parts) > 1 else split
+        cfgs, own = list(parts(loader['dataset'])), []
+        for number, cfg in enumerate(cfgs, 1):
+            name = f'{split}{number}' if len(cfgs) > 1 else split
             report = next((known for other, known in seen if other == cfg), None)
             if report is None:
-                dataset = build(cfg, split)
-                if args.json:
-                    cli.keep_inputs(args.json, [args.config, *places(dataset)], '--json')
+                dataset = DATASETS.build({**cfg, 'lazy_init': True})
+                if not isinstance(dataset, SLNPDataset):
+                    raise cli.SLNPError(
+                        'the check expects SLNPDataset, subclasses or wrappers of them, but '
+                        f'{split}_dataloader has {cfg["type"]}'
+                    )
+                for option, file in (('--json', args.json), ('--sheet', args.sheet)):
+                    if file:
+                        cli.keep_inputs(file, [args.config, *places(dataset)], option)
                 report = check_dataset(dataset, args.workers, args.limit, progress=True)
                 reports[name] = report
                 seen.append((cfg, report))
-                sheet = sheet or (args.sheet and draw_sheet(dataset, args.sheet))
+                sheet = sheet or (args.sheet and write_sheet(dataset, args.sheet))
             own.append(report)
-        check_batches(f'{split}_dataloader', loader, own)
+        if all(report.ok for report in own):
+            if problem := no_batch(loader, len(DATASETS.build(loader['dataset']))):
+                own[-1].add_problem('none', f'{split}_dataloader {problem}')
     if not reports:
         raise cli.SLNPError(f'{args.config} has no dataset for {", ".join(SPLITS)}')
     for name, report in reports.items():

@@ -91,7 +91,7 @@ def keep_inputs(args: argparse.Namespace, inputs: list) -> None:
 def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
     """Files to write, by label map; files newer than their sources and settings are finished."""
     from slnp_mm.files import replace_file
-    from slnp_mm.inferencer import picture_name
+    from slnp_mm.inferencer import image_name
 
     note = Path(args.out, 'generate.json')
     if not note.is_file() or note.read_text('utf-8') != json.dumps(settings):
@@ -104,7 +104,7 @@ def unfinished(args: argparse.Namespace, sources: dict, settings: dict) -> dict:
     todo = {}
     for label, (name, *read) in sources.items():
         samples = range(args.num_noises) if args.num_noises > 1 else [None]
-        written = [Path(folder, picture_name(name, k)) for k in samples for folder in folders]
+        written = [Path(folder, image_name(name, k)) for k in samples for folder in folders]
         since = max(os.stat(file).st_mtime_ns for file in [note, label, *filter(None, read)])
         if not all(x.is_file() and x.stat().st_mtime_ns >= since for x in written):
             todo[label] = written
@@ -167,7 +167,7 @@ def main() -> None:
     from slnp_mm.datasets.check import spread
     from slnp_mm.engine.hooks.slnp_visualization_hook import sample_row
     from slnp_mm.evaluation.functional.grid import make_grid
-    from slnp_mm.files import write_picture
+    from slnp_mm.files import write_image
     from slnp_mm.inferencer import SLNPInferencer, find_labels
 
     model = SLNPInferencer(cfg or args.model, args.checkpoint, args.device, show_progress=False)
@@ -220,12 +220,12 @@ def main() -> None:
             result = model(part, instances=maps, **asked, **options)
         places = iter([place for label in part for place in todo[label]])
         for image, sample in zip(result['visualization'], result['predictions']):
-            write_picture(next(places), image)
+            write_image(next(places), image)
             if args.for_training:
-                write_picture(next(places), sample.gt_sem_seg.numpy().astype('uint8'))
+                write_image(next(places), sample.gt_sem_seg.numpy().astype('uint8'))
             if args.attention:
                 row, titles = sample_row(sample, model.palette, sample.instance_labels.numpy())
-                write_picture(next(places), make_grid([row], titles))
+                write_image(next(places), make_grid([row], titles))
         done += len(result['visualization'])
         left = (time.time() - start) / done * (total - done)
         print(f'\r{done}/{total} images, {left:.0f} s left  ', end='', flush=True)
@@ -234,7 +234,7 @@ def main() -> None:
     if args.sheet:
         chosen = spread(list(sources), SHEET_ROWS)
         maps = [sources[label][1] for label in chosen]
-        write_picture(args.sheet, draw_sheet(models, chosen, maps, options))
+        write_image(args.sheet, draw_sheet(models, chosen, maps, options))
         print(f'sheet: {args.sheet}')
 
 

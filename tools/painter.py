@@ -1,4 +1,4 @@
-"""Paint a label map in the browser and see its picture at once."""
+"""Paint a label map in the browser and see its image at once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from slnp_mm.inferencer import SLNPInferencer
 
 PAGE = Path(__file__).parent / 'painter_page'
-MAX_BYTES, MAX_PIXELS = 32 << 20, 64 << 20  # of an uploaded file, of the picture in it
+MAX_BYTES, MAX_PIXELS = 32 << 20, 64 << 20  # of an uploaded file, of the image in it
 MAX_PINS, MAX_SEED = 64, 2**31 - 1
 LOCAL = ('127.0.0.1', 'localhost', '::1')
 OPEN = ('0.0.0.0', '::')  # hosts that stand for every address
@@ -123,7 +123,7 @@ def number(name: str, text: str | None, high: int) -> int:
     return int(text)
 
 
-def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+def open_image(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     """Decode an uploaded file."""
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
@@ -132,26 +132,19 @@ def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
             return image
     except Exception as error:  # Pillow raises many kinds on broken files
         kinds = ' or '.join(formats)
-        raise HTTPException(400, f'the file is no {kinds} picture, or is damaged') from error
+        raise HTTPException(400, f'the file is no {kinds} image, or is damaged') from error
     size = f'{image.width} x {image.height}'
-    raise HTTPException(413, f'the picture has {size} pixels, expected at most 64 million')
+    raise HTTPException(413, f'the image has {size} pixels, expected at most 64 million')
 
 
 @dataclass
 class Model:
-    """One model of the menu.
-
-    Args:
-        name (str): What the page calls it.
-        about (str): What it draws, one line.
-        load (Callable): Makes its inferencer, when it is first asked for.
-        files (Sequence[str]): Label maps to start from; ToyScenes has drawn scenes instead.
-    """
+    """One model of the menu."""
 
     name: str
-    about: str
-    load: Callable[[], SLNPInferencer]
-    files: Sequence[str] = ()
+    about: str  # what it draws, one line
+    load: Callable[[], SLNPInferencer]  # called when it is first asked for
+    files: Sequence[str] = ()  # label maps to start from; ToyScenes has drawn scenes instead
 
     @cached_property
     def inferencer(self) -> SLNPInferencer:
@@ -173,7 +166,7 @@ class Model:
         return 2 * max(self.inferencer.image_size) // step * step
 
     def example(self, index: int) -> np.ndarray:
-        """A label map to start from: a file, or a scene as in the demo's val split."""
+        """A label map to start from: a file, or a scene as in ToyScenes' val split."""
         from slnp_mm.datasets.toyscenes import draw_scene
 
         if self.files:
@@ -200,11 +193,8 @@ class Model:
 class Painter:
     """What the page asks for; label maps travel as bytes of classes, row by row.
 
-    A query names its ``model``; without it the first is meant.
-
-    Args:
-        models (Sequence[Model]): The menu.
-        queue (int): Requests that may wait for their turn.
+    A query names its ``model``; without it the first is meant. ``queue`` requests may wait for
+    their turn.
     """
 
     def __init__(self, models: Sequence[Model], queue: int) -> None:
@@ -256,7 +246,7 @@ class Painter:
         data, model = await read_body(request), await self.chosen(request)
 
         def read() -> np.ndarray:
-            return model.inferencer.read_label(open_picture(data, ('PNG',)), 'the label map')
+            return model.inferencer.read_label(open_image(data, ('PNG',)), 'the label map')
 
         return model.answer(await run_in_threadpool(read))
 
@@ -280,19 +270,19 @@ class Painter:
         return np.frombuffer(data, np.uint8, count).reshape(height, width), data[count:]
 
     async def style(self, request: Request) -> Response:
-        """The noise of a photograph, float32, which the page then sends after its map."""
+        """The noise code of a real image, float32, which the page then sends after its map."""
         data, inferencer = await read_body(request), (await self.chosen(request)).inferencer
 
         def encode() -> bytes:
-            photo = open_picture(data, ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP'))
+            image = open_image(data, ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP'))
             blank = np.zeros(inferencer.image_size, np.uint8)
-            found = inferencer(blank, style=photo)['predictions'][0]['noise']
+            found = inferencer(blank, style=image)['predictions'][0]['noise']
             return found.astype('<f4').tobytes()
 
         return Response(await self.take_turn(request, encode))
 
     async def picture(self, request: Request) -> Response:
-        """Generate; the answer is RGB, row by row, one picture after the other."""
+        """Generate; the answer is RGB, row by row, one image after the other."""
         model = await self.chosen(request)
         label, noise = await self.painted(request, model)
         query, inferencer = request.query_params, model.inferencer
@@ -348,11 +338,8 @@ def make_app(
 ) -> Starlette:
     """Make the server of a :class:`Painter`: the page, and under ``api/`` what it asks for.
 
-    Args:
-        models (Sequence[Model]): The menu; the first is shown first.
-        queue (int): Requests that may wait for their turn.
-        hosts (Sequence[str]): Names under which it may be opened; one of ``OPEN``: any.
-        public (str, optional): Origin of the page behind a proxy; its name may open it too.
+    It may be opened under the names ``hosts`` (one of ``OPEN``: any) and that of the origin
+    ``public``, where a proxy shows the page.
     """
     from slnp_mm.errors import SLNPError
 

@@ -14,7 +14,7 @@ def parse_args() -> argparse.Namespace:
     cli.add_model_args(parser)
     add('--out', type=cli.path, help='.json, .yaml or .pkl file to save the scores to')
     grid = 'save a grid of N generated images in the work dir'
-    add('--num-pictures', type=cli.number, default=0, metavar='N', help=grid)
+    add('--num-images', type=cli.number, default=0, metavar='N', help=grid)
     cli.add_runner_args(parser)
     args = parser.parse_args()
     if args.out and os.path.splitext(args.out)[1] not in ('.json', '.yaml', '.yml', '.pkl'):
@@ -29,10 +29,10 @@ def main() -> None:
     cfg.load_from, cfg.resume = cli.find_checkpoint(args.checkpoint), False
     if args.out:
         cli.keep_inputs(args.out, [args.config, cfg.load_from])
-    if args.num_pictures:
+    if args.num_images:
         kind = 'SLNPVisualizationHook'
         hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != kind]
-        cfg.custom_hooks = [*hooks, dict(type=kind, num_images=args.num_pictures)]
+        cfg.custom_hooks = [*hooks, dict(type=kind, num_images=args.num_images)]
 
     runner = cli.build_runner(cfg, whole=True)
     if args.out:

@@ -16,6 +16,8 @@ def parse_args() -> argparse.Namespace:
     add('--resume', nargs='?', const=True, default=False, help=resume, **file)
     amp = 'train in mixed precision: bfloat16, or float16 on GPUs without it'
     add('--amp', action='store_true', help=amp)
+    graph = 'replay each step of a GAN as a CUDA graph, on one GPU'
+    add('--cuda-graph', action='store_true', help=graph)
     scale = 'scale the learning rates with the total batch size'
     add('--auto-scale-lr', action='store_true', help=scale)
     add('--tensorboard', action='store_true', help='also log to TensorBoard')
@@ -40,6 +42,10 @@ def main() -> None:
             cfg.load_from = cli.find_checkpoint(args.resume)
     if args.amp:
         cli.enable_amp(cfg)
+    if args.cuda_graph:
+        cli.check_device('cuda')
+        hooks = cfg.get('custom_hooks') or []
+        cfg.custom_hooks = [*hooks, dict(type='SLNPCUDAGraphHook')]
 
     runner = cli.build_runner(cfg)
     runner.logger.info(f'Working directory: {cfg.work_dir}')

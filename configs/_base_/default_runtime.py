@@ -12,7 +12,6 @@ model_wrapper_cfg = dict(
 )
 
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     checkpoint=dict(
         type='SLNPCheckpointHook',

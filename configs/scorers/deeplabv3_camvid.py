@@ -1,8 +1,6 @@
 # Scorer for CamVid at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_camvid.py
 _base_ = './_base_/deeplabv3_small.py'
 
-work_dir = 'work_dirs/deeplabv3_camvid'
-scorer = dict(checkpoint='work_dirs/deeplabv3_camvid/scorer.pth')
 model = dict(
     backbone=dict(stem_channels=48, base_channels=48),
     decode_head=dict(in_channels=192, channels=96, num_classes=11),

@@ -2,8 +2,6 @@
 # python tools/train_scorer.py configs/scorers/deeplabv3_lite2_camvid.py
 _base_ = './_base_/deeplabv3_lite2.py'
 
-work_dir = 'work_dirs/deeplabv3_lite2_camvid'
-scorer = dict(checkpoint='work_dirs/deeplabv3_lite2_camvid/scorer.pth')
 model = dict(decode_head=dict(num_classes=11))
 
 every = dict(type='mmagic.SLNPCamVid', data_root='data/camvid')

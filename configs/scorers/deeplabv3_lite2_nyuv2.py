@@ -2,8 +2,6 @@
 # python tools/train_scorer.py configs/scorers/deeplabv3_lite2_nyuv2.py
 _base_ = './_base_/deeplabv3_lite2.py'
 
-work_dir = 'work_dirs/deeplabv3_lite2_nyuv2'
-scorer = dict(checkpoint='work_dirs/deeplabv3_lite2_nyuv2/scorer.pth')
 model = dict(decode_head=dict(num_classes=40))
 
 every = dict(type='mmagic.SLNPNYUv2', data_root='data/nyuv2')

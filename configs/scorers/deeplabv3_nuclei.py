@@ -1,8 +1,6 @@
 # Scorer for nuclei at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_nuclei.py
 _base_ = './_base_/deeplabv3_small.py'
 
-work_dir = 'work_dirs/deeplabv3_nuclei'
-scorer = dict(checkpoint='work_dirs/deeplabv3_nuclei/scorer.pth')
 model = dict(decode_head=dict(num_classes=2))
 
 every = dict(type='mmagic.SLNPNuclei', data_root='data/nuclei')

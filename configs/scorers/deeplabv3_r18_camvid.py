@@ -16,25 +16,34 @@ model = dict(
 
 # half of the photographs lose the detail that scored images lack
 through_128 = [
-    dict(type='Resize', scale=(128, 128), interpolation='area'),
-    dict(type='Resize', scale=(341, 256), interpolation='bicubic'),
+    dict(type='mmengine.Resize', scale=(128, 128), interpolation='area'),
+    dict(type='mmengine.Resize', scale=(341, 256), interpolation='bicubic'),
 ]
 train_pipeline = [
-    dict(type='mmagic.SLNPLoadImage', decode_size=None),
+    dict(type='mmagic.SLNPLoadImage'),
     dict(type='mmagic.SLNPLoadLabel'),
     dict(type='mmagic.SLNPToSeg'),
-    dict(type='RandomChoice', transforms=[[], through_128]),
-    dict(type='RandomResize', scale=(341, 256), ratio_range=(0.75, 2.0), keep_ratio=True),
+    dict(type='mmengine.RandomChoice', transforms=[[], through_128]),
+    dict(
+        type='mmengine.RandomResize',
+        scale=(341, 256),
+        ratio_range=(0.75, 2.0),
+        keep_ratio=True,
+        resize_type='mmengine.Resize',
+    ),
     *_base_.crop,
 ]
 test_pipeline = [
     *_base_.load[:3],
-    dict(type='Resize', scale=(341, 256), keep_ratio=False, interpolation='bicubic'),
+    dict(type='mmengine.Resize', scale=(341, 256), keep_ratio=False, interpolation='bicubic'),
     dict(type='mmagic.SLNPToSeg'),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 every = dict(type='mmagic.SLNPCamVid', data_root='data/camvid')
-train_dataloader = dict(dataset=dict(every, split='train', pipeline=train_pipeline))
+# decoded at full size
+train_dataloader = dict(
+    dataset=dict(every, split='train', image_size=(256, 341), pipeline=train_pipeline)
+)
 val_dataloader = dict(dataset=dict(every, split='val', pipeline=test_pipeline))
 test_dataloader = val_dataloader
 del every

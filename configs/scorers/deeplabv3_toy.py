@@ -1,8 +1,6 @@
 # Scorer for ToyScenes at 128 px: python tools/train_scorer.py configs/scorers/deeplabv3_toy.py
 _base_ = './_base_/deeplabv3_small.py'
 
-work_dir = 'work_dirs/deeplabv3_toy'
-scorer = dict(checkpoint='work_dirs/deeplabv3_toy/scorer.pth')
 model = dict(decode_head=dict(num_classes=10))
 
 every = dict(type='mmagic.SLNPToyScenes', data_root='data/toyscenes')

@@ -44,7 +44,7 @@ def check_sample(dataset: SLNPDataset, info: dict) -> dict:
         255, or None; ``instances``, count or -1.
     """
     info, problems, seen = info | dataset.rules(), [], {}
-    image, label = SLNPLoadImage(None), SLNPLoadLabel(dataset.codec)
+    image, label = SLNPLoadImage(), SLNPLoadLabel(dataset.codec)
     for steps in (dataset.pipeline.transforms, (image, label), (label,)):
         if not {'label', 'orientation'} <= seen.keys():
             problem = _run(steps, dict(info), seen)

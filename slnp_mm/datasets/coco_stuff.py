@@ -51,7 +51,6 @@ class SLNPCOCOStuff(SLNPDataset):
 
     Args:
         split (str): 'train2017' or 'val2017'.
-        train_ids (bool): Use mmseg's 171 train ids instead of the 182 raw ids.
         instances (str): Where instances come from: 'png', 'json' or 'components'.
         **kwargs: See ``SLNPDataset``.
     """
@@ -66,36 +65,24 @@ class SLNPCOCOStuff(SLNPDataset):
         self,
         data_root: str | None = None,
         split: str | None = None,
-        train_ids: bool = False,
         instances: str = 'png',
         **kwargs,
     ) -> None:
         if instances not in ('png', 'json', 'components'):
             raise SLNPError(f"instances must be 'png', 'json' or 'components', got {instances!r}")
-        to_train = coco_raw_to_train()
-        info = mmseg_metainfo('COCOStuffDataset')
-        if train_ids:
-            kwargs['label'] = {'label_map': to_train, **(kwargs.get('label') or {})}
-        else:
-            info = self._raw_info(info, to_train)
         if instances == 'json':
-            categories = {raw + 1: train for raw, train in to_train.items()}
-            kwargs['instance'] = {
-                'json_file': f'annotations/instances_{split or self.SPLIT}.json',
-                'category_map': categories if train_ids else None,
-                **(kwargs.get('instance') or {}),
-            }
+            file = f'annotations/instances_{split or self.SPLIT}.json'
+            kwargs['instance'] = {'json_file': file, **(kwargs.get('instance') or {})}
         if instances != 'png':
             kwargs['data_prefix'] = {'instance': '', **(kwargs.get('data_prefix') or {})}
-        kwargs['metainfo'] = {**info, **(kwargs.get('metainfo') or {})}
+        kwargs['metainfo'] = {**_raw_metainfo(), **(kwargs.get('metainfo') or {})}
         super().__init__(data_root, split, **kwargs)
 
-    @staticmethod
-    def _raw_info(train_info: dict, to_train: dict) -> dict:
-        """Names and colors of the 182 raw classes."""
-        names = {raw: train_info['classes'][train] for raw, train in to_train.items()}
-        palette = distinct_palette(NUM_COCO_RAW)
-        for raw, train in to_train.items():
-            palette[raw] = train_info['palette'][train]
-        names = {**names, **COCO_UNUSED}
-        return dict(classes=tuple(names[raw] for raw in range(NUM_COCO_RAW)), palette=palette)
+
+def _raw_metainfo() -> dict:
+    """Names and colors of the 182 raw classes."""
+    info = mmseg_metainfo('COCOStuffDataset')
+    names, palette = {**COCO_UNUSED}, distinct_palette(NUM_COCO_RAW)
+    for raw, train in coco_raw_to_train().items():
+        names[raw], palette[raw] = info['classes'][train], info['palette'][train]
+    return dict(classes=tuple(names[raw] for raw in range(NUM_COCO_RAW)), palette=palette)

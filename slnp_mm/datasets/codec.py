@@ -11,6 +11,7 @@ from .files import Source, decode_ids, id24, open_source
 
 UNLABELLED = 255
 _TABLE_SIZE = 65536
+_NONE = -1  # no class
 
 
 class LabelCodec:
@@ -41,21 +42,29 @@ class LabelCodec:
         colors: Sequence | None = None,
         unlabelled_colors: Sequence = (),
     ) -> None:
-        if not 1 <= num_classes <= UNLABELLED:
+        most = UNLABELLED - reduce_zero_label
+        if not 1 <= num_classes <= most:
             raise DataError(
-                'the number of classes must be 1..255 (255 is reserved for unlabelled), got '
+                f'the number of classes must be 1..{most} (255 is reserved for unlabelled), got '
                 f'{num_classes}'
             )
         if label_map is not None and reduce_zero_label:
             raise DataError(
                 'give label_map or reduce_zero_label, not both: the map can send 0 to 255 itself'
             )
-        if reduce_zero_label and num_classes == UNLABELLED:
-            raise DataError(
-                'reduce_zero_label takes at most 254 classes, because 255 means unlabelled, got '
-                f'{num_classes}'
-            )
-        self._check_colors(colors, unlabelled_colors, unlabelled_ids, reduce_zero_label, label_map)
+        if colors is None and len(unlabelled_colors):
+            raise DataError('unlabelled_colors needs colors=[...], one RGB triple per class')
+        rules = dict(
+            label_map=label_map,
+            reduce_zero_label=reduce_zero_label or None,
+            unlabelled_ids=unlabelled_ids,
+        )
+        for name, value in rules.items():
+            if colors is not None and value is not None:
+                raise DataError(
+                    f'label files hold colors or ids: give colors or {name}, not both '
+                    '(unlabelled_colors are the colors that mean unlabelled)'
+                )
         self.num_classes = num_classes
         self.reads_colors = colors is not None
         self.label_map = None if label_map is None else self._map(label_map)
@@ -63,14 +72,14 @@ class LabelCodec:
         self._first = int(reduce_zero_label)
         self._nothing = sorted({*self.unlabelled_ids, *((0, UNLABELLED) if self._first else ())})
 
-        # class of each id, and which ids are out of range
-        self.table = np.full(_TABLE_SIZE, UNLABELLED, np.uint8)
-        self.bad = np.ones(_TABLE_SIZE, np.uint8)
-        pairs = self.label_map or {c + self._first: c for c in range(num_classes)}
-        for raw, cls in {**pairs, **dict.fromkeys(self._nothing, UNLABELLED)}.items():
-            self.table[raw], self.bad[raw] = cls, 0
-
-        self._codes = self._color_codes(colors, unlabelled_colors) if self.reads_colors else None
+        # class of each value in the files, an id or a color's code
+        if self.reads_colors:
+            self._values = self._color_values(colors, unlabelled_colors)
+        else:
+            pairs = self.label_map or {c + self._first: c for c in range(num_classes)}
+            self._values = {**pairs, **dict.fromkeys(self._nothing, UNLABELLED)}
+            self._table = np.full(_TABLE_SIZE + 1, _NONE, np.int16)
+            self._table[[*self._values]] = [*self._values.values()]
 
     def _map(self, label_map: dict) -> dict[int, int]:
         """Convert to whole numbers; raise if the map leaves 0..C-1 and 255."""
@@ -88,24 +97,6 @@ class LabelCodec:
                 )
         return found
 
-    @staticmethod
-    def _check_colors(colors, unlabelled_colors, unlabelled_ids, reduce_zero, label_map) -> None:
-        """Raise if settings for ids and for colors are mixed."""
-        if colors is None:
-            if len(unlabelled_colors):
-                raise DataError('unlabelled_colors needs colors=[...], one RGB triple per class')
-            return
-        for name, value in (
-            ('label_map', label_map),
-            ('reduce_zero_label', reduce_zero or None),
-            ('unlabelled_ids', unlabelled_ids),
-        ):
-            if value is not None:
-                raise DataError(
-                    f'label files hold colors or ids: give colors or {name}, not both '
-                    '(unlabelled_colors are the colors that mean unlabelled)'
-                )
-
     def _unlabelled(self, given: Sequence[int] | None) -> tuple[int, ...]:
         """Ids that mean unlabelled; raise if ``label_map`` contradicts."""
         classes = self.label_map or {}
@@ -120,8 +111,8 @@ class LabelCodec:
                 )
         return ids
 
-    def _color_codes(self, colors: Sequence, unlabelled: Sequence) -> tuple:
-        """Sorted color codes and the class of each."""
+    def _color_values(self, colors: Sequence, unlabelled: Sequence) -> dict[int, int]:
+        """Class of each color's code, see :func:`id24`."""
         if len(colors) != self.num_classes:
             raise DataError(
                 f'colors must have one RGB triple per class ({self.num_classes}), got {len(colors)}'
@@ -129,14 +120,13 @@ class LabelCodec:
         triples = np.asarray(list(colors) + list(unlabelled), np.int64)
         if triples.ndim != 2 or triples.shape[1] != 3 or triples.min() < 0 or triples.max() > 255:
             raise DataError(f'colors must be RGB triples of 0..255, got shape {triples.shape}')
-        codes = triples @ np.array([1, 256, 65536])
-        classes = np.append(np.arange(len(colors)), [UNLABELLED] * len(unlabelled))
-        order = np.argsort(codes, kind='stable')
-        if len(np.unique(codes)) != len(codes):
+        classes = [*range(len(colors)), *[UNLABELLED] * len(unlabelled)]
+        values = dict(zip(id24(triples).tolist(), classes))
+        if len(values) < len(triples):
             raise DataError(
                 'two classes share one RGB color; label files coded by color need distinct ones'
             )
-        return codes[order], classes[order].astype(np.uint8)
+        return values
 
     def read(self, source: Source, where: str | None = None, palette: Sequence = ()) -> np.ndarray:
         """Read a label map as classes.
@@ -210,23 +200,17 @@ class LabelCodec:
                 f'{where}: expected RGB colors (H, W, 3), uint8, but got {colors.dtype} of shape '
                 f'{colors.shape}'
             )
-        codes, place = np.unique(id24(colors[..., :3]), return_inverse=True)
         known = id24(np.reshape(palette, (-1, 3))).tolist()
-        classes = {0: UNLABELLED, **{code: index for index, code in enumerate(known)}}
-        for code in codes.tolist():
-            if code not in classes or known.count(code) > 1:
-                rgb = (code & 255, code >> 8 & 255, code >> 16)
-                why = 'is shared by classes' if code in classes else 'is of no class'
-                raise DataError(
-                    f'{where}: the color {rgb} {why}; a label map has the exact colors of the '
-                    'palette (no JPEG, no antialiased edges), or ids in one channel'
-                )
-        found = np.array([classes[code] for code in codes.tolist()], np.uint8)
-        return found[place].reshape(colors.shape[:2])
+        single = {code: i if known.count(code) == 1 else _NONE for i, code in enumerate(known)}
+        hint = (
+            'a label map has the exact colors of the palette (no JPEG, no antialiased edges), or '
+            'ids in one channel'
+        )
+        return _by_color(colors, {0: UNLABELLED, **single}, where, hint)
 
     def __call__(self, raw: np.ndarray, path: str) -> np.ndarray:
         """Map ids (H, W) or colors (H, W, 3), as :func:`decode_ids` returns them, to classes."""
-        if self._codes is not None:
+        if self.reads_colors:
             return self._decode_colors(raw, path)
         if raw.ndim != 2:
             text = f'{path} is an RGB label of shape {raw.shape}, expected ids in one channel; '
@@ -241,15 +225,12 @@ class LabelCodec:
                 )
             raise DataError(text + hint)
         if raw.dtype == np.uint8:
-            label, wrong = (cv2.LUT(raw, table[:256]) for table in (self.table, self.bad))
+            label = cv2.LUT(raw, self._table[:256])
         else:
-            inside = (raw >= 0) & (raw < _TABLE_SIZE)
-            index = np.where(inside, raw, 0)
-            label = self.table[index]
-            wrong = self.bad[index] | ~inside
-        if np.count_nonzero(wrong):
+            label = self._table[np.where((raw >= 0) & (raw < _TABLE_SIZE), raw, _TABLE_SIZE)]
+        if label.min() == _NONE:
             raise DataError(self._misfit(raw, path))
-        return label
+        return label.astype(np.uint8)
 
     def encode(self, label: np.ndarray) -> np.ndarray:
         """Convert classes to the ids or colors of the data set's files, the inverse of a call.
@@ -261,21 +242,15 @@ class LabelCodec:
         Raises:
             DataError: If the files have no id or color for a class, or for unlabelled.
         """
-        if self._codes is None:
-            raw = np.flatnonzero(self.bad == 0)
-            classes = self.table[raw]
-        else:
-            raw, classes = self._codes
-        known, first = np.unique(classes, return_index=True)
-        missing = np.setdiff1d(label, known)
-        if len(missing):
-            name = 'unlabelled (255)' if missing[0] == UNLABELLED else f'class {missing[0]}'
-            raise DataError(f'label files of this data set have no value for {name}: paint over it')
-
-        table = np.zeros(256, np.int64)
-        table[known] = raw[first]
+        table = np.full(256, _NONE)
+        for value, cls in sorted(self._values.items(), reverse=True):
+            table[cls] = value
         ids = table[label]
-        if self._codes is not None:
+        if ids.min() == _NONE:
+            first = label[ids == _NONE].min()
+            name = 'unlabelled (255)' if first == UNLABELLED else f'class {first}'
+            raise DataError(f'label files of this data set have no value for {name}: paint over it')
+        if self.reads_colors:
             return np.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1).astype(np.uint8)
         return ids.astype(np.uint8 if ids.max() < 256 else np.uint16)
 
@@ -287,23 +262,12 @@ class LabelCodec:
             if raw.dtype != np.uint8:
                 raise DataError(f'{path} holds {raw.dtype} numbers, expected RGB colors; {hint}')
             raw = np.repeat(raw[..., None], 3, 2)
-        codes, classes = self._codes
-        code = id24(raw[..., :3])
-        place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
-        wrong = codes[place] != code
-        if wrong.any():
-            first = int(code[wrong][0])
-            color = (first & 255, first >> 8 & 255, first >> 16)
-            raise DataError(
-                f'{path} has {int(wrong.sum())} pixels of colors outside '
-                f'the palette, first {color}; {hint}'
-            )
-        return classes[place]
+        return _by_color(raw, self._values, path, hint)
 
     def _misfit(self, raw: np.ndarray, path: str) -> str:
         """One sentence on the out-of-range ids of a file."""
         pairs = zip(*(found.tolist() for found in np.unique(raw, return_counts=True)))
-        wrong = {i: n for i, n in pairs if not 0 <= i < _TABLE_SIZE or self.bad[i]}
+        wrong = {i: n for i, n in pairs if i not in self._values}
         first = next(iter(wrong))
         many = len(wrong) - 1
         more = f' and {many} other id{"s" * (many > 1)} are' if many else ' is'
@@ -348,6 +312,20 @@ class LabelCodec:
                 'class list?'
             )
         return 'does the class list miss classes, or label_map miss ids?'
+
+
+def _by_color(colors: np.ndarray, values: dict[int, int], path: str, hint: str) -> np.ndarray:
+    """Classes, (H, W), uint8, of RGB(A) colors, by their code."""
+    codes, classes = np.array(sorted(values.items())).T
+    code = id24(colors[..., :3])
+    place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
+    wrong = (codes[place] != code) | (classes[place] == _NONE)
+    if wrong.any():
+        first = int(code[wrong][0])
+        rgb = (first & 255, first >> 8 & 255, first >> 16)
+        why = 'is shared by classes' if first in values else 'is of no class'
+        raise DataError(f'{path}: the color {rgb} {why} ({wrong.sum()} such pixels); {hint}')
+    return classes[place].astype(np.uint8)
 
 
 def whole(name: str, values: Iterable) -> tuple[int, ...]:

@@ -26,9 +26,10 @@ def seed_all(*key: int) -> None:
 
 
 @FUNCTIONS.register_module()
-def slnp_worker(worker_id: int) -> None:
+def slnp_worker(worker_id: int, _scope_: str | None = None) -> None:
     """Let a loader's worker ignore the stop signals, so that training can save first.
 
+    mmengine passes the scope that a config of ``slnp_mm::`` gets.
     A batch that does not fit into shared memory would never arrive: exit instead, so that torch
     reports it.
     """

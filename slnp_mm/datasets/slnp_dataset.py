@@ -31,26 +31,24 @@ from .transforms import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
 _WORDS = dict(img='image', label='label', instance='instance map')
 SKIP_ADVICE = ', or set skip_corrupt=True of the data set to replace it'
 _ORIENTATIONS = (None, 'ignore', 'images', 'both')
+_SETTINGS = {
+    key: sorted(inspect.signature(kind).parameters.keys() - {'num_classes'})
+    for key, kind in dict(label=LabelCodec, instance=InstanceSource).items()
+}
 # names in mmseg, mmdet and mmengine, and their names here
-_NAMES = dict(
-    reduce_zero_label='label=dict(reduce_zero_label=True)',
-    label_map='label=dict(label_map={...})',
-    unlabelled_ids='label=dict(unlabelled_ids=(...))',
+_NAMES = {name: f'{key}=dict({name}=...)' for key, names in _SETTINGS.items() for name in names}
+_NAMES |= dict(
     ignore_index='label=dict(unlabelled_ids=(255, ))',
-    colors='label=dict(colors=[...])',
     seg_map_suffix='label_suffix',
     classes='metainfo=dict(classes=(...))',
     palette='metainfo=dict(palette=[...])',
     img_dir='data_prefix=dict(img=...)',
+    img_prefix='data_prefix=dict(img=...)',
     ann_dir='data_prefix=dict(label=...)',
     seg_prefix='data_prefix=dict(label=...)',
-    img_prefix='data_prefix=dict(img=...)',
     split='ann_file, a list of names',
     filter_cfg='ann_file, a list of names',
     max_refetch='skip_corrupt=True',
-    json_file='instance=dict(json_file=...)',
-    category_map='instance=dict(category_map={...})',
-    background_ids='instance=dict(background_ids=(...))',
 )
 
 
@@ -232,8 +230,11 @@ class SLNPDataset(BaseDataset):
     def make_rules(self) -> None:
         """Build the label codec and instance source, and hand them to the pipeline's loaders."""
         num = len(self._metainfo['classes'])
-        _check_keys('label', self._label_cfg, LabelCodec)
-        _check_keys('instance', self._instance_cfg, InstanceSource)
+        for key, cfg in (('label', self._label_cfg), ('instance', self._instance_cfg)):
+            if unknown := sorted(cfg.keys() - _SETTINGS[key]):
+                raise DataError(
+                    f'{key}=dict(...) takes {", ".join(_SETTINGS[key])}, got {", ".join(unknown)}'
+                )
         self._check_instance_settings()
         self.codec = LabelCodec(num, **self._label_cfg)
         cfg = dict(self._instance_cfg)
@@ -458,10 +459,10 @@ class SLNPDataset(BaseDataset):
         )
 
     def load_files(self, info: dict) -> dict:
-        """Read a sample's image, label and instances as stored, without transforms."""
-        results = info | self.rules()
+        """Read a sample's image, label and instances at full size, without transforms."""
+        results = info | self.rules() | dict(image_size=None)
         for step in (
-            SLNPLoadImage(None),
+            SLNPLoadImage(),
             SLNPLoadLabel(self.codec),
             self.instance_loader or SLNPLoadInstances(source=self.source),
         ):
@@ -493,13 +494,3 @@ def distinct_palette(num: int) -> list[list[int]]:
         rgb = colorsys.hsv_to_rgb(hue, (0.75, 0.45)[i // 21 % 2], value)
         colors.append([int(round(255 * c)) for c in rgb])
     return colors
-
-
-def _check_keys(name: str, settings: dict, kind: type) -> None:
-    """Raise if settings hold a key that ``kind`` does not take."""
-    known = set(inspect.signature(kind).parameters) - {'num_classes'}
-    unknown = set(settings) - known
-    if unknown:
-        raise DataError(
-            f'{name}=dict(...) takes {", ".join(sorted(known))}, got {", ".join(sorted(unknown))}'
-        )

@@ -13,19 +13,10 @@ _OWN = ('data_root', 'data_prefix', 'ann_file', 'split', 'indices', 'skip_corrup
 _FILES = ('ann_file', 'instances')
 
 
-def part_configs(config: dict) -> Iterator[dict]:
-    """Yield the config of each set in a wrapper's config, or the config itself."""
-    inner = config.get('datasets') or [config.get('dataset')]
-    if inner == [None]:
-        yield config
-    else:
-        for part in inner:
-            yield from part_configs(part)
-
-
 def parts(dataset: Any) -> Iterator[Any]:
-    """Yield each set inside a wrapper, or the data set itself."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    """Yield each set inside a wrapper, or the data set itself; of a config, the configs."""
+    get = dict.get if isinstance(dataset, dict) else getattr
+    inner = get(dataset, 'datasets', None) or [get(dataset, 'dataset', None)]
     if inner == [None]:
         yield dataset
     else:
@@ -42,16 +33,13 @@ def places(dataset: Any) -> list[str]:
     return [place for place in found if place]
 
 
-def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
+def build_rules(config: dict) -> list[Any]:
     """Build the parts of a data set's config for their rules only, without samples.
-
-    Returns:
-        tuple[list, list[dict]]: The data sets, and the pipeline config of the first.
 
     Raises:
         SLNPError: If the parts read labels by different rules.
     """
-    settings = list(part_configs(config))
+    settings = list(parts(config))
     first, *others = [{k: v for k, v in part.items() if k not in _OWN} for part in settings]
     for other in others:
         names = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))
@@ -66,5 +54,5 @@ def build_rules(config: dict) -> tuple[list[Any], list[dict]]:
         instance = cfg.get('instance') or {}
         lists = ('json_file', 'category_map')
         cfg['instance'] = {k: v for k, v in instance.items() if k not in lists}
-        datasets.append(DATASETS.build(dict(cfg, lazy_init=True, pipeline=[])))
-    return datasets, settings[0]['pipeline']
+        datasets.append(DATASETS.build(dict(cfg, lazy_init=True)))
+    return datasets

@@ -1,5 +1,6 @@
 """Optimizers, hooks and the log processor."""
 
+from .cuda_graph import SLNPCUDAGraphHook
 from .hooks import (
     SLNPCheckpointHook,
     SLNPPreflightHook,
@@ -14,6 +15,7 @@ from .optimizers import AMM, SLNPBF16OptimWrapper
 __all__ = [
     'AMM',
     'SLNPBF16OptimWrapper',
+    'SLNPCUDAGraphHook',
     'SLNPCheckpointHook',
     'SLNPLogProcessor',
     'SLNPPreflightHook',

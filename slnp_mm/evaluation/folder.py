@@ -23,7 +23,7 @@ from slnp_mm.datasets.files import (
     one_form,
     read_bytes,
 )
-from slnp_mm.datasets.wrappers import part_configs, parts
+from slnp_mm.datasets.wrappers import parts
 from slnp_mm.errors import SLNPError
 
 from .metrics.base import PairedMetric
@@ -95,7 +95,7 @@ def build_dataset(cfg: Config, labels: str | None = None, reals: str | None = No
     Raises:
         SLNPError: If the config joins several sets.
     """
-    dataset, *more = part_configs(copy.deepcopy(cfg.test_dataloader.dataset))
+    dataset, *more = parts(copy.deepcopy(cfg.test_dataloader.dataset))
     if more:
         raise SLNPError(
             f'test_dataloader joins {len(more) + 1} data sets, but a folder of images belongs to '
@@ -170,9 +170,7 @@ def score_training(
         SLNPError: If there are fewer training images.
     """
     cfg = copy.deepcopy(cfg)
-    source, target = (
-        next(part_configs(cfg[f'{name}_dataloader'].dataset)) for name in ('train', 'test')
-    )
+    source, target = (next(parts(cfg[f'{name}_dataloader'].dataset)) for name in ('train', 'test'))
     target.update({k: source[k] for k in ('split', 'data_prefix', 'indices') if k in source})
     train, count = build_dataset(cfg), len(dataset)
     if len(train) < count:
@@ -218,7 +216,7 @@ def _read(dataset: Any, index: int, path: str) -> torch.Tensor:
     info['img_path'] = path
     if same:
         return dataset.pipeline(info)['inputs']['img']
-    image = SLNPLoadImage(None)(info)['img']
+    image = SLNPLoadImage()(dict(info, image_size=None))['img']
     return torch.from_numpy(image).permute(2, 0, 1)
 
 

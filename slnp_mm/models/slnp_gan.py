@@ -11,7 +11,7 @@ from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine import MessageHub
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from ..errors import SLNPError
@@ -123,18 +123,6 @@ class SLNPGAN(BaseGAN):
             self.noise_prior.eval()
         return self
 
-    def compile(self, **options) -> None:
-        """Compile the networks; the step between them is Python.
-
-        Args:
-            options: Passed to :func:`torch.compile`. ``dynamic`` defaults to False, since dynamic
-                shapes make the padding in the frozen network take minutes to compile.
-        """
-        options.setdefault('dynamic', False)
-        _unwrap(self.generator).compile(**options)
-        if self.discriminator is not None:
-            _unwrap(self.discriminator).compile(**options)
-
     def noise_fn(self, noise: Tensor | None = None, num_batches: int = 1) -> Tensor:
         """Noise for the generator, white or shaped by the prior.
 
@@ -242,9 +230,6 @@ class SLNPGAN(BaseGAN):
     def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """Update the discriminators, then the generator on the same generated images.
 
-        ``L`` is the label map, ``x`` the real image, ``G`` the generator, ``D`` the discriminators,
-        ``lambda`` :attr:`matching_weight`; sums run over the stages.
-
         Args:
             data (dict): Batch from the loader.
             optim_wrapper (OptimWrapperDict): ``generator`` and ``discriminator``.
@@ -253,11 +238,32 @@ class SLNPGAN(BaseGAN):
             dict[str, Tensor]: Values to log, see :func:`step_log`.
         """
         _refuse_accumulation(optim_wrapper)
+        inputs = self.data_preprocessor(data, True)['inputs']
+        with _unwrap(self.discriminator).step():
+            values = self.update_networks(inputs, optim_wrapper)
+        self._update_ema()
+        return values
+
+    def update_networks(
+        self, inputs: dict[str, Tensor], optim_wrapper: OptimWrapperDict
+    ) -> dict[str, Tensor]:
+        """Update both networks by a batch on their device, without reading anything from it.
+
+        ``L`` is the label map, ``x`` the real image, ``G`` the generator, ``D`` the discriminators,
+        ``lambda`` :attr:`matching_weight`; sums run over the stages.
+
+        Args:
+            inputs (dict[str, Tensor]): From the preprocessor: ``img``, ``label``, ``instances`` and
+                ``instance_labels``, see :meth:`forward`.
+            optim_wrapper (OptimWrapperDict): ``generator`` and ``discriminator``.
+
+        Returns:
+            dict[str, Tensor]: Values to log, see :func:`step_log`.
+        """
         opt_g, opt_d = optim_wrapper['generator'], optim_wrapper['discriminator']
         G, D, gan, lam = self.generator, self.discriminator, self.gan_loss, self.matching_weight
 
         # L and x of every stage, lowest first
-        inputs = self.data_preprocessor(data, True)['inputs']
         factors = [2**i for i in reversed(range(_unwrap(G).num_stages))]
         labels = [stride_ids(inputs['label'], factor) for factor in factors]
         reals = [F.avg_pool2d(inputs['img'], factor) for factor in factors]
@@ -267,31 +273,26 @@ class SLNPGAN(BaseGAN):
         with opt_g.optim_context(G):
             fakes = G(inputs['label'], inputs['instances'], inputs['instance_labels'], noise).images
 
-        with _unwrap(D).step():
-            # discriminators, Eq. (18): max E[lb D(x)] + E[lb(1 - D(G(L)))]
-            with opt_d.optim_context(D):
-                judged_real, judged_fake = D(reals, labels), D(fakes, labels, detach=True)
-                d_real = [gan(d.logits, target_is_real=True, is_disc=True) for d in judged_real]
-                d_fake = [gan(d.logits, target_is_real=False, is_disc=True) for d in judged_fake]
-                loss_d = sum(d_real) + sum(d_fake)
-                opt_d.update_params(loss_d)
+        # discriminators, Eq. (18): max E[lb D(x)] + E[lb(1 - D(G(L)))]
+        with opt_d.optim_context(D):
+            judged_real, judged_fake = D([reals, fakes], labels, detach=True)
+            d_real = [gan(d.logits, target_is_real=True, is_disc=True) for d in judged_real]
+            d_fake = [gan(d.logits, target_is_real=False, is_disc=True) for d in judged_fake]
+            _descend(sum(d_real) + sum(d_fake), D, opt_d)
 
-            # generator, under the updated discriminators
-            set_requires_grad(D, False)
-            with opt_g.optim_context(G):
-                judged, features = D(fakes, labels), _unwrap(D).features(reals, labels)
-                # Eq. (18): min E[lb(1 - D(G(L)))]
-                g_gan = [gan(d.logits, target_is_real=True, is_disc=False) for d in judged]
-                # Eq. (19), of the images whose noise is their own code
-                g_fm = [
-                    feature_matching_loss(d.features, real, num_coded)
-                    for d, real in zip(judged, features)
-                ]
-                loss_g = sum(g_gan) + lam * sum(g_fm)  # Eq. (20)
-                opt_g.update_params(loss_g)
-            set_requires_grad(D, True)
+        # generator, under the updated discriminators, whose gradients nobody needs
+        D = _unwrap(D)
+        with opt_g.optim_context(G):
+            [judged], features = D([fakes], labels), D.features(reals, labels)
+            # Eq. (18): min E[lb(1 - D(G(L)))]
+            g_gan = [gan(d.logits, target_is_real=True, is_disc=False) for d in judged]
+            # Eq. (19), of the images whose noise is their own code
+            g_fm = [
+                feature_matching_loss(d.features, real, num_coded)
+                for d, real in zip(judged, features)
+            ]
+            _descend(sum(g_gan) + lam * sum(g_fm), G, opt_g)  # Eq. (20)
 
-        self._update_ema()
         losses = dict(gan_d_real=d_real, gan_d_fake=d_fake, gan_g=g_gan)
         losses['fm_g'] = [lam * value for value in g_fm]
         return step_log(losses, judged_real, judged_fake, fakes[-1])
@@ -316,6 +317,13 @@ class SLNPGAN(BaseGAN):
             self.generator_ema.update_parameters(generator)
         else:
             self.generator_ema.sync_parameters(generator)
+
+
+def _descend(loss: Tensor, network: nn.Module, wrapper: OptimWrapper) -> None:
+    """Update a network by the gradient of the loss; no other network gets one."""
+    wrapper.backward(loss, inputs=[p for p in network.parameters() if p.requires_grad])
+    wrapper.step()
+    wrapper.zero_grad()
 
 
 def _refuse_accumulation(optim_wrapper: OptimWrapperDict) -> None:

@@ -3,17 +3,18 @@
 import json
 import struct
 import zlib
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmagic.registry import DATASETS
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-import slnp_mm  # noqa: F401
+from slnp_mm.datasets.toyscenes import write_toyscenes
 
 cv2.setNumThreads(0)  # as in the loader's workers; steadier on busy machines
 
@@ -78,42 +79,54 @@ def folder_pair(tmp_path):
     return root
 
 
-def make_coco(root):
-    """COCO-Stuff: raw ids, SPADE-style instances, an instances JSON."""
-    label = blocks([0, 2, 156, 255]).astype(np.uint8)
-    ids = label.copy()
-    ids[:, :4], ids[:, 4:8] = 0, 1  # two persons; other ids stay the class
-    for split in ('train2017', 'val2017'):
+# ids of the stripes of the label maps, as the files have them
+STRIPES = dict(
+    coco=[0, 2, 156, 255],
+    ade20k=[0, 1, 2, 150],  # 0 is unlabelled
+    camvid=[0, 3, 10, 255],
+    nyuv2=[0, 3, 39, 255],
+    nuclei=[0, 1, 1, 0],
+)
+
+
+def make_plain(root, layout, name):
+    """Three images a split with label maps and, where the layout has a folder, instances."""
+    images, labels, instances, splits = layout
+    label = blocks(STRIPES[name]).astype(np.uint8)
+    ids = label.copy()  # an id stays the class
+    if name == 'coco':
+        ids[:, :4], ids[:, 4:8] = 0, 1  # but two persons
+    elif name == 'nuclei':
+        ids = ids.astype(np.uint16)
+        ids[:, 8:12], ids[:, 12:24] = 300, 7  # but two that touch
+    for split in splits:
         for i in range(3):
-            name = f'{i:012d}'
-            write_jpg(root / f'images/{split}/{name}.jpg', seed=i)
-            write_png(root / f'stuffthingmaps/{split}/{name}.png', label)
-            write_png(root / f'instances/{split}/{name}.png', ids)
-        write_json(root, split)
-    return root
+            write_jpg(root / images.format(split) / f'{i}.jpg', seed=i)
+            write_png(root / labels.format(split) / f'{i}.png', label)
+            if instances:
+                write_png(root / instances.format(split) / f'{i}.png', ids)
+        if name == 'coco':
+            write_json(root, split)
 
 
 def write_json(root, split):
-    """An instances JSON: two boxes that overlap in every picture."""
-    anns = [
+    """A COCO JSON: two boxes that overlap in every image."""
+    things = [
         dict(
-            id=10 * i + k + 1,
+            id=10 * i + category,
             image_id=i,
             iscrowd=0,
             category_id=category,
             segmentation=[[x0, 0, x1, 0, x1, 24, x0, 24]],
         )
         for i in range(3)
-        for k, (x0, x1, category) in enumerate(((0, 8, 1), (6, 14, 3)))
+        for x0, x1, category in ((0, 8, 1), (6, 14, 3))
     ]
-    data = dict(
-        images=[dict(id=i, file_name=f'{i:012d}.jpg', height=24, width=32) for i in range(3)],
-        annotations=anns,
-        categories=[dict(id=c, name=str(c)) for c in (1, 3)],
-    )
+    images = [dict(id=i, file_name=f'{i}.jpg', height=24, width=32) for i in range(3)]
+    kinds = [dict(id=kind, name=str(kind)) for kind in (1, 3)]
     path = root / f'annotations/instances_{split}.json'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(dict(images=images, annotations=things, categories=kinds)))
 
 
 def make_cityscapes(root):
@@ -126,57 +139,31 @@ def make_cityscapes(root):
             name = f'ulm/ulm_{i:06d}_000019'
             image = np.full((24, 32, 3), 40 * i, np.uint8)
             write_png(root / f'leftImg8bit/{split}/{name}_leftImg8bit.png', image)
-            base = root / f'gtFine/{split}/{name}_gtFine'
-            write_png(f'{base}_labelIds.png', label)
-            write_png(f'{base}_instanceIds.png', ids)
-            write_png(f'{base}_color.png', image)
-    return root
-
-
-def make_plain(root, ids, splits=('train', 'val')):
-    """Pictures and label maps only: ADE20K (0 = unlabelled), CamVid and NYUv2."""
-    for split in splits:
-        for i in range(3):
-            write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
-            write_png(root / f'annotations/{split}/{i}.png', blocks(ids).astype(np.uint8))
-    return root
-
-
-def make_toyscenes(root):
-    """A few ToyScenes."""
-    from slnp_mm.datasets.toyscenes import write_toyscenes
-
-    write_toyscenes(str(root), num_train=3, num_val=3, size=32)
-    return root
-
-
-def make_nuclei(root):
-    """Nuclei: two that touch, of numbers of 16 bits."""
-    label, ids = blocks([0, 1, 1, 0]), np.zeros((24, 32), np.uint16)
-    ids[:, 8:12], ids[:, 12:24] = 300, 7
-    for split in ('train', 'val'):
-        for i in range(3):
-            write_jpg(root / f'images/{split}/{i}.jpg', seed=i)
-            write_png(root / f'labels/{split}/{i}.png', label.astype(np.uint8))
-            write_png(root / f'instances/{split}/{i}.png', ids)
-    return root
-
-
-MAKERS = dict(
-    coco_stuff=make_coco,
-    ade20k=partial(make_plain, ids=[0, 1, 2, 150], splits=('training', 'validation')),
-    cityscapes=make_cityscapes,
-    camvid=partial(make_plain, ids=[0, 3, 10, 255]),
-    nyuv2=partial(make_plain, ids=[0, 3, 39, 255]),
-    nuclei=make_nuclei,
-    toyscenes=make_toyscenes,
-)
+            for kind, array in dict(labelIds=label, instanceIds=ids, color=image).items():
+                write_png(root / f'gtFine/{split}/{name}_gtFine_{kind}.png', array)
 
 
 @pytest.fixture
-def make_set(tmp_path):
-    """Write the fixture of a data set by name; return its root."""
-    return lambda name: MAKERS[name](tmp_path / name)
+def make_set(tmp_path, tiny):
+    """Write a data set in its true layout, by the name of its config; return its root."""
+
+    def make(name):
+        root, kind = tmp_path / name, name.split('_')[0]
+        if kind == 'toyscenes':
+            write_toyscenes(str(root), num_train=3, num_val=3, size=32)
+        elif kind == 'cityscapes':
+            make_cityscapes(root)
+        else:
+            make_plain(root, tiny.LAYOUTS[kind], kind)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def build(tiny):
+    """Build a data set of three classes in two folders."""
+    return lambda root, **settings: DATASETS.build(tiny.set_config(root, **settings))
 
 
 @pytest.fixture(scope='session')
@@ -209,6 +196,4 @@ def assert_contract():
 @pytest.fixture
 def files():
     """Writers of single files: png, jpg, raw bytes of a PNG, and striped labels."""
-    from types import SimpleNamespace
-
     return SimpleNamespace(png=write_png, jpg=write_jpg, blocks=blocks, raw_png=raw_png)

@@ -11,7 +11,6 @@ from PIL import Image
 
 from slnp_mm.datasets import (
     DataError,
-    SLNPCrop,
     SLNPDataset,
     SLNPFlip,
     SLNPLoadImage,
@@ -72,7 +71,6 @@ def samples(draw):
     return dict(
         image=draw(arrays(np.uint8, (*shape, 3))),
         kind=draw(st.sampled_from(['png', 'jpg', 'bmp'])),
-        decode=draw(st.sampled_from([None, 1, 4, 12])),
         label=draw(_ids(other, bits)),
         bits=bits,
         mode=draw(st.sampled_from(['plain', 'plain', 'palette', 'RGB', 'rgba', 'LA'])),
@@ -89,7 +87,6 @@ def samples(draw):
         slots=draw(st.integers(1, 8) | st.just(200)),
         layers=draw(st.integers(1, 3)),
         size=draw(SHAPES),
-        crop=draw(st.none() | SHAPES),
     )
 
 
@@ -112,15 +109,13 @@ def _write(root, sample):
 
 def _read(root, sample):
     steps = [
-        SLNPLoadImage(sample['decode']),
+        SLNPLoadImage(),
         SLNPLoadLabel(),
         SLNPLoadInstances(sample['slots'], sample['layers']),
         SLNPResize(sample['size']),
         SLNPFlip(),
         SLNPPackInputs(),
     ]
-    if sample['crop']:
-        steps.insert(4, SLNPCrop(sample['crop']))
     dataset = SLNPDataset(
         str(root),
         pipeline=steps,
@@ -139,7 +134,7 @@ def _read(root, sample):
 @given(samples())
 @SETTINGS
 def test_contract_holds_or_a_named_error_is_raised(assert_contract, sample):
-    size = sample['crop'] or sample['size']
+    size = sample['size']
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write(root, sample)

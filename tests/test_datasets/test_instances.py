@@ -118,9 +118,6 @@ def test_by_area_reorders_and_frees_slots(num):
     found = by_area(layers, classes)
     assert found.layers.tolist() == [[[1, 0, 0, -1]]]
     assert found.classes.tolist() == [(num - 1) % 7, 0]
-
-
-def test_by_area_of_nothing_is_empty():
     found = by_area(np.full((1, 2, 2), -1), np.zeros(0, np.int16))
     assert found.classes.size == 0 and (found.layers == -1).all()
 
@@ -166,32 +163,41 @@ def test_object_without_an_outline_is_skipped_and_counted(tmp_path, monkeypatch,
         assert masks[0].sum() == 64
 
 
+NO_OUTLINE = [thing(segmentation=[]), thing(segmentation=[[1, 1, 9, 9]])]
+PANOPTIC = dict(image_id=0, file_name='0.png', segments_info=[dict(id=7, category_id=1, iscrowd=0)])
+
+
 @pytest.mark.parametrize(
-    'keys, words',
+    'objects, words',
     [
-        (dict(category_id=9), r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0'),
-        (dict(category_id='car'), 'category id car has no class'),
-        (dict(category_id=None), r'annotation 1 of 0\.jpg in .*: category id None has no class'),
+        ([thing(category_id=9)], r'annotation 1 of 0\.jpg in .*: category id 9 has no class in 0'),
+        ([thing(category_id='car')], 'category id car has no class'),
+        ([thing(category_id=None)], r'annotation 1 of 0\.jpg in .*: category id None has no class'),
         (
-            dict(segmentation=dict(size=[48, 64], counts=[0, 48 * 64])),
-            r'its run lengths are of 64x48, its image is 32x24',
+            [thing(segmentation=dict(size=[48, 64], counts=[0, 48 * 64]))],
+            'its run lengths are of 64x48, its image is 32x24',
         ),
         # cvat 9460: decoding them draws something, or reads beyond the picture
         (
-            dict(segmentation=dict(size=[24, 32], counts=[5, 24 * 32])),
+            [thing(segmentation=dict(size=[24, 32], counts=[5, 24 * 32]))],
             'add up to 773 pixels, expected 768.*; export it again',
         ),
-        (dict(segmentation=dict(size=[24, 32])), r"cannot be drawn \(KeyError\('counts'\)\)"),
+        ([thing(segmentation=dict(size=[24, 32]))], r"cannot be drawn \(KeyError\('counts'\)\)"),
         # cvat 6014: run lengths in the place of polygons, and of an odd count
-        (dict(segmentation=[5, 24 * 32 - 5]), 'annotation 1 of 0.jpg .* be drawn .*size, counts'),
-        (dict(segmentation=[[4, 4, 12, 4, 12, 12, 4]]), 'cannot be drawn .*size, counts'),
-        (dict(segmentation='box'), 'cannot be drawn'),
+        ([thing(segmentation=[5, 763])], 'annotation 1 of 0.jpg .* be drawn .*size, counts'),
+        ([thing(segmentation=[[4, 4, 12, 4, 12, 12, 4]])], 'cannot be drawn .*size, counts'),
+        ([thing(segmentation='box')], 'cannot be drawn'),
+        ([thing(image_id='0')], 'has 1 annotations, none of an image that it lists'),
+        ([thing(image_id=1), *NO_OUTLINE], r'none of the 2 annotations of 0\.jpg has an outline'),
+        (
+            [PANOPTIC],
+            r'^\S*a\.json is a COCO panoptic JSON, .* set data_prefix=dict\(instance=\.\.\.\)',
+        ),
     ],
 )
-def test_object_that_cannot_be_read_is_named_with_its_picture(tmp_path, keys, words):
-    masks_of = coco(tmp_path / 'a.json', [thing(**keys)])
+def test_objects_that_cannot_be_read_are_named_with_their_picture(tmp_path, objects, words):
     with pytest.raises(DataError, match=words):
-        masks_of('0.jpg')
+        coco(tmp_path / 'a.json', objects)('0.jpg')
 
 
 def test_backslashes_and_accents_in_coco_names_are_understood(tmp_path):
@@ -237,22 +243,6 @@ def test_file_that_is_no_coco_json_is_named(tmp_path, content):
         read_coco(str(tmp_path / 'a.json'))
 
 
-def test_image_that_would_lose_all_objects_is_an_error(tmp_path):
-    boxes = [thing(image_id=1, segmentation=[]), thing(image_id=1, segmentation=[[1, 1, 9, 9]])]
-    with pytest.raises(DataError, match=r'none of the 2 annotations of 1\.jpg has an outline'):
-        coco(tmp_path / 'a.json', [thing(), *boxes])
-    crowd = thing(image_id=1, iscrowd=1)  # no object: its pixels follow the label
-    assert coco(tmp_path / 'a.json', [thing(), crowd])('1.jpg') == ([], [])
-
-
-def test_panoptic_json_is_refused_by_name(tmp_path):
-    segments = [dict(id=7, category_id=1, iscrowd=0)]
-    one = dict(image_id=0, file_name='0.png', segments_info=segments)
-    words = r'^\S*a\.json is a COCO panoptic JSON, .* set data_prefix=dict\(instance=\.\.\.\)'
-    with pytest.raises(DataError, match=words):
-        coco(tmp_path / 'a.json', [one])
-
-
 def test_missing_pycocotools_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pycocotools.coco', None)
     with pytest.raises(DataError, match='install it with: pip install pycocotools'):
@@ -266,11 +256,9 @@ def test_run_lengths_are_a_mask_unless_of_a_crowd(tmp_path, crowd, sizes):
     masks, _ = masks_of('0.jpg')
     assert [mask.sum() for mask in masks] == sizes
     assert masks[-1].any(0).sum() == masks[-1][4].sum()  # upright
-
-
-def test_annotations_of_other_pictures_are_no_silence(tmp_path):
-    with pytest.raises(DataError, match='has 1 annotations, none of an image that it lists'):
-        coco(tmp_path / 'a.json', [thing(image_id='0')])
+    # the pixels of a crowd follow the label
+    alone = coco(tmp_path / 'a.json', [thing(), thing(image_id=1, iscrowd=crowd)])('1.jpg')
+    assert alone[1] == [0] * (1 - crowd)
 
 
 def test_objects_that_share_one_id_are_all_kept(tmp_path):

@@ -106,7 +106,7 @@ def test_a_stuck_worker_is_killed_when_the_program_ends():
     worker.join(1)
     assert worker.is_alive()
     end_workers()
-    worker.join(10)
+    worker.join(120)
     assert worker.exitcode == -signal.SIGKILL
     signal.signal(signal.SIGCHLD, before)
 

@@ -10,19 +10,13 @@ from slnp_mm.errors import DataError
 SMALL = dict(num_train=2, num_val=1, size=32)
 
 
-def test_one_seed_gives_one_scene():
-    for one, two in zip(draw_scene((0, 1, 2), 64), draw_scene((0, 1, 2), 64)):
-        assert (one == two).all()
-    assert (draw_scene((0, 1, 3), 64)[0] != draw_scene((0, 1, 2), 64)[0]).any()
-
-
 @pytest.mark.parametrize('size', [32, 128])
-def test_scene_has_the_promised_arrays(size):
-    image, label, ids = draw_scene((0, 0, 0), size)
-    assert image.shape == (size, size, 3) and image.dtype == np.uint8
-    for array in (label, ids):
-        assert array.shape == (size, size) and array.dtype == np.uint8
-    assert set(np.unique(label)) <= {*range(len(CLASSES)), 255}
+def test_one_seed_gives_one_scene_of_three_arrays(size):
+    arrays = draw_scene((0, 1, 2), size)
+    assert all(map(np.array_equal, arrays, draw_scene((0, 1, 2), size)))
+    assert [array.shape for array in arrays] == [(size, size, 3), (size, size), (size, size)]
+    assert all(array.dtype == np.uint8 for array in arrays)
+    assert (draw_scene((0, 1, 3), size)[0] != arrays[0]).any()
 
 
 def test_every_class_occurs_and_every_object_has_one_class():
@@ -45,12 +39,6 @@ def test_objects_overlap_and_vary_in_color():
         hidden += len(np.unique(ids)) < ids[ids < 255].max() + 1
     assert np.std(cars, 0).min() > 25  # grey levels
     assert hidden > 5  # scenes with an object hidden by nearer ones
-
-
-@pytest.mark.parametrize('size', [30, 65])
-def test_bad_size_is_refused(size):
-    with pytest.raises(ValueError, match=f'even number >= 32, got {size}'):
-        draw_scene((0,), size)
 
 
 def test_set_is_written_once_and_reused(tmp_path, capsys):
@@ -77,16 +65,16 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_foreign_folder_is_not_touched(tmp_path):
+def test_what_cannot_be_drawn_is_refused_and_a_foreign_folder_not_touched(tmp_path):
+    for size in (30, 65):
+        with pytest.raises(ValueError, match=f'even number >= 32, got {size}'):
+            draw_scene((0,), size)
+    with pytest.raises(DataError, match='num_val must be >= 1, got 0'):
+        write_toyscenes(str(tmp_path / 'a'), 1, 0)
     (tmp_path / 'mine.txt').write_text('x')
     with pytest.raises(DataError, match='was not written by this tool'):
         write_toyscenes(str(tmp_path), **SMALL)
-    assert (tmp_path / 'mine.txt').read_text() == 'x'
-
-
-def test_empty_set_is_refused(tmp_path):
-    with pytest.raises(DataError, match='num_val must be >= 1, got 0'):
-        write_toyscenes(str(tmp_path / 'a'), 1, 0)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ['x']
 
 
 def test_missing_set_names_the_command_that_draws_it(tmp_path):
@@ -103,7 +91,7 @@ def test_files_are_laid_out_as_in_coco_stuff(tmp_path):
     files = {str(path.relative_to(tmp_path / 'toy')) for path in (tmp_path / 'toy').rglob('*.*')}
     names = ['train2017/000000', 'train2017/000001', 'val2017/000000']
     ends = {'images': '.jpg', 'stuffthingmaps': '.png', 'instances': '.png'}
-    assert files == {'toyscenes.json'} | {
+    assert files == {'toyscenes.json', 'classes.txt'} | {
         f'{folder}/{name}{end}' for folder, end in ends.items() for name in names
     }
     toy = SLNPToyScenes(data_root=str(tmp_path / 'toy'), pipeline=[])

@@ -6,9 +6,13 @@ on a tensor, a mask as an index.
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from slnp_mm.engine.hooks.slnp_watch_hook import StepGuard
+from slnp_mm.engine.optimizers import AMM
 
 
 class Copies(TorchDispatchMode):
@@ -51,12 +55,19 @@ def model(tools):
 
 def test_step_never_waits_for_the_device(model, tools):
     model.to('meta')
-    wrappers = tools.make_wrappers(model)
+    wrappers = OptimWrapperDict(
+        **{
+            name: OptimWrapper(AMM(getattr(model, name).parameters(), capturable=True))
+            for name in ('generator', 'discriminator')
+        }
+    )
+    guards = [StepGuard(wrapper) for wrapper in wrappers.values()]
     data = tools.make_data(size=64)
     with Copies() as copies:
         for _ in range(2):
             log_vars = model.train_step(data, wrappers)
     assert all(value.is_meta for value in log_vars.values())
+    assert all(guard.skipped.is_meta for guard in guards)
     assert not copies.waiting
     assert copies.free == 2 * 2 * 4  # of two images: picture, label, ids and their classes
 

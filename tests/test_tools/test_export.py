@@ -136,14 +136,11 @@ def test_file_that_differs_is_not_written(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_package_names_the_extra(monkeypatch, use, capsys):
+def test_other_ending_or_missing_package_is_named(monkeypatch, use, capsys):
+    assert use('export', 'c.py', 'a.pth', '--out', 'a.pth') == 2
+    assert '--out must end in .onnx or .pt2, but got a.pth' in capsys.readouterr().err
     without = lambda name: None if name == 'onnxscript' else name  # noqa: E731
     monkeypatch.setattr('importlib.util.find_spec', without)
     assert use('export', 'c.py', 'a.pth', '--out', 'a.onnx') == 1
     sentence = 'error: ONNX needs onnxscript: run pip install slnp_mm[export]\n'
     assert capsys.readouterr().err == sentence
-
-
-def test_other_endings_are_a_usage_error(use, capsys):
-    assert use('export', 'c.py', 'a.pth', '--out', 'a.pth') == 2
-    assert '--out must end in .onnx or .pt2, but got a.pth' in capsys.readouterr().err

@@ -25,13 +25,20 @@ EXPECTED = dict(
     [
         (
             'train',
-            ['--resume', '--amp', '--auto-scale-lr'],
-            dict(resume=True, amp=True, auto_scale_lr=True, tensorboard=False, wandb=False),
+            ['--resume', '--amp', '--auto-scale-lr', '--cuda-graph'],
+            dict(
+                resume=True,
+                amp=True,
+                auto_scale_lr=True,
+                tensorboard=False,
+                wandb=False,
+                cuda_graph=True,
+            ),
         ),
         (
             'test',
             ['a.pth', '--out', 'x.json'],
-            dict(checkpoint='a.pth', out='x.json', num_pictures=0),
+            dict(checkpoint='a.pth', out='x.json', num_images=0),
         ),
     ],
 )

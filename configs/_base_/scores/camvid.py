@@ -1,17 +1,12 @@
-# The first scorer judges: it has seen nothing of what taught the generator (docs/scores.md).
-judge = dict(config='configs/scorers/deeplabv3_r18_camvid.py')
+# The first scorer judges: it shares nothing with what taught the generator (docs/scores.md).
+_base_ = './trained.py'
+judge = dict(scorer=dict(config='configs/scorers/deeplabv3_r18_camvid.py'))
+second = dict(scorer=dict(config='configs/scorers/deeplabv3_lite2_camvid.py'), prefix='lite2')
 val_evaluator = dict(
-    type='Evaluator',
     metrics=[
-        dict(type='SLNPSegMetric', scorer=judge),
-        dict(
-            type='SLNPSegMetric',
-            scorer=dict(config='configs/scorers/deeplabv3_lite2_camvid.py'),
-            prefix='lite2',
-        ),
-        dict(type='SLNPScorerFrechet', scorer=judge, manifold=False),
-        dict(type='SLNPDiversity', scorer=judge, num_images=16),
-    ],
+        *[dict(one, **judge) for one in _base_.val_evaluator.metrics],
+        dict(type='SLNPSegMetric', **second),
+    ]
 )
-del judge
 test_evaluator = val_evaluator
+del judge, second

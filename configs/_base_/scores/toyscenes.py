@@ -1,11 +1,5 @@
-scorer = dict(config='configs/scorers/deeplabv3_toy.py')
-val_evaluator = dict(
-    type='Evaluator',
-    metrics=[
-        dict(type='SLNPSegMetric', scorer=scorer),
-        dict(type='SLNPScorerFrechet', scorer=scorer, manifold=False),
-        dict(type='SLNPDiversity', scorer=scorer, num_images=16),
-    ],
-)
-del scorer
+_base_ = './trained.py'
+own = dict(scorer=dict(config='configs/scorers/deeplabv3_toy.py'))
+val_evaluator = dict(metrics=[dict(one, **own) for one in _base_.val_evaluator.metrics])
 test_evaluator = val_evaluator
+del own

@@ -30,7 +30,7 @@ model = dict(
     ),
 )
 
-enlarge = dict(type='Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
+upsample = dict(type='mmengine.Resize', scale=(192, 192), keep_ratio=False, interpolation='bicubic')
 load = [
     dict(type='mmagic.SLNPLoadImage'),
     dict(type='mmagic.SLNPLoadLabel'),
@@ -39,20 +39,26 @@ load = [
 train_pipeline = [
     *load,
     dict(type='mmagic.SLNPToSeg'),
-    dict(type='RandomResize', scale=(192, 192), ratio_range=(1.0, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(192, 192), cat_max_ratio=0.9),
-    dict(type='RandomFlip', prob=0.5),
     dict(
-        type='PhotoMetricDistortion',
+        type='mmengine.RandomResize',
+        scale=(192, 192),
+        ratio_range=(1.0, 1.5),
+        keep_ratio=True,
+        resize_type='mmengine.Resize',
+    ),
+    dict(type='mmseg.RandomCrop', crop_size=(192, 192), cat_max_ratio=0.9),
+    dict(type='mmengine.RandomFlip', prob=0.5),
+    dict(
+        type='mmseg.PhotoMetricDistortion',
         brightness_delta=16,
         contrast_range=(0.8, 1.2),
         saturation_range=(0.8, 1.2),
         hue_delta=6,
     ),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 # labels keep their size: predictions are compared at that size
-test_pipeline = [*load, enlarge, dict(type='mmagic.SLNPToSeg'), dict(type='PackSegInputs')]
+test_pipeline = [*load, upsample, dict(type='mmagic.SLNPToSeg'), dict(type='mmseg.PackSegInputs')]
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -26,10 +26,10 @@ model = dict(
 )
 
 crop = [
-    dict(type='RandomCrop', crop_size=(192, 192), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.RandomCrop', crop_size=(192, 192), cat_max_ratio=0.75),
+    dict(type='mmengine.RandomFlip', prob=0.5),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 train_dataloader = dict(batch_size=8)
 val_dataloader = dict(batch_size=8)

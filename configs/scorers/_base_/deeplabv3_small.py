@@ -55,12 +55,18 @@ load = [
 ]
 train_pipeline = [
     *load,
-    dict(type='RandomResize', scale=size[::-1], ratio_range=(1.0, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
+    dict(
+        type='mmengine.RandomResize',
+        scale=size[::-1],
+        ratio_range=(1.0, 1.5),
+        keep_ratio=True,
+        resize_type='mmengine.Resize',
+    ),
+    dict(type='mmseg.RandomCrop', crop_size=size, cat_max_ratio=0.9),
+    dict(type='mmengine.RandomFlip', prob=0.5),
+    dict(type='mmseg.PackSegInputs'),
 ]
-test_pipeline = [*load, dict(type='PackSegInputs')]
+test_pipeline = [*load, dict(type='mmseg.PackSegInputs')]
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
@@ -87,13 +93,11 @@ param_scheduler = dict(
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=25, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
         type='CheckpointHook',
         by_epoch=False,
@@ -101,15 +105,6 @@ default_hooks = dict(
         save_optimizer=False,
         max_keep_ckpts=1,
     ),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-)
-env_cfg = dict(
-    cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
 )
 log_processor = dict(by_epoch=False)
-log_level = 'INFO'
-load_from = None
-resume = False
 randomness = dict(seed=0)

@@ -10,6 +10,7 @@ from mmengine.utils import track_iter_progress
 
 from ...errors import DataError
 from .draw import draw_scene
+from .palette import CLASSES
 
 _FOLDERS = dict(images='jpg', stuffthingmaps='png', instances='png')
 
@@ -39,7 +40,7 @@ def write_toyscenes(
         DataError: If ``out`` holds something else.
     """
     out = os.path.expanduser(out)
-    settings = dict(version=2, num_train=num_train, num_val=num_val, size=size, seed=seed)
+    settings = dict(version=3, num_train=num_train, num_val=num_val, size=size, seed=seed)
     for key in ('num_train', 'num_val'):
         if settings[key] < 1:
             raise DataError(f'{key} must be >= 1, got {settings[key]}')
@@ -62,6 +63,8 @@ def write_toyscenes(
                 # cv2.imwrite fails on paths that are not valid text
                 with open(f'{temp}/new/{folder}/{split}/{key[2]:06d}.{end}', 'wb') as file:
                     file.write(cv2.imencode(f'.{end}', array, flags)[1].tobytes())
+        with open(f'{temp}/new/classes.txt', 'w') as file:
+            file.write('\n'.join(CLASSES))
         with open(f'{temp}/new/toyscenes.json', 'w') as file:
             json.dump(settings, file, indent=1)
 

@@ -1,11 +1,10 @@
 """Transforms of image, label and instances."""
 
-from .formatting import SLNPLabelToImage, SLNPPackInputs
+from .formatting import SLNPLabelToImage, SLNPPackInputs, SLNPToSeg
 from .loading import SLNPLoadImage, SLNPLoadInstances, SLNPLoadLabel
-from .processing import SLNPCrop, SLNPFlip, SLNPResize
+from .processing import SLNPFlip, SLNPResize
 
 __all__ = [
-    'SLNPCrop',
     'SLNPFlip',
     'SLNPLabelToImage',
     'SLNPLoadImage',
@@ -13,4 +12,5 @@ __all__ = [
     'SLNPLoadLabel',
     'SLNPPackInputs',
     'SLNPResize',
+    'SLNPToSeg',
 ]

@@ -1,4 +1,4 @@
-"""Turn a sample into the tensors of the batch contract, or into images."""
+"""Turn a sample into the tensors of the batch contract, or into what other models read."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,6 @@ from mmagic.structures import DataSample
 from mmcv.transforms import BaseTransform
 
 from ...errors import DataError, SLNPError
-from ..codec import UNLABELLED
 from ..instances import by_area
 
 META_KEYS = ('img_path', 'label_path', 'sample_idx', 'ori_shape', 'img_shape', 'flip')
@@ -24,7 +23,6 @@ class SLNPPackInputs(BaseTransform):
 
     Args:
         keys (Sequence[str]): Which of the four to pack. Defaults to all.
-        meta_keys (Sequence[str]): Metainfo of the data sample, where present.
 
     Raises:
         SLNPError: If a key is none of the four.
@@ -33,11 +31,11 @@ class SLNPPackInputs(BaseTransform):
 
     KEYS = ('img', 'label', 'instances', 'instance_labels')
 
-    def __init__(self, keys: Sequence[str] = KEYS, meta_keys: Sequence[str] = META_KEYS) -> None:
+    def __init__(self, keys: Sequence[str] = KEYS) -> None:
         unknown = set(keys) - set(self.KEYS)
         if unknown:
             raise SLNPError(f'keys must be some of {self.KEYS}, got {sorted(unknown)}')
-        self.keys, self.meta_keys = tuple(keys), tuple(meta_keys)
+        self.keys = tuple(keys)
 
     def transform(self, results: dict) -> dict:
         """Pack one sample.
@@ -65,54 +63,55 @@ class SLNPPackInputs(BaseTransform):
             slots[: len(found.classes)] = found.classes
             both = dict(instances=found.layers.astype(np.int16), instance_labels=slots)
             inputs.update({key: torch.from_numpy(both[key]) for key in both if key in self.keys})
-        sample = DataSample(
-            metainfo={key: results[key] for key in self.meta_keys if key in results}
-        )
-        return dict(inputs=inputs, data_samples=sample)
+        metainfo = {key: results[key] for key in META_KEYS if key in results}
+        return dict(inputs=inputs, data_samples=DataSample(metainfo=metainfo))
 
 
 @TRANSFORMS.register_module()
 class SLNPLabelToImage(BaseTransform):
-    """Add the label as a color image or as one-hot planes.
+    """Add the label as a color image, (H, W, 3), BGR, uint8, black = unlabelled.
 
     This lets mmagic's own image-to-image models (Pix2Pix, CycleGAN) use these data sets:
     ``img_{label_domain}`` is made from the label, ``img_{image_domain}`` is the image. mmagic names
     the generated image ``fake_{image_domain}``; the scores here read ``fake_img``.
 
     Args:
-        mode (str): 'palette': (H, W, 3), BGR, uint8, black = unlabelled; 'onehot': (H, W, C + 1),
-            float32, 0 or 255, which the model's preprocessor maps to -1..1; last plane =
-            unlabelled.
         label_domain (str): Domain of the image made from the label.
         image_domain (str): Domain of the image.
 
     Raises:
-        SLNPError: If the mode is unknown.
         DataError: If the pipeline has no label yet.
     """
 
-    def __init__(
-        self, mode: str = 'palette', label_domain: str = 'mask', image_domain: str = 'img'
-    ) -> None:
-        if mode not in ('palette', 'onehot'):
-            raise SLNPError(f"mode must be 'palette' or 'onehot', got {mode!r}")
-        self.mode = mode
+    def __init__(self, label_domain: str = 'mask', image_domain: str = 'img') -> None:
         self.keys = (f'img_{label_domain}', f'img_{image_domain}')
 
     def transform(self, results: dict) -> dict:
         """Add the two images."""
         if 'label' not in results:
             raise DataError('SLNPLabelToImage needs SLNPLoadLabel before it')
-        label = results['label']
-        if self.mode == 'palette':
-            table = np.zeros((256, 3), np.uint8)
-            colors = np.asarray(results['palette'], np.uint8)[:, ::-1]
-            table[: len(colors)] = colors
-            image = table[label]
-        else:
-            num = len(results['palette'])
-            planes = np.where(label == UNLABELLED, num, label)
-            image = np.eye(num + 1, dtype=np.float32)[planes] * 255
-        results[self.keys[0]] = image
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(results['palette'])] = np.asarray(results['palette'])[:, ::-1]
+        results[self.keys[0]] = table[results['label']]
         results[self.keys[1]] = results['img']
+        return results
+
+
+@TRANSFORMS.register_module()
+class SLNPToSeg(BaseTransform):
+    """Rename a sample's fields to mmseg's, after ``SLNPResize``.
+
+    The scorer then trains and scores on exactly the pixels and labels of the generator's pipeline.
+    ``ori_shape`` is that of the label: prediction and label are compared at that size, as in
+    ``SLNPSegMetric``, even if the image was upsampled in between.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Rename the fields."""
+        label = results.pop('label')
+        results['gt_seg_map'] = label
+        results['seg_fields'] = ['gt_seg_map']
+        results['seg_map_path'] = results.get('label_path', '')
+        results['img_shape'] = results['img'].shape[:2]
+        results['ori_shape'] = label.shape[:2]
         return results

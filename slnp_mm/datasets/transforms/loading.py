@@ -20,19 +20,12 @@ class SLNPLoadImage(BaseTransform):
     orientation, 1..8, 1 = as stored, which is applied if the data set's ``exif_orientation`` says
     so.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if both sides stay at least as large as
-    ``SLNPResize`` needs; no crop may come before that transform.
-
-    Args:
-        decode_size (int | tuple[int] | str, optional): Minimum side, or height and width, to
-            decode. 'auto' is the data set's ``image_size``; None always decodes at full size.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if both sides stay at least as large as the
+    data set's ``image_size``, to which ``SLNPResize`` then resizes.
 
     Raises:
         CorruptFileError: If the file cannot be decoded.
     """
-
-    def __init__(self, decode_size: int | tuple[int, int] | str | None = 'auto') -> None:
-        self.decode_size = decode_size
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` and ``ori_shape``."""
@@ -44,8 +37,7 @@ class SLNPLoadImage(BaseTransform):
         if size and turn > 4:  # rotated by 90 degrees
             size = size[::-1]
 
-        wanted = results.get('image_size') if self.decode_size == 'auto' else self.decode_size
-        reduce = 1
+        wanted, reduce = results.get('image_size'), 1
         if wanted is not None and size and data[:2] == b'\xff\xd8':
             reduce = reduction(size, as_sides(wanted))
 

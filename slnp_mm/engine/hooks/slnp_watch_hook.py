@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
+from slnp_mm.engine.optimizers import AMM
 from slnp_mm.errors import SLNPError
 from slnp_mm.files import replace_file
 
@@ -25,12 +26,13 @@ class StepGuard:
     """Skips an optimizer wrapper's step if the loss or a gradient is not finite.
 
     The check reduces loss and gradients to one number, summed over processes so that all skip the
-    same steps. Reading it waits for the backward pass, as a loss scaler does; a scaler still sees
-    non-finite gradients, to lower its scale.
+    same steps. A capturable AMM skips its step on the device, so that nothing is read during the
+    training step. For other optimizers the number is read, which waits for the backward pass, as a
+    loss scaler does; a scaler still sees non-finite gradients, to lower its scale.
     """
 
     def __init__(self, wrapper: OptimWrapper) -> None:
-        self.skipped = False
+        self.skipped = torch.zeros((), dtype=torch.bool)  # the same tensor in every step
         self._wrapper = wrapper
         self._backward, self._step = wrapper.backward, wrapper.step
         wrapper.backward, wrapper.step = self.backward, self.step
@@ -43,15 +45,22 @@ class StepGuard:
     @torch.no_grad()
     def step(self, **kwargs) -> None:
         """Step if all numbers are finite; else keep the weights and the optimizer's state."""
-        groups = self._wrapper.optimizer.param_groups
-        grads = [p.grad for group in groups for p in group['params'] if p.grad is not None]
+        optimizer = self._wrapper.optimizer
+        params = [param for group in optimizer.param_groups for param in group['params']]
+        grads = [param.grad for param in params if param.grad is not None]
         total = torch.nn.utils.get_total_norm(grads)
         scaled = hasattr(self._wrapper, 'loss_scaler')
         if not scaled:
             total = total + self._loss
         all_reduce(total)
-        self.skipped = not bool(torch.isfinite(total))
-        if scaled or not self.skipped:
+        if self.skipped.device != total.device:
+            self.skipped = torch.zeros_like(total, dtype=torch.bool)
+        self.skipped.copy_(~torch.isfinite(total))
+        on_device = all(group.get('capturable') for group in optimizer.param_groups)
+        if on_device and isinstance(optimizer, AMM):
+            optimizer.found_inf = self.skipped
+            self._step(**kwargs)
+        elif scaled or not self.skipped:
             self._step(**kwargs)
 
 
@@ -91,7 +100,7 @@ class SLNPWatchHook(Hook):
         """Count skipped updates; check the signs."""
         skipped = [name for name, guard in self._guards.items() if guard.skipped]
         for guard in self._guards.values():
-            guard.skipped = False
+            guard.skipped.zero_()
         self._num_bad = self._num_bad + 1 if skipped else 0
         if skipped:
             self._report(runner, skipped, data_batch, outputs or {})

@@ -114,11 +114,15 @@ class AMM(Optimizer):
         maximize (bool): Ascend instead of descend. Defaults to False.
         capturable (bool): Keep ``step`` on the parameter's device so that the update can be
             captured in a CUDA graph; if a scheduler changes ``lr``, pass it as a tensor on that
-            device. Defaults to False.
+            device. A step then changes nothing where :attr:`found_inf` is true. Defaults to False.
 
     Raises:
         SLNPError: If a setting is out of range or of a wrong type.
     """
+
+    found_inf: Tensor | None = None
+    """Tensor, optional: Whether to skip a capturable step, shape (), bool, on the device of the
+    parameters. The gradients may then be NaN; parameters and state keep their values."""
 
     def __init__(
         self,
@@ -170,10 +174,7 @@ class AMM(Optimizer):
                     )
 
     def _init_group(self, group: dict[str, Any], *columns: list[Tensor]) -> None:
-        """Append to columns: parameters with gradients, gradients, m, v, P and steps.
-
-        ``torch.compile`` knows this method's name and runs it outside the graph.
-        """
+        """Append to columns: parameters with gradients, gradients, m, v, P and steps."""
         for param in group['params']:
             if param.grad is None:
                 continue
@@ -218,17 +219,18 @@ class AMM(Optimizer):
             columns: list[list[Tensor]] = [[] for _ in range(6)]
             self._init_group(group, *columns)
             if columns[0]:
-                _update_group(group, *columns)
+                _update_group(group, self.found_inf, *columns)
 
         return loss
 
 
-def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
+def _update_group(group: dict[str, Any], found_inf: Tensor | None, *columns: list[Tensor]) -> None:
     """Update in place the parameters, m, v, P and steps that ``_init_group`` collected."""
     lr, (beta1, beta2) = group['lr'], group['betas']
-    on_tensors = group['capturable'] or torch.compiler.is_compiling()
+    on_tensors = group['capturable']
     if isinstance(lr, Tensor):
         lr = lr.squeeze() if on_tensors else lr.item()
+    keep = found_inf.logical_not() if on_tensors and found_inf is not None else None
 
     alike = Optimizer._group_tensors_by_device_and_dtype(list(columns))
     for (*own, steps), _ in alike.values():
@@ -238,28 +240,45 @@ def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
         if group['maximize']:
             grads = torch._foreach_neg(grads)
 
+        # a step to skip: gradients of 0, factors of 1
+        factors, taken = [1 - lr * group['weight_decay'], beta1, beta2, group['momentum']], 1
+        if keep is not None:
+            one, zero = (flag.to(params[0].dtype) for flag in (keep, found_inf))  # or 0 and 1
+            factors = [one * factor + zero for factor in factors]
+            nothing = torch.zeros_like(zero)
+            grads = [torch.where(keep, grad, nothing) for grad in grads]
+            taken = [keep.to(steps[0].dtype)] * len(steps)
+        decay, decay1, decay2, momentum = factors
+
         # t and the bias corrections
-        torch._foreach_add_(steps, 1)
+        torch._foreach_add_(steps, taken)
         times = torch.stack(steps)
         if on_tensors:
-            times = times.to(params[0].dtype)
-            step_sizes, offsets = (x.unbind() for x in _fold_bias(times, lr, group))
+            times = times.to(params[0].dtype).clamp(min=1)  # 0 if the first step is skipped
+            step_sizes, offsets = _fold_bias(times, lr, group)
+            if keep is not None:
+                offsets = torch.where(keep, offsets, math.inf)  # P + m / inf
+            step_sizes, offsets = step_sizes.unbind(), offsets.unbind()
         else:
             step_sizes, offsets = zip(*(_fold_bias(t, lr, group) for t in times.tolist()))
 
         # decoupled decay
         if group['weight_decay'] != 0:
-            torch._foreach_mul_(params, 1 - lr * group['weight_decay'])
+            torch._foreach_mul_(params, decay)
 
         # m and v
-        torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
-        torch._foreach_mul_(exp_avg_sqs, beta2)
+        if keep is None:
+            torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
+        else:
+            torch._foreach_mul_(exp_avgs, decay1)
+            torch._foreach_add_(exp_avgs, grads, alpha=1 - beta1)
+        torch._foreach_mul_(exp_avg_sqs, decay2)
         torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
 
         # P; addcdiv takes one number per tensor, but not one tensor
         roots = torch._foreach_add(exp_avg_sqs, offsets)
         torch._foreach_sqrt_(roots)
-        torch._foreach_mul_(momentum_buffers, group['momentum'])
+        torch._foreach_mul_(momentum_buffers, momentum)
         if on_tensors:
             torch._foreach_div_(roots, step_sizes)
             torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots)
@@ -267,6 +286,8 @@ def _update_group(group: dict[str, Any], *columns: list[Tensor]) -> None:
             torch._foreach_addcdiv_(momentum_buffers, exp_avgs, roots, step_sizes)
 
         # theta
+        if keep is not None:
+            momentum_buffers = torch._foreach_mul(momentum_buffers, one)
         torch._foreach_sub_(params, momentum_buffers)
 
         if half:  # copy back all but the gradients

@@ -1,4 +1,4 @@
-"""Distances between feature sets, and their diversity and overlap."""
+"""Distances between feature sets, and the diversity of one."""
 
 import warnings
 
@@ -100,34 +100,3 @@ def kernel_distance(
 def pairwise_diversity(features: np.ndarray) -> float:
     """Mean Euclidean distance between a label's images: (K, D), one row per noise, K >= 2."""
     return float(torch.pdist(torch.as_tensor(np.asarray(features, np.float64))).mean())
-
-
-def precision_recall(
-    real: np.ndarray, fake: np.ndarray, neighbours: int = 3
-) -> tuple[float, float]:
-    """Improved precision and recall with mmagic's distance code.
-
-    Source:
-        reference: Kynkaanniemi et al., arXiv:1904.06991; distances by mmagic 1.2
-            ``compute_pr_distances``. mmagic keeps the radii in half precision; float32 is kept
-            here, so that each point lies in the manifold of its own set.
-
-    Args:
-        real (np.ndarray): (N, D), N > ``neighbours``.
-        fake (np.ndarray): (M, D), M > ``neighbours``.
-        neighbours (int): Which nearest neighbor sets the radius.
-
-    Returns:
-        tuple[float, float]: Share of fake images inside the real manifold, and of real images
-        inside the fake one, 0..1.
-    """
-    from mmagic.evaluation.metrics.precision_and_recall import compute_pr_distances
-
-    sets = [torch.as_tensor(np.asarray(s, np.float32)) for s in (real, fake)]
-    shares = []
-    for manifold, probes in (sets, sets[::-1]):
-        own = compute_pr_distances(manifold, manifold)
-        radius = own.fill_diagonal_(0).kthvalue(neighbours + 1, dim=1).values
-        inside = compute_pr_distances(probes, manifold) <= radius
-        shares.append(float(inside.any(dim=1).float().mean()))
-    return shares[0], shares[1]

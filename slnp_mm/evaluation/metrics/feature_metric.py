@@ -9,39 +9,23 @@ import torch
 from mmagic.registry import METRICS
 from torch import Tensor
 
-from ..functional.distances import (
-    feature_statistics,
-    frechet_distance,
-    kernel_distance,
-    precision_recall,
-)
+from ..functional.distances import feature_statistics, frechet_distance, kernel_distance
 from ..scorers.inception import InceptionFeatures
 from .base import PairedMetric
 
 
 class FeatureMetric(PairedMetric):
-    """Base of metrics on the features of both sets.
-
-    Args:
-        manifold (bool): Also compute precision and recall (3 neighbors).
-        **kwargs: See :class:`PairedMetric`.
-    """
+    """Base of metrics on the features of both sets; a covariance needs two images."""
 
     NAMES: dict[str, str] = {}
-
-    def __init__(self, manifold: bool = True, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.manifold = manifold
-        # a covariance needs two images, a third neighbor four
-        self.min_images = 4 if manifold else 2
+    min_images = 2
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Compute features of ``fake_img`` and ``gt_img``, (3, H, W), BGR 0..255."""
-        fakes = self.images(data_samples, 'fake_img')
+        fakes = self.images(data_samples, 'fake_img')  # may move the network to a GPU
         describe = partial(features_of, self.network)
-        fakes = describe(fakes)
         reals = self.once(describe, self.images(data_samples, 'gt_img'))
-        for sample, *value in zip(data_samples, fakes, reals):
+        for sample, *value in zip(data_samples, describe(fakes), reals):
             self.results.append((self.identity(sample), tuple(value)))
 
     def compute_metrics(self, results: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
@@ -52,8 +36,7 @@ class FeatureMetric(PairedMetric):
             ``real/``.
         """
         fake, real = (torch.stack(side).numpy() for side in zip(*results))
-        found = distances(real, fake, self.manifold)
-        out = {self.NAMES[k]: round(v, 6) for k, v in found.items()}
+        out = {self.NAMES[k]: round(v, 6) for k, v in distances(real, fake).items()}
         out |= {f'real/{self.NAMES[k]}': round(v, 6) for k, v in split_half(real).items()}
         self.last_report = dict(
             figures=dict(out), num_images=len(results), features=self.network.describe()
@@ -63,33 +46,28 @@ class FeatureMetric(PairedMetric):
 
 @METRICS.register_module()
 class SLNPFID(FeatureMetric):
-    """FID, KID, precision and recall on Inception v3 features.
+    """FID and KID on Inception v3 features.
 
     Source:
         paper: Sec. 2.2, Eq. (25).
         reference: network of mmagic 1.2, see :class:`InceptionFeatures`.
         ours: paired with the validation images: the real set is exactly the images whose labels
-            were used. The paper does not name its real set. Precision and recall also use Inception
-            features; mmagic's own ``PR`` uses VGG16.
+            were used. The paper does not name its real set.
 
     Args:
         weights (str): Inception weights, see :class:`InceptionFeatures`.
-        style (str): 'pytorch' or 'StyleGAN'.
-        **kwargs: See :class:`FeatureMetric`.
+        **kwargs: See :class:`PairedMetric`.
     """
 
-    NAMES = dict(
-        frechet='FID', kernel='KID', kernel_std='KID_std', precision='precision', recall='recall'
-    )
+    NAMES = dict(frechet='FID', kernel='KID', kernel_std='KID_std')
 
-    def __init__(self, weights: str, style: str = 'pytorch', **kwargs) -> None:
+    def __init__(self, weights: str, **kwargs) -> None:
         super().__init__(**kwargs)
         self.weights = weights
-        self.style = style
 
     def build_network(self) -> InceptionFeatures:
         """Load Inception v3 from the file."""
-        return InceptionFeatures(self.weights, self.style)
+        return InceptionFeatures(self.weights)
 
 
 @METRICS.register_module()
@@ -100,7 +78,7 @@ class SLNPScorerFrechet(FeatureMetric):
 
     Args:
         scorer (dict): See :class:`DeepLabV3Scorer`.
-        **kwargs: See :class:`FeatureMetric`.
+        **kwargs: See :class:`PairedMetric`.
     """
 
     NAMES = {name: f'scorer_{name}' for name in SLNPFID.NAMES}
@@ -117,12 +95,10 @@ def features_of(net: Any, images: list[np.ndarray]) -> list[Tensor]:
     return list(net.features(images))
 
 
-def distances(real: np.ndarray, fake: np.ndarray, manifold: bool) -> dict[str, float]:
-    """All distances between feature sets, (N, D) and (M, D); ``manifold`` adds P and R."""
+def distances(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """All distances between feature sets, (N, D) and (M, D)."""
     out = dict(frechet=frechet_distance(feature_statistics(real), feature_statistics(fake)))
     out['kernel'], out['kernel_std'] = kernel_distance(real, fake)
-    if manifold:
-        out['precision'], out['recall'] = precision_recall(real, fake)
     return out
 
 
@@ -139,6 +115,5 @@ def split_half(real: np.ndarray, draws: int = 4) -> dict[str, float]:
     found = []
     for _ in range(draws):
         order = rng.permutation(len(real))
-        one, two = real[order[:half]], real[order[half : 2 * half]]
-        found.append(distances(one, two, False))
+        found.append(distances(real[order[:half]], real[order[half : 2 * half]]))
     return {name: float(np.mean([row[name] for row in found])) for name in ('frechet', 'kernel')}

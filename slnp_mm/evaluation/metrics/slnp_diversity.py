@@ -12,8 +12,6 @@ from mmengine.dist import get_world_size
 from ...errors import SLNPError
 from ..functional.distances import pairwise_diversity
 from ..functional.instance_color import instance_diversity
-from ..scorers.base import Scorer
-from ..scorers.lpips_distance import LPIPSDistance
 from .base import Identity, PairedMetric
 from .feature_metric import features_of
 
@@ -48,51 +46,30 @@ class SLNPDiversity(PairedMetric):
     ``MultiValLoop``; the model must draw new noise at each call, as ``SLNPGAN`` does.
 
     Source:
-        ours: the paper claims diversity but gives no figure. LPIPS over pairs follows Zhu et al.,
-            arXiv:1711.11586.
+        ours: the paper claims diversity but gives no figure.
 
     Args:
+        scorer (dict): See :class:`DeepLabV3Scorer`; distances are on its features.
         num_noises (int): Images per label, >= 2.
         num_images (int): Number of labels, the first of the split, for any number of processes and
             batch size.
-        scorer (dict, optional): See :class:`DeepLabV3Scorer`; distances on its features, named
-            ``diversity_scorer``.
-        lpips_weights (str, optional): AlexNet file; LPIPS instead of the scorer, named
-            ``diversity_lpips``.
         **kwargs: See :class:`PairedMetric`.
 
     Raises:
-        SLNPError: If ``num_noises`` is below 2, or neither or both of ``scorer`` and
-            ``lpips_weights`` are given.
+        SLNPError: If ``num_noises`` is below 2.
     """
 
     SAMPLER_MODE = 'slnp_repeated'
 
-    def __init__(
-        self,
-        num_noises: int = 4,
-        num_images: int = 32,
-        scorer: dict | None = None,
-        lpips_weights: str | None = None,
-        **kwargs,
-    ) -> None:
+    def __init__(self, scorer: dict, num_noises: int = 4, num_images: int = 32, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_noises < 2:
             raise SLNPError(f'Expected num_noises >= 2, got {num_noises}.')
-        if (scorer is None) == (lpips_weights is None):
-            raise SLNPError('Expected either `scorer` or `lpips_weights`, got both or neither.')
         self.num_noises = num_noises
         self.num_images = num_images
-        self.scorer_cfg = None if scorer is None else dict(scorer)
-        self.lpips_weights = lpips_weights
+        self.scorer_cfg = dict(scorer)
         self._images: dict[Identity, list[np.ndarray]] = {}
         self._done: set[Identity] = set()
-
-    def build_network(self) -> Scorer:
-        """The network that measures distance."""
-        if self.scorer_cfg is None:
-            return LPIPSDistance(self.lpips_weights)
-        return super().build_network()
 
     def get_metric_sampler(self, model: Any, dataloader: Any, metrics: list[Any]) -> RepeatedLoader:
         """Each of the first batches, ``num_noises`` times."""
@@ -130,7 +107,8 @@ class SLNPDiversity(PairedMetric):
                     found = np.unique(ids[ids >= 0])
                     classes = [-1 if labels is None else int(labels[i]) for i in found]
                     moved = list(zip(classes, instance_diversity(repeats, ids)))
-                self.results.append((key, (self._measure(repeats), moved)))
+                features = torch.stack(features_of(self.network, repeats)).numpy()
+                self.results.append((key, (pairwise_diversity(features), moved)))
                 self._done.add(key)
 
     def compute_metrics(
@@ -143,13 +121,12 @@ class SLNPDiversity(PairedMetric):
                 images, and class (-1: unknown) and distance of each instance.
 
         Returns:
-            dict[str, float]: ``diversity_scorer`` or ``diversity_lpips``, and
-            ``instance_diversity`` if there are instances. The report has the latter per class too.
+            dict[str, float]: ``diversity_scorer``, and ``instance_diversity`` if there are
+            instances. The report has the latter per class too.
         """
-        name = 'scorer' if self.scorer_cfg is not None else 'lpips'
         results = results[: self.num_images]
         whole, moved = zip(*results)
-        out = {f'diversity_{name}': round(float(np.mean(whole)), 6)}
+        out = {'diversity_scorer': round(float(np.mean(whole)), 6)}
 
         by_class: dict[int, list[float]] = {}
         for kind, value in itertools.chain.from_iterable(moved):
@@ -168,11 +145,6 @@ class SLNPDiversity(PairedMetric):
             features=dict(self.network.describe(), labels=len(results), num_noises=self.num_noises),
         )
         return out
-
-    def _measure(self, images: list[np.ndarray]) -> float:
-        if self.scorer_cfg is None:
-            return self.network.mean_distance(images)
-        return pairwise_diversity(torch.stack(features_of(self.network, images)).numpy())
 
 
 def inputs_of(batch: Any, key: str, count: int) -> list[np.ndarray | None]:

@@ -8,7 +8,6 @@ from mmagic.registry import METRICS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ...errors import SLNPError
 from .base import PairedMetric
 
 
@@ -23,20 +22,11 @@ class SLNPPriorMetric(PairedMetric):
       image in [-1, 1]; a collapsed prior has few active units and a ``sample_std`` near 0.
 
     Args:
-        num_samples (int): Samples for ``sample_std``, >= 2; at most one per image.
         **kwargs: See :class:`PairedMetric`.
-
-    Raises:
-        SLNPError: If ``num_samples`` is below 2.
     """
 
     min_images = 2
-
-    def __init__(self, num_samples: int = 64, **kwargs) -> None:
-        super().__init__(**kwargs)
-        if num_samples < 2:
-            raise SLNPError(f'Expected num_samples >= 2, got {num_samples}.')
-        self.num_samples = num_samples
+    num_samples = 64  # for ``sample_std``, at most one per image
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
         """No scorer is needed."""

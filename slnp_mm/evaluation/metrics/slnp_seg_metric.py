@@ -11,8 +11,9 @@ from mmagic.registry import METRICS
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ...datasets.coco_stuff import NUM_COCO_RAW, coco_raw_to_train
+from ...datasets.codec import UNLABELLED
 from ...errors import SLNPError
-from ..functional.class_map import build_class_map
 from ..scorers import areas_of, scores_of
 from .base import PairedMetric
 
@@ -37,21 +38,15 @@ class SLNPSegMetric(PairedMetric):
             see :class:`DeepLabV3Scorer`.
         class_map (Sequence[int] or str, optional): Scorer id of each class of the data set;
             ``'coco'`` for 182 -> 171; ``None`` when both are the same.
-        ignore_index (int): Id of unlabelled pixels, which are ignored.
         **kwargs: See :class:`PairedMetric`.
     """
 
     def __init__(
-        self,
-        scorer: dict,
-        class_map: Sequence[int] | str | None = None,
-        ignore_index: int = 255,
-        **kwargs,
+        self, scorer: dict, class_map: Sequence[int] | str | None = None, **kwargs
     ) -> None:
         super().__init__(**kwargs)
         self.scorer_cfg = dict(scorer)
         self.class_map = class_map
-        self.ignore_index = ignore_index
 
     @cached_property
     def _table(self) -> Tensor | None:
@@ -61,7 +56,7 @@ class SLNPSegMetric(PairedMetric):
             class_map = named_class_map(class_map)
         known = (self.dataset_meta or {}).get('classes') or class_map
         count = scorer_classes if known is None else len(known)
-        return build_class_map(class_map, count, scorer_classes, self.ignore_index)
+        return build_class_map(class_map, count, scorer_classes)
 
     def prepare(self, module: torch.nn.Module, dataloader: Any) -> None:
         """See :class:`PairedMetric`; also refuse classes that do not fit the scorer."""
@@ -83,7 +78,7 @@ class SLNPSegMetric(PairedMetric):
         fake_areas = self._score(fakes, labels)
         real_areas = self.once(self._score, reals, labels)
         for sample, fake, label, *areas in zip(data_samples, fakes, labels, fake_areas, real_areas):
-            ignored = int((label == self.ignore_index).sum())
+            ignored = int((label == UNLABELLED).sum())
             value = (*areas, ignored, label.numel(), fake.shape[:2])
             self.results.append((self.identity(sample), value))
 
@@ -122,7 +117,7 @@ class SLNPSegMetric(PairedMetric):
                 ignored_pixels=sum(ignored),
                 class_map=table,
                 image_sizes=sorted({tuple(int(v) for v in s) for s in shapes}),
-                ignore_index=self.ignore_index,
+                ignore_index=UNLABELLED,
                 segmentation=self.network.describe(),
             ),
         )
@@ -142,20 +137,51 @@ class SLNPSegMetric(PairedMetric):
             return [self._score([image], [label])[0] for image, label in zip(images, labels)]
         scorer = self.network
         preds = scorer.predict(images, [tuple(label.shape) for label in labels])
-        return [
-            areas_of(pred, label, scorer.num_classes, self.ignore_index)
-            for pred, label in zip(preds, labels)
-        ]
+        return [areas_of(*pair, scorer.num_classes) for pair in zip(preds, labels)]
+
+
+def build_class_map(
+    class_map: Sequence[int] | None, num_classes: int, num_scorer_classes: int
+) -> Tensor | None:
+    """Lookup table, (256,) int64, of the scorer id of each class; None without a class map.
+
+    A class map has one scorer id per class, 255 where the scorer has none; without one, both must
+    have the same classes.
+
+    Raises:
+        SLNPError: If the counts differ without a map, or the map has the wrong length or an id that
+            the scorer lacks.
+    """
+    if class_map is None:
+        if num_classes != num_scorer_classes:
+            raise SLNPError(
+                f'The scorer has {num_scorer_classes} classes, the data set {num_classes}: give '
+                f'`class_map` with one scorer id (0..{num_scorer_classes - 1}, or 255 for '
+                'none) for each class of the data set.'
+            )
+        return None
+    if len(class_map) != num_classes:
+        raise SLNPError(
+            f'Expected a class map with {num_classes} entries (one per class of the data set), got '
+            f'{len(class_map)}.'
+        )
+    bad = [i for i in class_map if i != UNLABELLED and not 0 <= i < num_scorer_classes]
+    if bad:
+        raise SLNPError(
+            f'Expected scorer ids 0..{num_scorer_classes - 1} or 255 in the class map, got '
+            f'{bad[0]}.'
+        )
+    table = torch.full((256,), UNLABELLED, dtype=torch.int64)
+    table[:num_classes] = torch.as_tensor(list(class_map), dtype=torch.int64)
+    return table
 
 
 def named_class_map(name: str) -> list[int]:
     """Class map by name; ``'coco'`` is COCO-Stuff's 182 -> 171."""
     if name != 'coco':
         raise SLNPError(f"Expected class map 'coco' or a list, got {name!r}.")
-    from slnp_mm.datasets.coco_stuff import NUM_COCO_RAW, coco_raw_to_train
-
     table = coco_raw_to_train()
-    return [table.get(raw, 255) for raw in range(NUM_COCO_RAW)]
+    return [table.get(raw, UNLABELLED) for raw in range(NUM_COCO_RAW)]
 
 
 def summarize(areas: Sequence[Areas]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
@@ -61,8 +62,8 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
     Args:
         config (str): Scorer config path, for error texts.
-        own (dict): Its ``scorer`` dict: ``checkpoint`` (a path that ``tools/train_scorer.py``
-            writes) or ``published`` (``metafile`` and ``model``).
+        own (dict): Its ``scorer`` dict. Its ``published`` (``metafile`` and ``model``) or its
+            ``checkpoint``, by default what ``tools/train_scorer.py`` writes, are the weights.
         checkpoint (str, optional): The caller's choice: a file or URL.
 
     Raises:
@@ -72,6 +73,8 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
     if checkpoint is None and 'published' in own:
         return fetch(*published_weights(**own['published']))
     path = checkpoint or own.get('checkpoint')
+    if path is None and own:
+        path = f'work_dirs/{Path(config).stem}/scorer.pth'
     if path is None:
         raise SLNPError(
             f'Expected a scorer checkpoint, got none: {config} '
@@ -88,28 +91,15 @@ def resolve_checkpoint(config: str, own: dict, checkpoint: str | None) -> str:
 
 
 def load_weights(model: nn.Module, path: str) -> None:
-    """Load weights in mmengine's, mmseg's or plain layout; every key and shape must match.
-
-    Auxiliary heads may be missing or extra: they do not affect scores.
+    """Load weights in mmengine's, mmseg's or plain layout, without those of auxiliary heads.
 
     Raises:
         SLNPError: If the file is damaged, holds more than plain data, or does not match.
     """
-    data = read_checkpoint(path)
-    state = data.get('state_dict', data) if isinstance(data, dict) else None
-    if not state or not all(torch.is_tensor(v) for v in state.values()):
-        raise SLNPError(f'Expected a state dict in {path}, got none.')
-    state = {re.sub(r'^module\.', '', k): v for k, v in state.items()}
-
-    state, own = (
-        {k: v for k, v in found.items() if not k.startswith('auxiliary_head.')}
-        for found in (state, model.state_dict())
-    )
-    for name in sorted({**own, **state}):
-        need, got = (tuple(d[name].shape) if name in d else 'absent' for d in (own, state))
-        if need != got:
-            raise SLNPError(
-                f'The weights in {path} are of another scorer: {name} is {need} in the config and '
-                f'{got} in the file.'
-            )
-    model.load_state_dict(state, strict=False)
+    state = read_checkpoint(path)
+    try:
+        state = {k.removeprefix('module.'): v for k, v in state.get('state_dict', state).items()}
+        model.load_state_dict({k: v for k, v in state.items() if 'auxiliary_head.' not in k})
+    except (RuntimeError, AttributeError, TypeError) as error:
+        reason = ' '.join(str(error).split())[:240]
+        raise SLNPError(f'The weights in {path} are of another scorer: {reason}') from error

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from ...datasets.codec import UNLABELLED
 from ...errors import PACKAGE, SLNPError
 from ..functional.images import RESIZE_FILTERS, resize_image
 from .base import Scorer
@@ -30,18 +31,17 @@ def mmseg_scope() -> Iterator[None]:
         yield
 
 
-def areas_of(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+def areas_of(pred: Tensor, label: Tensor, num_classes: int) -> Tensor:
     """Per-class pixel counts of one image by mmseg's ``IoUMetric`` code.
 
-    ``pred`` and ``label`` are (H, W) int64, 0..num_classes-1; ``label`` may also hold
-    ``ignore_index``.
+    ``pred`` and ``label`` are (H, W) int64, 0..num_classes-1; ``label`` may also hold 255.
 
     Returns:
         Tensor: (4, C) float32, rows intersection, union, prediction, label.
     """
     from mmseg.evaluation.metrics import IoUMetric
 
-    return torch.stack(IoUMetric.intersect_and_union(pred, label, num_classes, ignore_index))
+    return torch.stack(IoUMetric.intersect_and_union(pred, label, num_classes, UNLABELLED))
 
 
 def scores_of(areas: Sequence[Tensor]) -> dict[str, np.ndarray]:
@@ -157,7 +157,7 @@ class DeepLabV3Scorer(Scorer):
             num_classes=self.num_classes,
             input_size=self.input_size and list(self.input_size),
             resize_filter=self.resize_filter,
-            precision='float16' if self._half else 'float32',
+            precision='float16' if self.device.type == 'cuda' else 'float32',
         )
         record = os.path.join(os.path.dirname(self.weights), 'scorer.json')
         if os.path.isfile(record):
@@ -173,22 +173,21 @@ class DeepLabV3Scorer(Scorer):
             images = [resize_image(image, self.input_size, self.resize_filter) for image in images]
         return [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in images]
 
-    @property
-    def _half(self) -> bool:
-        return self.device.type == 'cuda'
-
-    def _autocast(self):
-        return torch.autocast(self.device.type, dtype=torch.float16, enabled=self._half)
+    def _autocast(self) -> torch.autocast:
+        """Half precision on CUDA."""
+        kind = self.device.type
+        return torch.autocast(kind, dtype=torch.float16, enabled=kind == 'cuda')
 
 
 def _build_segmentor(cfg: Config) -> torch.nn.Module:
-    """Build the model of an mmseg config without downloads or training settings."""
+    """Build the model of an mmseg config without downloads and what only training needs."""
     with mmseg_scope():
         from mmengine.model import revert_sync_batchnorm
         from mmseg.registry import MODELS
 
         model_cfg = cfg.model.copy()
-        model_cfg.pop('_scope_', None)
+        for key in ('_scope_', 'auxiliary_head'):
+            model_cfg.pop(key, None)
         model_cfg.pretrained = model_cfg.train_cfg = None
         if 'init_cfg' in model_cfg.backbone:
             model_cfg.backbone.init_cfg = None

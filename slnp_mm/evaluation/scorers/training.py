@@ -6,14 +6,11 @@ import time
 import mmengine
 import torch
 from mmengine.config import Config
-from mmengine.dataset import InfiniteSampler
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader, Runner
-from torch import nn
 
-from slnp_mm.datasets.wrappers import part_configs
-from slnp_mm.errors import SLNPError
+from slnp_mm.datasets.wrappers import parts
 from slnp_mm.files import replace_file
 from slnp_mm.models.layers import lite_state_dict
 
@@ -33,7 +30,7 @@ def load_lite(filename: str, map_location=None) -> dict:
 def set_data_root(cfg: Config, data_root: str) -> None:
     """Point all three loaders of a scorer config to ``data_root``."""
     for name in LOADERS:
-        for part in part_configs(cfg[name].dataset):
+        for part in parts(cfg[name].dataset):
             part['data_root'] = data_root
 
 
@@ -56,13 +53,11 @@ def train_scorer(cfg: Config) -> dict:
 
     Raises:
         DataError: If the data set is missing or wrong.
-        SLNPError: If a batch holds one image, but the network needs two.
     """
     # train
     start = time.time()
     with DefaultScope.overwrite_default_scope('mmseg'):
         runner = Runner.from_cfg(cfg)
-        check_batches(runner)
         runner.train()
     seconds = time.time() - start
 
@@ -80,38 +75,10 @@ def train_scorer(cfg: Config) -> dict:
     return record
 
 
-def check_batches(runner: Runner) -> None:
-    """Refuse batches of one image where a batch norm follows a pooling to one pixel.
-
-    In training, batch norm needs two values per channel. mmseg's ASPP and PSP heads pool an image
-    to one pixel, which leaves one value per image.
-    """
-    modules = list(runner.model.modules())
-    pools = [m for m in modules if isinstance(m, nn.AdaptiveAvgPool2d)]
-    norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms or all(m.output_size not in (1, (1, 1)) for m in pools):
-        return
-
-    loader = runner.train_dataloader
-    size, count = loader.batch_size, len(loader.sampler)
-    if size == 1:
-        raise SLNPError(
-            'train_dataloader has batch_size 1, but the batch norm behind the pooling of this '
-            'network needs 2 images or more: raise batch_size'
-        )
-    endless = isinstance(loader.sampler, InfiniteSampler)
-    if count % size == 1 and not loader.drop_last and not endless:
-        raise SLNPError(
-            f'{count} images in batches of {size} leave one image for the last batch, but the '
-            'batch norm behind the pooling of this network needs 2 or more: set drop_last=True in '
-            'train_dataloader'
-        )
-
-
 def build_record(cfg: Config, runner: Runner, seconds: float, path: str) -> dict:
     """Record of the scorer in ``path``: data, size, training, ceiling in percent."""
     train, val = (loader.dataset for loader in (runner.train_dataloader, runner.val_dataloader))
-    settings = [next(part_configs(cfg[name].dataset)) for name in LOADERS[:2]]
+    settings = [next(parts(cfg[name].dataset)) for name in LOADERS[:2]]
     return dict(
         config=os.path.basename(cfg.filename),
         data=dict(

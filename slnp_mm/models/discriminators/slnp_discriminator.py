@@ -1,5 +1,6 @@
 """Discriminator conditioned on the label."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,11 @@ class DiscriminatorOutput(NamedTuple):
 
     logits: Tensor  # patch logits, (B, 1, h', w')
     features: list[Tensor]  # of Eq. (19), finest first
+
+
+def concat(batches: Sequence[Tensor]) -> Tensor:
+    """Batches one after another; without a copy if there is only one."""
+    return torch.cat(batches) if len(batches) > 1 else batches[0]
 
 
 @MODELS.register_module()
@@ -102,34 +108,39 @@ class SLNPDiscriminator(BaseModule):
                 "that, or lower the discriminator's num_layers."
             )
 
-    def forward(self, image: Tensor, label: Tensor, detach: bool = False) -> DiscriminatorOutput:
-        """Compute patch logits and features of images given their labels.
+    def forward(
+        self, images: Sequence[Tensor], label: Tensor, detach: bool = False
+    ) -> list[DiscriminatorOutput]:
+        """Compute patch logits and features of batches of images of the same label maps.
 
         Args:
-            image (Tensor): (B, 3, H, W), float32, [-1, 1].
+            images (Sequence[Tensor]): Batches, (B, 3, H, W), float32, [-1, 1].
             label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled.
-            detach (bool): Whether to stop the gradient to the image. Defaults to False.
+            detach (bool): Whether to stop the gradient to the images. Defaults to False.
 
         Returns:
-            DiscriminatorOutput: Logits (B, 1, H / 2^n, W / 2^n) and the features of every layer.
+            list[DiscriminatorOutput]: One per batch: logits (B, 1, H / 2^n, W / 2^n) and the
+            features of every layer.
 
         Raises:
-            SLNPError: If the image is too small for the layers.
+            SLNPError: If the images are too small for the layers.
         """
+        image, num = concat(images), len(images)
         self._check_size(image)
         if detach:
             image = image.detach()
         embedded = self.embedding(label)
-        x = torch.cat([image, embedded.to(image.dtype)], 1)
+        x = torch.cat([image, concat([embedded] * num).to(image.dtype)], 1)
         features = []
         for layer in self.layers:
             x = layer(x)
             features.append(x)
         tiled = self.label_fc(embedded.mean((2, 3)))  # V_label
-        tiled = tiled[..., None, None].expand_as(x)
+        tiled = concat([tiled] * num)[..., None, None].expand_as(x)
         x = self.act(self.join(torch.cat([x, tiled], 1)))
-        return DiscriminatorOutput(self.decide(x), features)
+        parts = zip(*(tensor.chunk(num) for tensor in (self.decide(x), *features)))
+        return [DiscriminatorOutput(logits, maps) for logits, *maps in parts]
 
     def features(self, image: Tensor, label: Tensor) -> list[Tensor]:
         """Features of Eq. (19) alone; see :meth:`forward`."""
-        return self(image, label).features
+        return self([image], label)[0].features

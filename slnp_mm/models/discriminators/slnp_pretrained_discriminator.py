@@ -12,7 +12,7 @@ from slnp_mm.errors import SLNPError
 
 from ..layers import LabelEmbedding
 from ..layers.pretrained_features import CHANNELS, IMAGENET_SIZE, PretrainedFeatures
-from .slnp_discriminator import DiscriminatorOutput
+from .slnp_discriminator import DiscriminatorOutput, concat
 
 
 class DecisionHead(nn.Module):
@@ -106,13 +106,6 @@ class SLNPPretrainedDiscriminator(BaseModule):
         self._frozen[0]._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
-    def compile(self, **options) -> None:
-        """Compile the frozen network and the heads, unless input sizes change every step."""
-        low, high = self.upsample_range
-        if low == high:
-            self._frozen[0].compile(**options)
-            self._decide = torch.compile(self._decide, **options)
-
     def start_step(self, factor: float | None = None) -> None:
         """Start caching features; upsample by ``factor`` if one was drawn."""
         self._remembered: dict[Tensor, list[Tensor]] | None = {}
@@ -123,46 +116,55 @@ class SLNPPretrainedDiscriminator(BaseModule):
         self._remembered = None
         self._factor = sum(self.upsample_range) / 2
 
-    def forward(self, image: Tensor, label: Tensor, detach: bool = False) -> DiscriminatorOutput:
-        """Compute patch logits and features of images given their labels.
+    def frozen_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """Height and width in the frozen network of an image of ``size``."""
+        if self._factor > 1 and min(size) < IMAGENET_SIZE:
+            size = [int(round(self._factor * side / 8)) * 8 for side in size]
+        return tuple(size)
+
+    def forward(
+        self, images: Sequence[Tensor], label: Tensor, detach: bool = False
+    ) -> list[DiscriminatorOutput]:
+        """Compute patch logits and features of batches of images of the same label maps.
 
         Args:
-            image (Tensor): RGB, (B, 3, H, W), float32, [-1, 1].
+            images (Sequence[Tensor]): Batches, RGB, (B, 3, H, W), float32, [-1, 1].
             label (Tensor): Class indices, (B, H, W), int64, 0..C, ``C`` = unlabelled; H and W
                 multiples of 4.
-            detach (bool): Whether to stop the gradient to the image. Defaults to False.
+            detach (bool): Whether to stop the gradient to the images. Defaults to False.
 
         Returns:
-            DiscriminatorOutput: Logits, (B, 4, grid_size, grid_size), one channel per stride;
-            features: the image averaged 2x2, then the frozen features, finest first.
+            list[DiscriminatorOutput]: One per batch. Logits, (B, 4, grid_size, grid_size), one
+            channel per stride; features: the image averaged 2x2, then the frozen features, finest
+            first.
         """
-        features = self.features(image)
+        features = [self.features(image) for image in images]
         if detach:
-            features = [feature.detach() for feature in features]
-        return DiscriminatorOutput(self._decide(features, label), features)
+            features = [[feature.detach() for feature in maps] for maps in features]
+        logits = self._decide(features, label).chunk(len(images))
+        return [DiscriminatorOutput(*pair) for pair in zip(logits, features)]
 
     def features(self, image: Tensor, label: Tensor | None = None) -> list[Tensor]:
         """Features of Eq. (19), independent of the label, cached per image within a step."""
         known = {} if self._remembered is None else self._remembered
         if image not in known:  # tensors hash by identity
-            large = image
-            if self._factor > 1 and min(image.shape[-2:]) < IMAGENET_SIZE:
-                size = [int(round(self._factor * side / 8)) * 8 for side in image.shape[-2:]]
+            size, large = self.frozen_size(image.shape[-2:]), image
+            if size != image.shape[-2:]:
                 large = F.interpolate(image, size=size, mode='bilinear')
             known[image] = [F.avg_pool2d(image, 2), *self._frozen[0](large)]
         return known[image]
 
-    def _decide(self, features: list[Tensor], label: Tensor) -> Tensor:
-        """Logits of all heads, one channel per stride."""
+    def _decide(self, features: list[list[Tensor]], label: Tensor) -> Tensor:
+        """Logits of all heads, one channel per stride, of the batches one after another."""
         # average embeddings over a grid that divides the label, then over that of each stride
-        rows, columns = features[2].shape[-2:]
+        rows, columns = features[0][2].shape[-2:]
         if label.shape[1] % rows or label.shape[2] % columns:
-            rows, columns = features[0].shape[-2:]
-        embedded = self.embedding.pooled(label, (rows, columns))
+            rows, columns = features[0][0].shape[-2:]
+        embedded = concat([self.embedding.pooled(label, (rows, columns))] * len(features))
         decisions = []
-        for head, feature in zip(self.heads, features[2:]):
-            grid = feature.shape[-2:]
-            logits = head(feature, F.adaptive_avg_pool2d(embedded, grid))
+        for head, maps in zip(self.heads, list(zip(*features))[2:]):
+            feature = concat(maps)
+            logits = head(feature, F.adaptive_avg_pool2d(embedded, feature.shape[-2:]))
             decisions.append(_to_grid(logits, self.grid_size))
         return torch.cat(decisions, 1)
 

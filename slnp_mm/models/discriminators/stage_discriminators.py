@@ -18,11 +18,6 @@ class StageDiscriminators(BaseModule):
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
-    def compile(self, **options) -> None:
-        """Compile every stage."""
-        for stage in self.stages:
-            stage.compile(**options)
-
     @contextmanager
     def step(self) -> Iterator[None]:
         """Cache frozen features for one training step.
@@ -43,21 +38,32 @@ class StageDiscriminators(BaseModule):
             for stage in frozen:
                 stage.end_step()
 
+    def frozen_sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Sizes of the images in the frozen networks, for images of the last stage (H, W)."""
+        found, last = [], len(self.stages) - 1
+        for index, stage in enumerate(self.stages):
+            if isinstance(stage, SLNPPretrainedDiscriminator):
+                found.append(stage.frozen_size([side >> (last - index) for side in size]))
+        return found
+
     @torch.no_grad()
     def features(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> list[list[Tensor]]:
         """Features of every stage's real image for Eq. (19), without gradients."""
         return [s.features(image, label) for s, image, label in zip(self.stages, images, labels)]
 
     def forward(
-        self, images: Sequence[Tensor], labels: Sequence[Tensor], detach: bool = False
-    ) -> list[DiscriminatorOutput]:
-        """Compute logits and features of every stage.
+        self, batches: Sequence[Sequence[Tensor]], labels: Sequence[Tensor], detach: bool = False
+    ) -> list[list[DiscriminatorOutput]]:
+        """Compute logits and features of batches of images of the same label maps.
 
         Args:
-            images (Sequence[Tensor]): One per stage, (B, 3, H, W).
+            batches (Sequence[Sequence[Tensor]]): For each batch one per stage, (B, 3, H, W).
             labels (Sequence[Tensor]): One per stage, (B, H, W), int64.
             detach (bool): Whether to stop the gradient to the images. Defaults to False.
+
+        Returns:
+            list[list[DiscriminatorOutput]]: For each batch one per stage.
         """
-        return [
-            stage(image, label, detach) for stage, image, label in zip(self.stages, images, labels)
-        ]
+        stages = zip(self.stages, zip(*batches), labels)
+        judged = [stage(images, label, detach) for stage, images, label in stages]
+        return [list(outputs) for outputs in zip(*judged)]

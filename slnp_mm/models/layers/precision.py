@@ -8,7 +8,6 @@ from torch import Tensor
 
 
 def _is_autocast(x: Tensor) -> bool:
-    # torch.compile cannot trace is_autocast_available
     kind = x.device.type
     return kind in ('cpu', 'cuda') and torch.is_autocast_enabled(kind)
 

@@ -4,6 +4,7 @@ import copy
 
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -79,8 +80,15 @@ class PretrainedFeatures(nn.Module):
             return [f / scale for f, scale in zip(network(low), SCALES)]
 
 
+class _ReLU6(nn.Module):
+    """ReLU6, in place unless its input is kept for the gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x, inplace=not x.requires_grad)
+
+
 def _fold_norms(network: nn.Module) -> None:
-    """Fold each batch norm into the preceding convolution."""
+    """Fold each batch norm into the preceding convolution; its activation stays."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d):
@@ -95,4 +103,4 @@ def _fold_norms(network: nn.Module) -> None:
                     child.weight,
                     child.bias,
                 )
-                setattr(module, name, child.act)
+                setattr(module, name, _ReLU6() if isinstance(child.act, nn.ReLU6) else child.act)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ...errors import SLNPError
@@ -39,5 +40,5 @@ def feature_matching_loss(
         )
     distances = [(as_float(f) - as_float(r.detach())).abs() for f, r in zip(fake, real)]
     # slicing d or taking its mean would give gradients that are not channels-last
-    sums = [d.sum((1, 2, 3))[:num_coded] / d[0].numel() for d in distances]  # 1 / N_i
-    return sum(x.mean() for x in sums)
+    means = torch.stack([d.sum((1, 2, 3)) / (d.numel() / len(d)) for d in distances])  # 1 / N_i
+    return means[:, :num_coded].mean(1).sum()

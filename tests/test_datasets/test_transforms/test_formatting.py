@@ -37,8 +37,6 @@ def test_a_part_of_the_keys_can_be_packed():
     assert set(out['inputs']) == {'img', 'label'}
     with pytest.raises(DataError, match="made no 'instances'"):
         SLNPPackInputs().transform(data)
-    with pytest.raises(ValueError, match=r"got \['gt'\]"):
-        SLNPPackInputs(keys=['gt'])
 
 
 PLAIN = dict(
@@ -48,19 +46,9 @@ PLAIN = dict(
 )
 
 
-def test_palette_mode_gives_bgr_colors_and_black():
+def test_label_image_has_bgr_colors_and_black_and_needs_a_label():
     out = SLNPLabelToImage().transform(dict(PLAIN))
     assert out['img_mask'].tolist() == [[[30, 20, 10], [3, 2, 1], [0, 0, 0]]]
     assert out['img_img'] is out['img']
-
-
-def test_onehot_mode_puts_unlabelled_last():
-    out = SLNPLabelToImage('onehot', 'a', 'b').transform(dict(PLAIN))
-    assert (out['img_a'] == 255 * np.eye(3)[None]).all() and 'img_b' in out
-
-
-def test_label_picture_that_cannot_be_made_is_named():
-    with pytest.raises(ValueError, match="got 'grey'"):
-        SLNPLabelToImage('grey')
     with pytest.raises(DataError, match='needs SLNPLoadLabel'):
         SLNPLabelToImage().transform({})

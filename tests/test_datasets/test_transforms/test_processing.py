@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slnp_mm.datasets import DataError, SLNPCrop, SLNPFlip, SLNPResize
+from slnp_mm.datasets import DataError, SLNPFlip, SLNPLoadInstances, SLNPPackInputs, SLNPResize
 
 
 def sample(shape, image_shape=None):
@@ -29,13 +29,12 @@ def assert_joint(out):
 @pytest.mark.parametrize(
     'kind, kwargs, words',
     [
-        (SLNPResize, dict(size=8, mode='long'), "got 'long'"),
         (SLNPResize, dict(size=0), 'got 0'),
         (SLNPResize, dict(size=(1, 2, 3)), r'got \(1, 2, 3\)'),
-        (SLNPResize, dict(size=(4, 4), mode='short_side'), 'one length'),
-        (SLNPCrop, dict(size=0), 'got 0'),
-        (SLNPCrop, dict(size=2, mode='corner'), "got 'corner'"),
         (SLNPFlip, dict(prob=1.5), r'0\.\.1, got 1\.5'),
+        (SLNPLoadInstances, dict(max_instances=0), 'got 0'),
+        (SLNPLoadInstances, dict(max_overlap=0), 'got 0'),
+        (SLNPPackInputs, dict(keys=['gt']), r"got \['gt'\]"),
     ],
 )
 def test_bad_settings_are_refused(kind, kwargs, words):
@@ -46,19 +45,9 @@ def test_bad_settings_are_refused(kind, kwargs, words):
 # size
 
 
-@pytest.mark.parametrize(
-    'size, mode, shape, expected',
-    [
-        (16, 'square', (24, 32), (16, 16)),
-        ((8, 20), 'square', (24, 32), (8, 20)),
-        (16, 'short_side', (24, 32), (16, 21)),
-        (16, 'short_side', (32, 24), (21, 16)),
-        (48, 'short_side', (24, 32), (48, 64)),
-        (24, 'short_side', (24, 24), (24, 24)),
-    ],
-)
-def test_size_follows_the_mode(size, mode, shape, expected):
-    out = SLNPResize(size, mode).transform(sample(shape))
+@pytest.mark.parametrize('size, expected', [(16, (16, 16)), ((8, 20), (8, 20))])
+def test_size_is_one_side_or_both(size, expected):
+    out = SLNPResize(size).transform(sample((24, 32)))
     assert out['img'].shape == (*expected, 3) and out['img_shape'] == expected
     assert out['label'].shape == expected
     assert out['instances'].shape == (2, *expected)
@@ -100,65 +89,24 @@ def test_growing_is_bicubic():
     assert (out == cubic).all()
 
 
-def test_picture_decoded_smaller_than_its_label_fits_again():
-    out = SLNPResize(16).transform(sample((48, 64), (24, 32)))
+def test_reduced_decoding_fits_its_label_again_and_makes_no_detail_up():
+    data = dict(sample((48, 64), (24, 32)), img_reduced=2, img_path='a.jpg')
+    out = SLNPResize(16).transform(dict(data))
     assert out['img'].shape[:2] == out['label'].shape == (16, 16)
-
-
-def test_detail_lost_in_reduced_decoding_is_not_made_up():
-    data = dict(sample((48, 64), (24, 32)), img_reduced=2)
-    with pytest.raises(DataError, match='give decode_size of SLNPLoadImage'):
+    with pytest.raises(DataError, match='30x30, but a.jpg was decoded at 32x24 .*set image_size'):
         SLNPResize(30).transform(data)
-
-
-def test_missing_size_is_named():
     with pytest.raises(DataError, match='set image_size of the dataset'):
-        SLNPResize().transform(sample((4, 4)))
-
-
-# window
-
-
-def test_centre_crop_takes_the_middle():
-    out = SLNPCrop((2, 4), 'centre').transform(numbered((6, 8)))
-    assert out['label'].tolist() == [[18, 19, 20, 21], [26, 27, 28, 29]]
-    assert out['img_shape'] == (2, 4)
-
-
-def test_random_crop_is_joint_and_repeats_with_the_seed():
-    corners = set()
-    for seed in range(30):
-        np.random.seed(seed)
-        out = SLNPCrop(4).transform(numbered((6, 8)))
-        np.random.seed(seed)
-        again = SLNPCrop(4).transform(numbered((6, 8)))
-        assert (out['label'] == again['label']).all()
-        assert_joint(out)
-        corners.add(int(out['label'][0, 0]))
-    assert {0, 20} <= corners  # first and last place occur
-
-
-def test_crop_that_cannot_be_joint_is_named():
-    with pytest.raises(DataError, match=r'8x6, smaller than the crop 9x9'):
-        SLNPCrop(9).transform(numbered((6, 8)))
-    # decoded at half its size
-    with pytest.raises(DataError, match='put SLNPResize before SLNPCrop'):
-        SLNPCrop(2).transform(sample((6, 8), (3, 4)))
+        SLNPResize().transform(data)
 
 
 # mirror
 
 
-def test_flip_mirrors_all_three():
-    out = SLNPFlip(1.0).transform(numbered((2, 3)))
-    assert out['label'].tolist() == [[2, 1, 0], [5, 4, 3]] and out['flip']
-    assert_joint(out)
-
-
-def test_flip_of_probability_zero_changes_nothing():
-    out = SLNPFlip(0.0).transform(numbered((2, 3)))
-    assert out['label'].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert out['flip'] is False
+def test_flip_mirrors_all_three_or_changes_nothing():
+    for prob, label in ((1.0, [[2, 1, 0], [5, 4, 3]]), (0.0, [[0, 1, 2], [3, 4, 5]])):
+        out = SLNPFlip(prob).transform(numbered((2, 3)))
+        assert out['label'].tolist() == label and out['flip'] is bool(prob)
+        assert_joint(out)
 
 
 def test_flip_happens_about_as_often_as_asked():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from slnp_mm.evaluation.functional.class_map import build_class_map
 from slnp_mm.evaluation.functional.grid import color_attention, color_label, make_grid
 from slnp_mm.evaluation.functional.images import resize_image, to_uint8
+from slnp_mm.evaluation.metrics.slnp_seg_metric import build_class_map
 
 
 def test_to_uint8_rounds_clips_and_equals_a_saved_png(tmp_path):
@@ -62,7 +62,7 @@ def test_color_attention_shows_the_strongest_instances_class():
     assert got[0, 3].tolist() == [50, 0, 0]
 
 
-def test_grid_places_pictures_and_keeps_pixels():
+def test_grid_places_pictures_keeps_pixels_and_puts_titles_above():
     small = np.zeros((2, 2, 3), np.uint8)
     small[0, 0] = 200
     big = np.full((128, 128, 3), 90, np.uint8)
@@ -70,11 +70,6 @@ def test_grid_places_pictures_and_keeps_pixels():
     assert grid.shape == (4 + 2 * 132, 4 + 2 * 132, 3)
     assert (grid[4:68, 4:68] == 200).all() and (grid[68:132, 4:68] == 0).all()
     assert (grid[4:132, 136:264] == 90).all()
-
-
-def test_grid_titles_stay_inside_their_column():
-    cell = np.zeros((32, 32, 3), np.uint8)
-    plain = make_grid([[cell, cell]])
-    titled = make_grid([[cell, cell]], ['a very long column title', 'b'])
-    head = titled.shape[0] - plain.shape[0]
+    titled = make_grid([[small, big], [big, small]], ['a very long column title', 'b'], gap=4)
+    head = titled.shape[0] - grid.shape[0]
     assert head > 0 and (titled[:head] < 200).any()

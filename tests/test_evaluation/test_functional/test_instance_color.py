@@ -14,11 +14,6 @@ def grey(left, right):
     return np.array([row, row], np.uint8)
 
 
-def test_colors_lose_the_pictures_mean_by_hand():
-    found = instance_colors(grey(10, 30), HALVES)
-    assert found.tolist() == [[-10.0] * 3, [10.0] * 3]
-
-
 @pytest.mark.parametrize(
     'pictures, ids, values',
     [

@@ -49,7 +49,7 @@ def test_many_processes_equal_one_when_the_count_does_not_divide(
     for job in jobs:
         job.start()
     for job in jobs:
-        job.join(timeout=120)
+        job.join(timeout=600)
         if job.is_alive():
             job.kill()
     torch.set_num_threads(threads)

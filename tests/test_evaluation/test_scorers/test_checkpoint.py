@@ -3,14 +3,12 @@
 import hashlib
 import os
 
-import numpy as np
 import pytest
 import torch
 
 from slnp_mm.errors import SLNPError
 from slnp_mm.evaluation.scorers import DeepLabV3Scorer, InceptionFeatures
 from slnp_mm.evaluation.scorers.checkpoint import fetch, published_weights, resolve_checkpoint
-from slnp_mm.evaluation.scorers.lpips_distance import LPIPSDistance
 
 
 @pytest.fixture
@@ -89,7 +87,7 @@ def test_weights_of_another_scorer_are_refused(tiny_scorer, tmp_path):
     state['decode_head.conv_seg.weight'] = torch.zeros(7, 8, 1, 1)
     path = tmp_path / 'other.pth'
     torch.save(dict(state_dict=state), path)
-    words = r'conv_seg.weight is \(4, 8, 1, 1\) in the config and \(7, 8, 1, 1\)'
+    words = r'of another scorer: .*conv_seg.weight: .*\[7, 8, 1, 1\].* model is .*\[4, 8, 1, 1\]'
     with pytest.raises(ValueError, match=words):
         DeepLabV3Scorer(tiny_scorer['config'], str(path))
 
@@ -116,39 +114,6 @@ def test_inception_names_the_weights_it_wants(tmp_path):
         SLNPError, match='w.pth do not exist: put .*pt_inception-2015-12-05-6726825d.pth there'
     ):
         InceptionFeatures('w.pth')
-    with pytest.raises(ValueError, match="Inception style out of .*'tf'"):
-        InceptionFeatures('w.pth', style='tf')
     torch.save(dict(a=torch.zeros(1)), tmp_path / 'w.pth')
     with pytest.raises(ValueError, match='FID weights of Inception v3'):
         InceptionFeatures(str(tmp_path / 'w.pth'))
-
-
-def test_lpips_is_the_packages_own_over_torchvisions_alexnet(tmp_path):
-    import lpips
-    from torchvision.models import alexnet
-
-    with pytest.raises(SLNPError, match='AlexNet weights .* do not'):
-        LPIPSDistance(str(tmp_path / 'none.pth'))
-    torch.manual_seed(0)
-    path = str(tmp_path / 'alex.pth')
-    state = alexnet(weights=None).state_dict()
-    torch.save({k: v for k, v in state.items() if k.startswith('features.')}, path)
-    net = LPIPSDistance(path)
-    own = net.net.net.state_dict()
-    assert torch.equal(own['slice2.3.weight'], state['features.3.weight'])
-
-    # mean over pairs
-    flat = (torch.rand(64, 64, 3) * 255).to(torch.uint8).numpy()
-    assert net.mean_distance([flat, flat]) == 0.0
-    rows = [flat, 255 - flat, flat // 2]
-    each = [net.mean_distance([rows[i], rows[j]]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert each[0] > 0.0
-    assert net.mean_distance(rows) == pytest.approx(sum(each) / 3, rel=1e-5)
-
-    # the same weights in the package, RGB in [-1, 1]
-    theirs = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False).eval()
-    theirs.net.load_state_dict(own)
-    rgb = torch.tensor(np.stack(rows[:2])[..., ::-1].copy()).permute(0, 3, 1, 2) / 127.5 - 1
-    with torch.no_grad():
-        want = float(theirs(rgb[:1], rgb[1:]))
-    assert each[0] == pytest.approx(want)

@@ -53,10 +53,11 @@ def test_norms_are_folded_and_change_nothing():
 
 @pytest.mark.parametrize('size', [32, 64])
 def test_decisions_have_the_documented_shape(size):
-    output = make()(*pair(size))
+    image, label = pair(size)
+    [output] = make()([image], label)
     assert output.logits.shape == (2, 4, 8, 8)
     assert len(output.features) == 6
-    torch.testing.assert_close(output.features[0], F.avg_pool2d(pair(size)[0], 2))
+    torch.testing.assert_close(output.features[0], F.avg_pool2d(image, 2))
 
 
 @pytest.mark.parametrize('factor', [1.5, (1.2, 1.8)])
@@ -65,7 +66,7 @@ def test_small_images_are_upsampled_for_the_frozen_network(size, upsampled, fact
     """Outside of a training step, a range means its mean."""
     image, label = pair(size)
     net = make(upsample_factor=factor)
-    output = net(image, label)
+    [output] = net([image], label)
     torch.testing.assert_close(output.features[0], F.avg_pool2d(image, 2))
     large = F.interpolate(image, size=(upsampled, upsampled), mode='bilinear')
     for feature, want in zip(output.features[1:], net._frozen[0](large)):
@@ -82,14 +83,12 @@ def test_one_factor_is_drawn_a_step_for_all_stages():
     torch.manual_seed(3)
     for _ in range(3):
         with net.step():
-            net(images, labels)
-            net([image.clone() for image in images], labels)
+            net([images, [image.clone() for image in images]], labels)
     torch.manual_seed(3)
     want = []
     for _ in range(3):
         factor = float(torch.empty(()).uniform_(1.2, 1.8))
-        step = [int(round(factor * side / 8)) * 8 for side in (64, 128)]
-        want += step * 2
+        want += [int(round(factor * side / 8)) * 8 for side in (64, 64, 128, 128)]
     assert sides == want and len(set(want)) > 2
 
 
@@ -98,20 +97,31 @@ def test_features_are_computed_once_an_image_within_a_step():
     net.stages[0]._frozen[0].register_forward_hook(lambda *_: passes.append(1))
     (image, label), other = pair(), pair()[0] / 2
     with net.step():
-        first = net([image], [label])[0]
-        assert net([other], [label])[0].logits.shape == first.logits.shape
-        again = net([image], [label])[0]
+        [first], [changed] = net([[image], [other]], [label])
+        assert not changed.logits.equal(first.logits)
+        [[again]] = net([[image]], [label])
     assert len(passes) == 2
-    assert again.logits.equal(first.logits) and again.features[1] is first.features[1]
-    assert net([image], [label])[0].logits.equal(first.logits)  # computed anew
+    torch.testing.assert_close(again.logits, first.logits)
+    assert again.features[1] is first.features[1]
+    [[anew]] = net([[image]], [label])
+    assert anew.logits.equal(again.logits)
     assert len(passes) == 3
+
+
+def test_batches_are_judged_one_by_one():
+    image, label = pair()
+    net, batches = make().double(), [image.double(), image.double() / 2]
+    for found, batch in zip(net(batches, label), batches):
+        [want] = net([batch], label)
+        torch.testing.assert_close(found.logits, want.logits)
+        assert all(map(torch.equal, found.features, want.features))
 
 
 @pytest.mark.parametrize('detach', [True, False])
 def test_detached_images_get_no_gradient(detach):
     net = make()
     image, label = pair()
-    net(image.requires_grad_(), label, detach).logits.sum().backward()
+    net([image.requires_grad_()], label, detach)[0].logits.sum().backward()
     assert (image.grad is None) == detach
     assert all(p.grad is not None for p in net.parameters())
 
@@ -146,7 +156,7 @@ def test_frozen_network_is_nobodys():
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     for _ in range(2):
         image, label = pair()
-        output = net(image.requires_grad_(), label)
+        [output] = net([image.requires_grad_()], label)
         (output.logits.sum() + sum(f.sum() for f in output.features)).backward()
         optimizer.step()
 
@@ -160,13 +170,13 @@ def test_frozen_network_is_nobodys():
 def test_frozen_network_follows_the_heads():
     net = make().double()
     assert all(p.dtype == torch.float64 for p in net._frozen[0].parameters())
-    assert net(pair()[0].double(), pair()[1]).logits.dtype == torch.float64
+    assert net([pair()[0].double()], pair()[1])[0].logits.dtype == torch.float64
 
 
 def test_gradients_reach_the_image_and_every_trained_weight(tools):
     net = make()
     image, label = pair()
-    net(image.requires_grad_(), label).logits.square().sum().backward()
+    net([image.requires_grad_()], label)[0].logits.square().sum().backward()
     assert image.grad.abs().sum() > 0
     tools.assert_gradients(net)
 
@@ -174,7 +184,8 @@ def test_gradients_reach_the_image_and_every_trained_weight(tools):
 def test_the_label_matters():
     net = make()
     image, label = pair()
-    assert not net(image, label).logits.equal(net(image, label.flip(1)).logits)
+    [one], [other] = net([image], label), net([image], label.flip(1))
+    assert not one.logits.equal(other.logits)
 
 
 def test_averaged_class_vectors_are_added_to_the_features():
@@ -183,8 +194,8 @@ def test_averaged_class_vectors_are_added_to_the_features():
     image, label = pair(32, batch=1)
     image = image.double()
     mean = sum(net.embedding.weight[i] for i in label.flatten().tolist()) / label.numel()
-    head, feature = net.heads[-1], net(image, label).features[-1]
+    head, feature = net.heads[-1], net([image], label)[0].features[-1]
     told = head.feature(feature) + head.label(mean[None, :, None, None])
     want = head.decide(head.body(told))[0, 0, 0, 0]
-    logits = net(image, label).logits[0, 3]
+    logits = net([image], label)[0].logits[0, 3]
     torch.testing.assert_close(logits, want.expand(8, 8))
