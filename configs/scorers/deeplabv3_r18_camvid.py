@@ -1,4 +1,5 @@
-# Scorer for CamVid: python tools/train_scorer.py configs/scorers/deeplabv3_r18_camvid.py
+# Scorer for CamVid from random weights (docs/scores.md):
+# python tools/train_scorer.py configs/scorers/deeplabv3_r18_camvid.py
 _base_ = './_base_/deeplabv3_r18.py'
 
 work_dir = 'work_dirs/deeplabv3_r18_camvid'

@@ -144,12 +144,16 @@ def _walk(dataset: SLNPDataset, samples: list[dict], workers: int) -> Iterator[d
         batch_size=8,
         num_workers=min(workers, len(samples)) if workers > 1 else 0,
         collate_fn=lambda batch: [check_sample(dataset, info) for info in batch],
-        worker_init_fn=lambda _: cv2.setNumThreads(1),
         generator=torch.Generator(),  # keeps torch's global one untouched
     )
-    with _same_randomness():
-        for records in loader:
-            yield from records
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # before the fork: workers would wait for threads that they do not have
+    try:
+        with _same_randomness():
+            for records in loader:
+                yield from records
+    finally:
+        cv2.setNumThreads(threads)
 
 
 @contextlib.contextmanager

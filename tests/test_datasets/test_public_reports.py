@@ -10,8 +10,10 @@ The second part, one test a report:
 """
 
 import os
+import signal
 import unicodedata
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -328,6 +330,20 @@ def test_check_of_nothing_is_a_problem(folder_pair, build):
     with pytest.raises(DataError, match='indices=0 leaves no sample'):
         build(folder_pair, indices=0)
     assert check_dataset(build(folder_pair, indices=[2]), 1).num_checked == 1
+
+
+def test_check_does_not_hang_after_opencv_has_used_threads(folder_pair, build):
+    """Forked workers have none of the threads of the pool; opencv issue 5150."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 0)  # starts the pool
+    signal.alarm(60)
+    try:
+        assert check_dataset(build(folder_pair), 2).num_checked == 3
+        assert cv2.getNumThreads() == 4
+    finally:
+        signal.alarm(0)
+        cv2.setNumThreads(before)
 
 
 def test_check_leaves_the_random_sources_as_they_were(folder_pair, build):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import _cli as cli
 import _layouts as layouts
-import cv2
 import fit
 import numpy as np
 import painter
@@ -18,16 +17,6 @@ from starlette.testclient import TestClient
 
 from slnp_mm.errors import DataError, SLNPError
 from slnp_mm.inferencer import SLNPInferencer
-
-
-@pytest.fixture(autouse=True)
-def _no_threads():
-    """Loaders of tools that run in this process would wait for threads of OpenCV."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    yield
-    cv2.setNumThreads(before)
-
 
 VOC = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]  # colors of ids 0..3
 CLASSES = ('background', 'road', 'sky')
