@@ -162,6 +162,24 @@ def generator_cfg(stages=2, modulated=False, **options):
     return cfg
 
 
+def plus_model():
+    """Tiny model with all that the plus configs have."""
+    model = build(
+        dict(
+            copy.deepcopy(MODEL),
+            generator=generator_cfg(modulated=True),
+            discriminator=PRETRAINED,
+            gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
+            noise='prior',
+            noise_prior=dict(PRIOR, code_rank=3),
+            code_share=0.5,
+            ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1, batch_size=2),
+        )
+    )
+    train_statistics(model.noise_prior)
+    return model.train()
+
+
 def make_data(size=32, seed=0):
     """A batch of two as the loader gives it: BGR uint8, DataSamples."""
     from mmagic.structures import DataSample

@@ -104,19 +104,7 @@ def make(tools):
     """Tiny model with all that the plus configs have, its optimizers and their guards."""
 
     def build(device='cpu', amp=False):
-        cfg = dict(
-            copy.deepcopy(tools.MODEL),
-            generator=tools.generator_cfg(modulated=True),
-            discriminator=tools.PRETRAINED,
-            gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
-            noise='prior',
-            noise_prior=dict(tools.PRIOR, code_rank=3),
-            code_share=0.5,
-            ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1, batch_size=2),
-        )
-        model = tools.build(cfg)
-        tools.train_statistics(model.noise_prior)
-        model.train().to(device)
+        model = tools.plus_model().to(device)
         kind = SLNPBF16OptimWrapper if amp else OptimWrapper
         wrappers = OptimWrapperDict(
             **{

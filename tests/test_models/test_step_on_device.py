@@ -38,19 +38,7 @@ class Copies(TorchDispatchMode):
 @pytest.fixture
 def model(tools):
     """Tiny model with all that the plus configs have."""
-    cfg = dict(
-        tools.MODEL,
-        generator=tools.generator_cfg(modulated=True),
-        discriminator=tools.PRETRAINED,
-        gan_loss=dict(type='SLNPGANLoss', gan_type='hinge'),
-        noise='prior',
-        noise_prior=dict(tools.PRIOR, code_rank=3),
-        code_share=0.5,
-        ema_config=dict(type='SLNPRampUpEMA', interval=1, ema_kimg=1, batch_size=2),
-    )
-    model = tools.build(cfg)
-    tools.train_statistics(model.noise_prior)
-    return model.train()
+    return tools.plus_model()
 
 
 def test_step_never_waits_for_the_device(model, tools):
