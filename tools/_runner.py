@@ -49,16 +49,21 @@ def import_custom(cfg: Config) -> None:
     import_modules_from_strings(**(cfg.get('custom_imports') or dict(imports=None)))
 
 
+def amp_wrapper() -> str:
+    """Type of the optimizer wrapper for mixed precision on this machine."""
+    old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
+    return 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
+
+
 def enable_amp(cfg: Config) -> None:
     """Switch every optimizer wrapper of a config to mixed precision."""
-    old_gpu = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
     wrappers = [cfg.optim_wrapper]
     if 'optimizer' not in cfg.optim_wrapper:  # one wrapper per network
         wrappers = [w for w in cfg.optim_wrapper.values() if isinstance(w, dict)]
     for wrapper in wrappers:
         kind = wrapper.get('type', 'OptimWrapper')
         if kind == 'OptimWrapper':
-            wrapper.type = 'AmpOptimWrapper' if old_gpu else 'SLNPBF16OptimWrapper'
+            wrapper.type = amp_wrapper()
         elif kind not in ('AmpOptimWrapper', 'SLNPBF16OptimWrapper'):
             raise SLNPError(
                 '--amp needs optimizer wrappers of the type OptimWrapper, but the config has '

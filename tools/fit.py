@@ -163,7 +163,7 @@ class Fit:
             found[split] = dict(found[split], ann_file=f'{out.absolute()}/{split}.txt')
 
         # sizes
-        memory, bf16 = find_gpu()
+        memory = gpu_memory()
         short, count = found['short_side'], found['count']
         side = 256 if short > 192 and memory > 8 else 128 if short > 96 else 64
         texts = {
@@ -182,7 +182,7 @@ class Fit:
             batch=16 if memory > 20 else 4,
             rank=min(64, max(count // 4, 1)),
             classes=len(found['data']['metainfo']['classes']),
-            amp='SLNPBF16OptimWrapper' if bf16 else f'{"Amp" if memory else ""}OptimWrapper',
+            amp=cli.amp_wrapper(),
         )
         words = '--json', f'{out}/check.json', '--sheet', f'{out}/data.png', '--limit', 4000
         self.tool('gan', 'check_dataset', *words)
@@ -337,15 +337,13 @@ NEXT = """Next:
 """
 
 
-def find_gpu() -> tuple[int, bool]:
-    """Memory of the GPU in GB, 0 without one, and whether it, or else the CPU, has bfloat16."""
+def gpu_memory() -> int:
+    """Memory of the GPU in GB, 0 without one."""
     import torch
 
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory >> 30
-        return memory, torch.cuda.is_bf16_supported(False)
-    flags = Path('/proc/cpuinfo')
-    return 0, flags.is_file() and 'avx512_bf16' in flags.read_text()
+    if not torch.cuda.is_available():
+        return 0
+    return torch.cuda.get_device_properties(0).total_memory >> 30
 
 
 def write(path: Path, text: str) -> None:

@@ -33,6 +33,14 @@ class Calls(TorchDispatchMode):
         assert self.ops.total() <= limit, f'{self.ops.total()} calls: {self.ops.most_common(20)}'
 
 
+@pytest.fixture(scope='module', autouse=True)
+def bfloat16():
+    """As on a CPU that has it: the casts are counted too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('torch.cpu._is_avx512_bf16_supported', lambda: True)
+        yield
+
+
 @pytest.fixture(scope='module')
 def trained():
     """Model after a step, its optimizers, and a batch of two images of 128 px."""
