@@ -34,8 +34,8 @@ def parse_args() -> argparse.Namespace:
     add('--batch-size', type=cli.number, default=8, help='images per batch (default: 8)')
     device = 'auto, cpu, cuda or cuda:N (default: auto)'
     add('--device', type=cli.device, help=device, default='auto')
-    training = 'write images to OUT/img_dir and their label maps, of the same size, to OUT/ann_dir'
-    add('--for-training', action='store_true', help=f'{training} (docs/augment.md)')
+    training = 'write images to OUT/img_dir, each with noise of its own, and their label maps, of '
+    add('--for-training', action='store_true', help=f'{training}the same size, to OUT/ann_dir')
     warp = 'zoom, shift and bend the label map anew for each image; needs --for-training'
     add('--warp', action='store_true', help=warp)
     attention = 'output folder for grids of label, stages and attention map (fig. 12)'
@@ -62,8 +62,8 @@ def check_args(args: argparse.Namespace) -> None:
         raise cli.SLNPError(f'--truncation must be from 0 to 1, but got {args.truncation}')
     if args.warp and not args.for_training:
         raise cli.SLNPError('--warp changes the label maps: add --for-training, which writes them')
-    if args.warp and args.attention:
-        raise cli.SLNPError('--attention shows the label maps as they are: leave out --warp')
+    if args.for_training and args.attention:
+        raise cli.SLNPError('--attention is not drawn with --for-training: ask for one of the two')
     if args.compare and not args.sheet:
         raise cli.SLNPError('--compare needs a sheet to show its images on: add --sheet FILE.png')
     if args.sheet and not args.sheet.lower().endswith('.png'):
@@ -127,29 +127,28 @@ def draw_sheet(models: dict, labels: list, maps: list, options: dict):
     return make_grid(rows, ('label', *(f'{name}seed {s}' for s in seeds for name in models)))
 
 
-def generate_warped(model, labels: list, maps: list, options: dict) -> dict:
-    """As a call of the model, but each image has a layout of its own."""
+def generate_for_training(
+    model, label: str, ids: str | None, name: str, warped: bool, options: dict
+) -> dict:
+    """As a call of the model, with noise, and layouts if ``warped``, of this label map alone."""
     from _warp import warp
 
     from slnp_mm.datasets.files import decode_ids, read_bytes
 
-    options = dict(options)
-    count, seed = options.pop('num_samples'), options.pop('seed')
-    keys = [zlib.crc32(os.path.basename(path).encode()) for path in labels]
-    pairs = [
-        (model.read_label(label), ids and decode_ids(read_bytes(ids), ids))
-        for label, ids in zip(labels, maps)
-    ]
+    count = options['num_samples']
+    seed = (zlib.crc32(name.encode()) + options['seed']) % (2**32 - count)
+    options = dict(options, return_datasamples=True)
+    if not warped:
+        return model([label], instances=[ids], **dict(options, seed=seed))
+    pair = model.read_label(label), ids and decode_ids(read_bytes(ids), ids)
     results = []
-    for k in range(seed, seed + count):
-        layouts = [warp(np.random.default_rng([key, k]), *pair) for key, pair in zip(keys, pairs)]
-        inputs, instances = map(list, zip(*layouts))
-        results.append(
-            model(inputs, instances=instances, return_datasamples=True, seed=k, **options)
-        )
+    for one in range(seed, seed + count):
+        layout, instances = warp(np.random.default_rng(one), *pair)
+        own = dict(options, seed=one, num_samples=1)
+        results.append(model([layout], instances=[instances], **own))
     return {
-        name: [one for each in zip(*(result[name] for result in results)) for one in each]
-        for name in ('visualization', 'predictions')
+        key: [one for result in results for one in result[key]]
+        for key in ('visualization', 'predictions')
     }
 
 
@@ -210,11 +209,14 @@ def main() -> None:
     )
     start, done, total = time.time(), 0, len(todo) * args.num_noises
     labels, step = list(todo), max(1, args.batch_size // args.num_noises)
+    if args.for_training:
+        step = 1
     for i in range(0, len(labels), step):
         part = labels[i : i + step]
         maps = [sources[label][1] for label in part]
-        if args.warp:
-            result = generate_warped(model, part, maps, options)
+        if args.for_training:
+            name = sources[part[0]][0]
+            result = generate_for_training(model, *part, *maps, name, args.warp, options)
         else:
             asked = dict(return_datasamples=True, return_attention=bool(args.attention))
             result = model(part, instances=maps, **asked, **options)
